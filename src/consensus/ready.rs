@@ -1,0 +1,77 @@
+//! What one turn asks of its host.
+
+use crate::types::{HardState, LogIndex, LogPosition, LogSpan, Message, NodeId, ReadId};
+
+/// All that one turn asks of its host, in the order in which the host does it.
+///
+/// # The host's contract
+/// 1. `send` leaves at once. It promises nothing that is not durable already.
+/// 2. If `write` is set, one write follows: `hard_state`, then the entries of `append`. Entries at or after
+///    `append.first` that were written before are thereby dropped. Writes take effect in the order of their
+///    [`WriteSeq`]; several may be made durable by one sync.
+/// 3. `send_when_durable` travels with that write and leaves when it, and every write before it, is durable. Then the
+///    host reports [`Persisted`]. A write may be empty: then it is a barrier behind the writes before it.
+/// 4. `apply` is committed and durable here: it goes to the state machine in order, each index once per run of the
+///    process.
+/// 5. A read of `reads` is answered when the state machine holds everything up to its index.
+///
+/// A failed write is final: the host reports nothing, sends nothing, and stops.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ready {
+    /// 1. Leaves at once: promises nothing durable.
+    pub send: Vec<Outgoing>,
+    /// 2. The number of this turn's write; `None` if there is nothing to write or to wait for.
+    pub write: Option<WriteSeq>,
+    /// Term and vote, first in that write.
+    pub hard_state: Option<HardState>,
+    /// Then the entries.
+    pub append: Option<LogSpan>,
+    /// 3. Travels with that write.
+    pub send_when_durable: Vec<Outgoing>,
+    /// 4. Committed: for the state machine.
+    pub apply: Option<LogSpan>,
+    /// 5. Then the reads that waited for it.
+    pub reads: Vec<ReadReady>,
+    /// Reads that this replica cannot answer any more: it lost its leadership or its leader. The asker may ask again.
+    pub reads_lost: Vec<ReadId>,
+}
+
+/// A message and its destination.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Outgoing {
+    /// Who gets it.
+    pub to: NodeId,
+    /// What it says.
+    pub message: Message,
+}
+
+/// A read whose index is known and confirmed by a quorum (thesis §6.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ReadReady {
+    /// As given to `read_index`.
+    pub id: ReadId,
+    /// Apply up to here, then read.
+    pub index: LogIndex,
+}
+
+/// Numbers the writes of one replica: each turn that writes takes the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WriteSeq(pub u64);
+
+/// All writes up to `through` are durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Persisted {
+    /// The last write that is durable.
+    pub through: WriteSeq,
+}
+
+/// What a replica finds when it starts: the durable past.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// The last durable term and vote.
+    pub hard_state: HardState,
+    /// The position before the first entry of the log ([`LogPosition::ZERO`] unless compacted).
+    pub starts_after: LogPosition,
+    /// The entries of the log, all of them durable, without payloads.
+    pub entries: Vec<crate::types::EntryMeta>,
+}

@@ -1,0 +1,110 @@
+//! Why a storage refuses, and what the operator can do.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::types::{ClusterId, LogIndex, NodeId};
+
+/// Why a storage could not be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// The operating system refused. After a failed write or sync nothing that was not durable before is believed.
+    #[error("{operation} {}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb: "sync", "create".
+        operation: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// No space is left for what must be written. Nothing was written; it can be tried again when there is room.
+    #[error("the disk is full: {operation} {}; free some space", path.display())]
+    DiskFull {
+        /// What was tried.
+        operation: &'static str,
+        /// On which file.
+        path: PathBuf,
+    },
+    /// What was durable once cannot be read back. The node would forget a promise, so it does not start.
+    #[error(
+        "{} is corrupt at byte {offset} (about entry {index}): {reason}. Restore this data directory from its disk, \
+         or remove the node from the cluster and add it again with an empty directory",
+        segment.display()
+    )]
+    Corrupt {
+        /// The damaged file.
+        segment: PathBuf,
+        /// Where in it, in bytes.
+        offset: u64,
+        /// The last entry known to be good before it.
+        index: LogIndex,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// Another process has the directory open.
+    #[error("{} is in use by another process: a data directory serves one node at a time", path.display())]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The directory holds something else.
+    #[error("{} holds {found:?}, which quorate did not write: give the node an empty directory", path.display())]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// The first file that does not belong.
+        found: String,
+    },
+    /// The directory belongs to another node.
+    #[error("{} belongs to node {found}, not to node {expected}: check the node's id and directory", path.display())]
+    WrongNode {
+        /// The directory.
+        path: PathBuf,
+        /// Who opens it.
+        expected: NodeId,
+        /// Whose it is.
+        found: NodeId,
+    },
+    /// The directory belongs to another cluster.
+    #[error(
+        "{} belongs to cluster {found}, not to {expected}: the founding list and the cluster name must be those the \
+         directory was made with",
+        path.display()
+    )]
+    WrongCluster {
+        /// The directory.
+        path: PathBuf,
+        /// The cluster of the given founding list.
+        expected: ClusterId,
+        /// The cluster of the directory.
+        found: ClusterId,
+    },
+    /// A newer version of quorate wrote the directory.
+    #[error("{} has format {found}, this version reads up to {known}: use a newer version", path.display())]
+    NewerFormat {
+        /// The file that says so.
+        path: PathBuf,
+        /// Its format version.
+        found: u32,
+        /// The newest format known here.
+        known: u32,
+    },
+    /// An earlier error was final; nothing is tried after it.
+    #[error("the log failed before and takes nothing more: restart the node")]
+    Poisoned,
+    /// Asked for entries that the log does not hold.
+    #[error("the log holds no entry {index} of this group")]
+    NoSuchEntry {
+        /// The first one missing.
+        index: LogIndex,
+    },
+}
+
+impl StorageError {
+    /// Whether the same call may succeed later, nothing having been written: only a full disk.
+    pub fn is_recoverable(&self) -> bool {
+        matches!(self, Self::DiskFull { .. })
+    }
+}

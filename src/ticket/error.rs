@@ -1,0 +1,161 @@
+//! What went wrong with a call, and what its caller may conclude.
+
+use std::sync::Arc;
+
+use crate::types::{LogPosition, NodeId};
+
+/// What a failed call may have done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It took no effect and never will: safe to repeat.
+    NotApplied,
+    /// It may have taken effect, or may yet. Repeat it only if doing it twice is harmless.
+    Unknown,
+}
+
+/// Why a command was not answered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProposeError {
+    /// Not appended: this node does not lead, and does not forward or was refused by the node it took for the leader.
+    #[error("not the leader{}; nothing was applied, ask the leader", hint(leader.as_ref()))]
+    NotLeader {
+        /// Who leads, and at which address, if known.
+        leader: Option<(NodeId, String)>,
+    },
+    /// Not appended: no leader was known before the deadline.
+    #[error("no leader was known before the deadline; nothing was applied, retry when a majority is up")]
+    NoLeader,
+    /// Not appended: the deadline came before the request's turn.
+    #[error("the deadline passed before the request was taken; nothing was applied, retry")]
+    DeadlinePassed,
+    /// Not appended: too much is in flight already.
+    #[error("too much is in flight; nothing was applied, retry later")]
+    Busy,
+    /// Not appended: a command of this size could not be replicated.
+    #[error("the command has {bytes} bytes, more than the {limit} allowed; nothing was applied")]
+    TooLarge {
+        /// The size of the encoded command.
+        bytes: usize,
+        /// The largest that is taken.
+        limit: usize,
+    },
+    /// Not appended: the bytes are no command of this state machine.
+    #[error("the command does not decode; nothing was applied")]
+    Malformed,
+    /// Appended once, but another leader's entry took its place: it never takes effect.
+    #[error("another leader's entry replaced the command; nothing was applied, retry")]
+    Superseded,
+    /// Its fate was not known when the deadline came, or when its log was replaced by a snapshot.
+    #[error("the command may or may not be applied: its fate was not known in time")]
+    Unknown,
+    /// The command was applied, but the response does not decode.
+    #[error("the command was applied but its response does not decode: {reason}")]
+    BadResponse {
+        /// What the codec said.
+        reason: String,
+    },
+    /// The node stopped.
+    #[error("the node stopped ({cause}); the command {}", conclusion(*outcome))]
+    Stopped {
+        /// Why it stopped.
+        cause: StopCause,
+        /// What may be concluded for this command.
+        outcome: Outcome,
+    },
+    /// A blocking call on a thread of the runtime would wait for itself.
+    #[error(
+        "a blocking call on a thread of the runtime would wait for itself; nothing was applied, use submit"
+    )]
+    WouldDeadlock,
+}
+
+impl ProposeError {
+    /// What may be concluded: [`Outcome::NotApplied`] is certain, everything else is [`Outcome::Unknown`].
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Stopped { outcome, .. } => *outcome,
+            Self::Unknown | Self::BadResponse { .. } => Outcome::Unknown,
+            Self::NotLeader { .. }
+            | Self::NoLeader
+            | Self::DeadlinePassed
+            | Self::Busy
+            | Self::TooLarge { .. }
+            | Self::Malformed
+            | Self::Superseded
+            | Self::WouldDeadlock => Outcome::NotApplied,
+        }
+    }
+}
+
+fn hint(leader: Option<&(NodeId, String)>) -> String {
+    leader.map_or_else(String::new, |(id, address)| format!(" (node {id} at {address} is)"))
+}
+
+fn conclusion(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::NotApplied => "was not applied",
+        Outcome::Unknown => "may or may not be applied",
+    }
+}
+
+/// Why a read was not answered. A read changes nothing: it is always safe to repeat.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// No leader was known before the deadline, so nobody could say what is current.
+    #[error("no leader was known before the deadline; retry when a majority is up")]
+    NoLeader,
+    /// The deadline came before a majority confirmed the leader or before the state machine caught up.
+    #[error("the read was not confirmed before the deadline; retry")]
+    DeadlinePassed,
+    /// Too many reads wait already.
+    #[error("too many reads are waiting; retry later")]
+    Busy,
+    /// The closure or the query panicked. A blocking caller sees the panic itself; this is for callbacks.
+    #[error("the read panicked: {message}")]
+    Panicked {
+        /// The panic's message.
+        message: String,
+    },
+    /// The node stopped.
+    #[error("the node stopped ({cause})")]
+    Stopped {
+        /// Why it stopped.
+        cause: StopCause,
+    },
+    /// A blocking call on a thread of the runtime would wait for itself.
+    #[error("a blocking call on a thread of the runtime would wait for itself; use submit_read")]
+    WouldDeadlock,
+}
+
+/// Why a node stopped.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StopCause {
+    /// It was shut down, or its last handle was dropped.
+    #[error("shut down")]
+    Shutdown,
+    /// A thread of the node panicked: a bug in quorate, or in the state machine's `apply`.
+    #[error("thread {thread} panicked: {message}")]
+    Panicked {
+        /// The thread's name.
+        thread: String,
+        /// The panic's message.
+        message: Arc<str>,
+    },
+    /// The log failed. What was acknowledged is safe on a majority; this node must be restarted.
+    #[error("the log failed: {0}")]
+    Storage(Arc<str>),
+    /// The transport failed.
+    #[error("the network failed: {0}")]
+    Transport(Arc<str>),
+    /// A committed command does not decode here; skipping it would make this replica differ from the others.
+    #[error("the committed entry {position} does not decode: {reason}; a newer version may know it")]
+    Undecodable {
+        /// The entry.
+        position: LogPosition,
+        /// What the codec said.
+        reason: Arc<str>,
+    },
+}

@@ -1,0 +1,111 @@
+//! The other end of a proposal's ticket: bytes in, the caller's type out.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::slot::Slot;
+use super::ticket::HasSlot;
+use super::{ProposeError, StopCause, Ticket};
+
+/// Fills a proposal's ticket exactly once. Dropped unfilled, it answers that the node stopped.
+pub(crate) struct Reply {
+    end: Option<Arc<dyn Fill>>,
+}
+
+impl Reply {
+    /// Both ends of one proposal. `decode` turns the response's bytes into what the caller wants to see.
+    pub(crate) fn pair<T: Send + 'static>(
+        deadline: Instant,
+        decode: fn(&[u8]) -> Result<T, ProposeError>,
+    ) -> (Self, Ticket<T, ProposeError>) {
+        let end = Arc::new(Decoding { slot: Slot::new(), decode });
+        (Self { end: Some(Arc::clone(&end) as Arc<dyn Fill>) }, Ticket::new(end, deadline))
+    }
+
+    /// The engine takes the request: from here on it may take effect. `false` if its caller took it back before.
+    pub(crate) fn take(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| end.take())
+    }
+
+    /// The response, as the state machine gave it.
+    pub(crate) fn answer(mut self, response: &Bytes) {
+        self.finish(|end| end.answer(response));
+    }
+
+    /// The request failed.
+    pub(crate) fn fail(mut self, error: ProposeError) {
+        self.finish(|end| end.fail(error));
+    }
+
+    /// The request's deadline has passed.
+    pub(crate) fn expire(mut self) {
+        self.finish(|end| end.expire());
+    }
+
+    /// The node stops.
+    pub(crate) fn stop(mut self, cause: &StopCause) {
+        self.finish(|end| end.stop(cause));
+    }
+
+    fn finish(&mut self, how: impl FnOnce(&dyn Fill)) {
+        if let Some(end) = self.end.take() {
+            how(&*end);
+        }
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        self.finish(|end| end.stop(&StopCause::Shutdown));
+    }
+}
+
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Reply")
+    }
+}
+
+/// A slot whose type the runtime does not know.
+trait Fill: Send + Sync {
+    fn take(&self) -> bool;
+    fn answer(&self, response: &[u8]);
+    fn fail(&self, error: ProposeError);
+    fn expire(&self);
+    fn stop(&self, cause: &StopCause);
+}
+
+struct Decoding<T> {
+    slot: Slot<T, ProposeError>,
+    decode: fn(&[u8]) -> Result<T, ProposeError>,
+}
+
+impl<T: Send> HasSlot<T, ProposeError> for Decoding<T> {
+    fn slot(&self) -> &Slot<T, ProposeError> {
+        &self.slot
+    }
+}
+
+impl<T: Send> Fill for Decoding<T> {
+    fn take(&self) -> bool {
+        self.slot.take()
+    }
+
+    fn answer(&self, response: &[u8]) {
+        self.slot.fill(Ok((self.decode)(response)));
+    }
+
+    fn fail(&self, error: ProposeError) {
+        self.slot.fill(Ok(Err(error)));
+    }
+
+    fn expire(&self) {
+        self.slot.expire();
+    }
+
+    fn stop(&self, cause: &StopCause) {
+        self.slot.stop(cause);
+    }
+}

@@ -1,0 +1,22 @@
+//! Plain data that every room speaks of: ids, positions, entries, membership, messages.
+//!
+//! Nothing here does I/O, knows a clock or takes a lock. A type that can be wrong is judged once, where it
+//! is made ([`LogSlice::new`], [`Membership::founding`]), and trusted from then on.
+
+mod entry;
+mod id;
+mod membership;
+mod message;
+mod moment;
+mod peer_message;
+mod position;
+
+pub use entry::{Entry, EntryKind, EntryMeta, EntryRun, LogSlice, MalformedSlice, Origin, Payload};
+pub use id::{Boot, ClusterId, GroupId, Incarnation, NodeId};
+pub use membership::{Member, Membership, MembershipError};
+pub use message::{
+    Append, AppendAnswer, Body, HardState, Heartbeat, HeartbeatAnswer, Message, ReadId, Round,
+};
+pub use moment::Moment;
+pub use peer_message::{Forward, ForwardAnswer, Forwarded, PeerMessage, Refusal};
+pub use position::{LogIndex, LogPosition, LogSpan, Term};
