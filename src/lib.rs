@@ -2,6 +2,7 @@
 
 pub mod consensus;
 mod machine;
+mod metrics;
 mod replica;
 pub mod storage;
 mod ticket;

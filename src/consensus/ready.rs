@@ -1,6 +1,10 @@
 //! What one turn asks of its host.
 
-use crate::types::{HardState, LogIndex, LogPosition, LogSpan, Message, NodeId, ReadId};
+use std::sync::Arc;
+
+use crate::types::{
+    EntryMeta, HardState, LogIndex, LogPosition, LogSpan, Membership, Message, NodeId, ReadId,
+};
 
 /// All that one turn asks of its host, in the order in which the host does it.
 ///
@@ -72,6 +76,8 @@ pub struct Restored {
     pub hard_state: HardState,
     /// The position before the first entry of the log ([`LogPosition::ZERO`] unless compacted).
     pub starts_after: LogPosition,
+    /// The configuration at `starts_after`; `None` exactly if the log is not compacted: then entry 1 holds the first one.
+    pub membership: Option<Arc<Membership>>,
     /// The entries of the log, all of them durable, without payloads.
-    pub entries: Vec<crate::types::EntryMeta>,
+    pub entries: Vec<EntryMeta>,
 }
