@@ -6,6 +6,7 @@
 //! `NotApplied` or `Unknown` and be right.
 
 mod error;
+mod gate;
 mod guard;
 mod read_task;
 mod reply;
@@ -14,9 +15,13 @@ mod slot;
 mod ticket;
 
 pub use error::{Outcome, ProposeError, ReadError, StopCause};
+pub(crate) use gate::{Gate, Permit};
 pub(crate) use guard::{enter_runtime_thread, on_runtime_thread};
 pub(crate) use read_task::ReadTask;
 pub(crate) use reply::Reply;
 pub use slot::CallError;
 pub use ticket::Ticket;
 pub(crate) use ticket::panic_message;
+
+#[cfg(test)]
+mod tests;

@@ -6,22 +6,24 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::slot::Slot;
-use super::{ReadError, StopCause, Ticket};
+use super::{Permit, ReadError, StopCause, Ticket};
 
 /// A caller's read. Dropped before it ran, it answers that the node stopped.
 pub(crate) struct ReadTask {
     task: Option<Box<dyn Task>>,
+    permit: Permit,
 }
 
 impl ReadTask {
     /// Both ends of one read of a state machine of type `S`.
     pub(crate) fn pair<S: 'static, R: Send + 'static>(
+        permit: Permit,
         deadline: Instant,
         read: impl FnOnce(&S) -> R + Send + 'static,
     ) -> (Self, Ticket<R, ReadError>) {
         let slot = Arc::new(Slot::new());
         let closure = Closure { read, slot: Arc::clone(&slot), machine: std::marker::PhantomData::<fn(&S)> };
-        (Self { task: Some(Box::new(closure)) }, Ticket::new(slot, deadline))
+        (Self { task: Some(Box::new(closure)), permit }, Ticket::new(slot, deadline))
     }
 
     /// Reads. A panic of the closure is caught here and goes on in its caller alone.
@@ -50,7 +52,7 @@ impl ReadTask {
 impl Drop for ReadTask {
     fn drop(&mut self) {
         if let Some(task) = self.task.take() {
-            task.fail(ReadError::Stopped { cause: StopCause::Shutdown });
+            task.fail(ReadError::Stopped { cause: self.permit.drop_cause() });
         }
     }
 }

@@ -7,21 +7,24 @@ use bytes::Bytes;
 
 use super::slot::Slot;
 use super::ticket::HasSlot;
-use super::{ProposeError, StopCause, Ticket};
+use super::{Permit, ProposeError, StopCause, Ticket};
 
 /// Fills a proposal's ticket exactly once. Dropped unfilled, it answers that the node stopped.
+/// As long as it lives the request counts as in flight.
 pub(crate) struct Reply {
     end: Option<Arc<dyn Fill>>,
+    permit: Permit,
 }
 
 impl Reply {
     /// Both ends of one proposal. `decode` turns the response's bytes into what the caller wants to see.
     pub(crate) fn pair<T: Send + 'static>(
+        permit: Permit,
         deadline: Instant,
         decode: fn(&[u8]) -> Result<T, ProposeError>,
     ) -> (Self, Ticket<T, ProposeError>) {
         let end = Arc::new(Decoding { slot: Slot::new(), decode });
-        (Self { end: Some(Arc::clone(&end) as Arc<dyn Fill>) }, Ticket::new(end, deadline))
+        (Self { end: Some(Arc::clone(&end) as Arc<dyn Fill>), permit }, Ticket::new(end, deadline))
     }
 
     /// The engine takes the request: from here on it may take effect. `false` if its caller took it back before.
@@ -58,7 +61,10 @@ impl Reply {
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        self.finish(|end| end.stop(&StopCause::Shutdown));
+        if self.end.is_some() {
+            let cause = self.permit.drop_cause();
+            self.finish(|end| end.stop(&cause));
+        }
     }
 }
 

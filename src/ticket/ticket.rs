@@ -33,6 +33,13 @@ impl<T: Send + 'static, E: CallError> Ticket<T, E> {
         Self { slot, deadline }
     }
 
+    /// A ticket that is answered already: the request was refused at the door.
+    pub(crate) fn refused(error: E, deadline: Instant) -> Self {
+        let slot = Slot::new();
+        slot.fill(Ok(Err(error)));
+        Self::new(Arc::new(slot), deadline)
+    }
+
     /// Blocks until the answer is there, at most until the request's own deadline.
     ///
     /// # Panics

@@ -1,0 +1,134 @@
+//! Who wins when a deadline and an answer meet.
+
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::*;
+
+fn gate() -> Arc<Gate> {
+    Arc::new(Gate::new(10, 1000))
+}
+
+#[expect(clippy::disallowed_methods, reason = "a deadline that is over already")]
+fn over() -> Instant {
+    Instant::now()
+}
+
+fn far() -> Instant {
+    over() + Duration::from_secs(60)
+}
+
+fn proposal(gate: &Arc<Gate>, deadline: Instant) -> (Reply, Ticket<Vec<u8>, ProposeError>) {
+    Reply::pair(gate.enter(1).expect("room"), deadline, |bytes| Ok(bytes.to_vec()))
+}
+
+fn read(gate: &Arc<Gate>, f: impl FnOnce(&u8) -> u8 + Send + 'static) -> (ReadTask, Ticket<u8, ReadError>) {
+    ReadTask::pair(gate.enter(0).expect("room"), far(), f)
+}
+
+#[test]
+fn an_answer_reaches_the_caller_who_waits() {
+    let (reply, ticket) = proposal(&gate(), far());
+    assert!(reply.take());
+
+    let waiting = std::thread::spawn(move || ticket.wait());
+    reply.answer(&Bytes::from_static(b"done"));
+
+    assert_eq!(waiting.join().unwrap(), Ok(b"done".to_vec()));
+}
+
+#[test]
+fn a_deadline_before_the_request_is_taken_means_not_applied_and_it_cannot_be_taken_any_more() {
+    let (reply, ticket) = proposal(&gate(), over());
+
+    let error = ticket.wait().unwrap_err();
+
+    assert_eq!((error.clone(), error.outcome()), (ProposeError::DeadlinePassed, Outcome::NotApplied));
+    assert!(!reply.take());
+}
+
+#[test]
+fn a_deadline_after_the_request_is_taken_means_unknown() {
+    let (reply, ticket) = proposal(&gate(), over());
+    assert!(reply.take());
+
+    let error = ticket.wait().unwrap_err();
+
+    assert_eq!((error.clone(), error.outcome()), (ProposeError::Unknown, Outcome::Unknown));
+}
+
+#[test]
+fn a_reply_dropped_unfilled_says_why_the_node_stopped_and_what_may_be_concluded() {
+    let gate = gate();
+    let cause = StopCause::Storage("no".into());
+    let (queued, queued_ticket) = proposal(&gate, far());
+    let (taken, taken_ticket) = proposal(&gate, far());
+    assert!(taken.take());
+
+    gate.stop(cause.clone());
+    drop((queued, taken));
+
+    let stopped = |outcome| Err(ProposeError::Stopped { cause: cause.clone(), outcome });
+    assert_eq!(queued_ticket.wait(), stopped(Outcome::NotApplied));
+    assert_eq!(taken_ticket.wait(), stopped(Outcome::Unknown));
+}
+
+#[test]
+fn a_callback_runs_with_the_answer_whether_it_comes_before_or_after() {
+    let gate = gate();
+    let (sender, answers) = mpsc::channel();
+    let (early, early_ticket) = proposal(&gate, far());
+    let (late, late_ticket) = proposal(&gate, far());
+    let tell = |sender: &mpsc::Sender<_>| {
+        let sender = sender.clone();
+        move |answer| sender.send(answer).expect("the test listens")
+    };
+
+    early.answer(&Bytes::from_static(b"1"));
+    early_ticket.on_done(tell(&sender));
+    late_ticket.on_done(tell(&sender));
+    late.fail(ProposeError::Superseded);
+
+    assert_eq!(answers.recv().unwrap(), Ok(b"1".to_vec()));
+    assert_eq!(answers.recv().unwrap(), Err(ProposeError::Superseded));
+}
+
+#[test]
+fn a_request_in_flight_holds_its_place_until_it_is_answered() {
+    let gate = Arc::new(Gate::new(1, 1000));
+    let (reply, ticket) = proposal(&gate, far());
+    assert!(gate.enter(1).is_none());
+
+    reply.answer(&Bytes::new());
+
+    assert!(gate.enter(1).is_some());
+    assert_eq!(ticket.wait(), Ok(Vec::new()));
+}
+
+#[test]
+fn a_panic_in_a_read_goes_on_in_its_caller_alone() {
+    let gate = gate();
+    let (bad, bad_ticket) = read(&gate, |_| panic!("the closure's own"));
+    let (good, good_ticket) = read(&gate, |state| *state);
+
+    bad.run(&7_u8);
+    good.run(&7_u8);
+
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| bad_ticket.wait())).unwrap_err();
+    assert_eq!(panic_message(&*panic), "the closure's own");
+    assert_eq!(good_ticket.wait(), Ok(7));
+}
+
+#[test]
+fn a_blocking_wait_on_a_runtime_thread_is_refused() {
+    let (_reply, ticket) = proposal(&gate(), far());
+
+    let refused = std::thread::spawn(move || {
+        enter_runtime_thread();
+        ticket.wait()
+    });
+
+    assert_eq!(refused.join().unwrap(), Err(ProposeError::WouldDeadlock));
+}
