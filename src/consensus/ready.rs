@@ -12,11 +12,13 @@ use crate::types::{
 /// 1. `send` leaves at once. It promises nothing that is not durable already.
 /// 2. If `write` is set, one write follows: `hard_state`, then the entries of `append`. Entries at or after
 ///    `append.first` that were written before are thereby dropped. Writes take effect in the order of their
-///    [`WriteSeq`]; several may be made durable by one sync.
+///    [`WriteSeq`]; several may be made durable by one sync. The payloads of normal entries and memberships the host has
+///    from its proposals and from the spans of [`Raft::step`](super::Raft::step); that of a no-op, which an election
+///    appends without a span, it makes itself.
 /// 3. `send_when_durable` travels with that write and leaves when it, and every write before it, is durable. Then the
 ///    host reports [`Persisted`]. A write may be empty: then it is a barrier behind the writes before it.
 /// 4. `apply` is committed and durable here: it goes to the state machine in order, each index once per run of the
-///    process.
+///    process, beginning with the first of the log.
 /// 5. A read of `reads` is answered when the state machine holds everything up to its index.
 ///
 /// A failed write is final: the host reports nothing, sends nothing, and stops.

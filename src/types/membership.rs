@@ -68,7 +68,7 @@ impl Membership {
             if !votes(&id) && !learners.contains(&id) {
                 return Err(MembershipError::NoRole(id));
             }
-            if !is_address(&member.address) {
+            if !Self::is_address(&member.address) {
                 return Err(MembershipError::BadAddress { id, address: member.address.clone() });
             }
         }
@@ -140,18 +140,15 @@ impl Membership {
     pub fn approximate_bytes(&self) -> u32 {
         self.members.values().map(|member| 64 + member.address.len() as u32).sum()
     }
-}
 
-/// `host:port` with a port of 1 to 65535; an IPv6 host stands in brackets.
-fn is_address(address: &str) -> bool {
-    let Some((host, port)) = address.rsplit_once(':') else {
-        return false;
-    };
-    let bracketed = host.starts_with('[') && host.ends_with(']') && host.len() > 2;
-    let host_is_good = !host.is_empty() && (bracketed || !host.contains([':', '[', ']', ' ']));
-    host_is_good
-        && address.len() <= Membership::ADDRESS_BYTES_MAX
-        && port.parse::<u16>().is_ok_and(|port| port != 0)
+    /// `host:port` with a port of 1 to 65535; an IPv6 host stands in brackets.
+    pub(crate) fn is_address(address: &str) -> bool {
+        let Some((host, port)) = address.rsplit_once(':') else { return false };
+        let bracketed = host.starts_with('[') && host.ends_with(']') && host.len() > 2;
+        let host_is_good = !host.is_empty() && (bracketed || !host.contains([':', '[', ']', ' ']));
+        let port_is_good = port.parse::<u16>().is_ok_and(|port| port != 0);
+        host_is_good && port_is_good && address.len() <= Self::ADDRESS_BYTES_MAX
+    }
 }
 
 /// Why a list of members is no configuration.

@@ -1,0 +1,66 @@
+//! What a replica is told once, when it starts.
+
+use super::RestoreError;
+use crate::types::NodeId;
+
+/// The settings of one replica. Time is counted in ticks; the host decides how long one is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RaftConfig {
+    /// Who this replica is.
+    pub id: NodeId,
+    /// Ticks without a leader until an election: each replica waits a random time, uniform in
+    /// `election_ticks..2 * election_ticks`. Also how long a leader may hear no quorum (see `check_quorum`).
+    pub election_ticks: u32,
+    /// Ticks between two heartbeats of a leader; less than `election_ticks`, a tenth is usual.
+    pub heartbeat_ticks: u32,
+    /// Entries in one append, at most.
+    pub append_entries_max: usize,
+    /// Bytes of payload in one append, at most; a larger entry travels alone.
+    pub append_bytes_max: u64,
+    /// Appends under way to one peer and not yet acknowledged, at most.
+    pub in_flight_messages_max: usize,
+    /// Their bytes of payload together, at most; a larger entry travels alone.
+    pub in_flight_bytes_max: u64,
+    /// Ask whether an election could be won before raising the term (thesis §9.6). All members should agree.
+    pub pre_vote: bool,
+    /// A leader that hears no quorum for `election_ticks` steps down, and one that hears it ignores candidates (thesis §6.2).
+    pub check_quorum: bool,
+    /// The source of this replica's random timeouts; give each member another one.
+    pub seed: u64,
+}
+
+impl RaftConfig {
+    /// Settings that suit a tick of 10 to 100 ms.
+    pub fn new(id: NodeId) -> Self {
+        Self {
+            id,
+            election_ticks: 10,
+            heartbeat_ticks: 1,
+            append_entries_max: 8192,
+            append_bytes_max: 1 << 20,
+            in_flight_messages_max: 64,
+            in_flight_bytes_max: 16 << 20,
+            pre_vote: true,
+            check_quorum: true,
+            seed: id.get(),
+        }
+    }
+
+    /// Limits are checked against each other once, here.
+    pub(super) fn judge(&self) -> Result<(), RestoreError> {
+        let refuse = |reason| Err(RestoreError::BadConfig { reason });
+        if self.heartbeat_ticks == 0 {
+            return refuse("heartbeat_ticks must be at least 1");
+        }
+        if self.heartbeat_ticks >= self.election_ticks {
+            return refuse("heartbeat_ticks must be below election_ticks, or followers never hear in time");
+        }
+        if self.election_ticks > u32::MAX / 4 {
+            return refuse("election_ticks is too large");
+        }
+        if self.append_entries_max == 0 || self.in_flight_messages_max == 0 {
+            return refuse("append_entries_max and in_flight_messages_max must be at least 1");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,257 @@
+//! Small words for small scenes: one replica, its past, and what its peers say.
+
+use std::sync::Arc;
+
+use quorate::consensus::{Outgoing, Persisted, Raft, RaftConfig, Ready, Restored, RoleName};
+use quorate::types::{
+    Append, AppendAnswer, Body, Boot, EntryKind, EntryMeta, HardState, Heartbeat, HeartbeatAnswer, LogIndex,
+    LogPosition, LogSlice, Member, Membership, Message, NodeId, ReadId, Round, Term,
+};
+
+pub(crate) fn node(id: u64) -> NodeId {
+    NodeId::new(id).expect("not zero")
+}
+
+pub(crate) fn term(term: u64) -> Term {
+    Term(term)
+}
+
+pub(crate) fn index(index: u64) -> LogIndex {
+    LogIndex(index)
+}
+
+/// The position `index` in `term`.
+pub(crate) fn at(term: u64, index: u64) -> LogPosition {
+    LogPosition::new(Term(term), LogIndex(index))
+}
+
+pub(crate) fn read_id(request: u64) -> ReadId {
+    ReadId { boot: Boot(1), request }
+}
+
+/// A configuration of the nodes given; its addresses begin with `name`.
+pub(crate) fn members(name: &str, voters: &[u64], outgoing: &[u64], learners: &[u64]) -> Membership {
+    let ids = |list: &[u64]| list.iter().copied().map(node).collect::<Vec<_>>();
+    let all = voters.iter().chain(outgoing).chain(learners);
+    let member = |&id: &u64| (node(id), Member { address: format!("{name}-{id}:7000"), incarnation: None });
+    Membership::new(ids(voters), ids(outgoing), ids(learners), all.map(member).collect())
+        .expect("a good membership")
+}
+
+/// The past of a replica. Without `pre_vote` and `check_quorum`, as in the paper's own text.
+pub(crate) struct Past {
+    pub(crate) config: RaftConfig,
+    membership: Membership,
+    hard_state: HardState,
+    terms: Vec<u64>,
+}
+
+/// A replica of a group with nodes `1..=count` that has seen nothing yet.
+pub(crate) fn replica(id: u64, count: u64) -> Past {
+    let config = RaftConfig {
+        election_ticks: 10,
+        heartbeat_ticks: 2,
+        pre_vote: false,
+        check_quorum: false,
+        ..RaftConfig::new(node(id))
+    };
+    let voters: Vec<_> = (1..=count).collect();
+    let membership = members("host", &voters, &[], &[]);
+    Past { config, membership, hard_state: HardState::default(), terms: Vec::new() }
+}
+
+impl Past {
+    pub(crate) fn with_membership(mut self, membership: Membership) -> Self {
+        self.membership = membership;
+        self
+    }
+
+    pub(crate) fn in_term(mut self, term: u64) -> Self {
+        self.hard_state.term = Term(term);
+        self
+    }
+
+    pub(crate) fn voted_for(mut self, id: u64) -> Self {
+        self.hard_state.voted_for = Some(node(id));
+        self
+    }
+
+    /// The terms of its entries from index 2 on.
+    pub(crate) fn with_log(mut self, terms: &[u64]) -> Self {
+        self.hard_state.term = self.hard_state.term.max(Term(terms.last().copied().unwrap_or(0)));
+        self.terms = terms.to_vec();
+        self
+    }
+
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut RaftConfig)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    pub(crate) fn restored(&self) -> Restored {
+        let founding = EntryMeta {
+            position: at(0, 1),
+            bytes: 64,
+            kind: EntryKind::Membership(Arc::new(self.membership.clone())),
+        };
+        let mut entries = vec![founding];
+        entries.extend(metas(1, &self.terms));
+        Restored { hard_state: self.hard_state, starts_after: LogPosition::ZERO, membership: None, entries }
+    }
+
+    /// Just started; the founding entry is handed over to be applied already.
+    pub(crate) fn start(self) -> Raft {
+        let restored = self.restored();
+        let mut raft = Raft::new(self.config, restored).expect("a good past");
+        raft.ready();
+        raft
+    }
+
+    /// Elected in the term after its past's, its no-op not acknowledged yet; its first messages are taken.
+    pub(crate) fn lead(self) -> Raft {
+        let mut raft = self.start();
+        raft.campaign();
+        persist_all(&mut raft);
+        let (term, voters) = (raft.term(), peers_of(&raft));
+        for voter in voters {
+            if raft.role() == RoleName::Candidate {
+                raft.step(voter, vote_answer(term.0, true));
+            }
+        }
+        assert_eq!(raft.role(), RoleName::Leader, "everyone voted for it");
+        persist_all(&mut raft);
+        raft
+    }
+
+    /// Elected, and every peer has acknowledged its no-op: streaming to all, all committed.
+    pub(crate) fn lead_with_everyone(self) -> Raft {
+        let mut raft = self.lead();
+        let last = raft.last().index;
+        for peer in peers_of(&raft) {
+            raft.step(peer, accepted(raft.term().0, last.0));
+        }
+        persist_all(&mut raft);
+        assert_eq!(raft.commit(), last, "everyone acknowledged");
+        raft
+    }
+}
+
+pub(crate) fn peers_of(raft: &Raft) -> Vec<NodeId> {
+    raft.membership().peers_of(raft.id()).collect()
+}
+
+/// Normal entries of 10 bytes, the first one after index `after`.
+pub(crate) fn metas(after: u64, terms: &[u64]) -> Vec<EntryMeta> {
+    let entry =
+        |(&term, nth)| EntryMeta { position: at(term, after + nth), bytes: 10, kind: EntryKind::Normal };
+    terms.iter().zip(1..).map(entry).collect()
+}
+
+fn message(term: u64, body: Body) -> Message {
+    Message { term: Term(term), body }
+}
+
+pub(crate) fn vote(term: u64, last: LogPosition) -> Message {
+    message(term, Body::Vote { last })
+}
+
+pub(crate) fn vote_answer(term: u64, granted: bool) -> Message {
+    message(term, Body::VoteAnswer { granted })
+}
+
+pub(crate) fn pre_vote(term: u64, last: LogPosition) -> Message {
+    message(term, Body::PreVote { last })
+}
+
+pub(crate) fn pre_vote_answer(term: u64, granted: bool) -> Message {
+    message(term, Body::PreVoteAnswer { granted })
+}
+
+/// Entries of `terms` after `prev`, from the leader of `term`.
+pub(crate) fn append(term: u64, prev: LogPosition, terms: &[u64], commit: u64) -> Message {
+    let slice = LogSlice::new(prev, metas(prev.index.0, terms)).expect("a good slice");
+    message(term, Body::Append(Append { slice, commit: LogIndex(commit) }))
+}
+
+pub(crate) fn accepted(term: u64, matched: u64) -> Message {
+    message(term, Body::AppendAnswer(AppendAnswer::Accepted { matched: LogIndex(matched) }))
+}
+
+pub(crate) fn rejected(term: u64, prev: u64, hint: LogPosition) -> Message {
+    message(term, Body::AppendAnswer(AppendAnswer::Rejected { prev: LogIndex(prev), hint }))
+}
+
+pub(crate) fn heartbeat(term: u64, commit: u64, round: u64) -> Message {
+    message(term, Body::Heartbeat(Heartbeat { commit: LogIndex(commit), round: Round(round) }))
+}
+
+pub(crate) fn heartbeat_answer(term: u64, matched: u64, round: u64) -> Message {
+    let answer = HeartbeatAnswer { matched: LogIndex(matched), round: Round(round) };
+    message(term, Body::HeartbeatAnswer(answer))
+}
+
+pub(crate) fn read_index(term: u64, id: ReadId) -> Message {
+    message(term, Body::ReadIndex { id })
+}
+
+pub(crate) fn read_index_answer(term: u64, id: ReadId, index: Option<u64>) -> Message {
+    message(term, Body::ReadIndexAnswer { id, index: index.map(LogIndex) })
+}
+
+/// Ticks one by one, as in a process that is never paused.
+pub(crate) fn pass(raft: &mut Raft, ticks: u32) {
+    (0..ticks).for_each(|_| raft.tick(1));
+}
+
+/// Makes the write of `ready` durable, and everything before it.
+pub(crate) fn persist(raft: &mut Raft, ready: &Ready) {
+    if let Some(through) = ready.write {
+        raft.persisted(Persisted { through });
+    }
+}
+
+/// Turns with an instant disk until nothing is left to do: all messages that left.
+pub(crate) fn persist_all(raft: &mut Raft) -> Vec<Outgoing> {
+    let mut sent = Vec::new();
+    while raft.has_ready() {
+        let ready = raft.ready();
+        persist(raft, &ready);
+        sent.extend(ready.send);
+        sent.extend(ready.send_when_durable);
+    }
+    sent
+}
+
+/// The bodies of the messages to `peer`.
+pub(crate) fn bodies_to(peer: u64, sent: &[Outgoing]) -> Vec<Body> {
+    sent.iter().filter(|sent| sent.to == node(peer)).map(|sent| sent.message.body.clone()).collect()
+}
+
+/// The appends to `peer`.
+pub(crate) fn appends_to(peer: u64, sent: &[Outgoing]) -> Vec<Append> {
+    let append = |body| match body {
+        Body::Append(append) => Some(append),
+        _ => None,
+    };
+    bodies_to(peer, sent).into_iter().filter_map(append).collect()
+}
+
+/// The heartbeats to `peer`.
+pub(crate) fn heartbeats_to(peer: u64, sent: &[Outgoing]) -> Vec<Heartbeat> {
+    let heartbeat = |body| match body {
+        Body::Heartbeat(heartbeat) => Some(heartbeat),
+        _ => None,
+    };
+    bodies_to(peer, sent).into_iter().filter_map(heartbeat).collect()
+}
+
+/// The single message that was sent, with its destination.
+pub(crate) fn only(sent: &[Outgoing]) -> (u64, Message) {
+    assert_eq!(sent.len(), 1, "expected one message: {sent:?}");
+    (sent[0].to.get(), sent[0].message.clone())
+}
+
+/// The terms of the log from index 2 on.
+pub(crate) fn log_of(raft: &Raft) -> Vec<u64> {
+    (2..=raft.last().index.0).filter_map(|index| raft.term_at(LogIndex(index))).map(|term| term.0).collect()
+}

@@ -1,0 +1,139 @@
+//! §5.5 and §8 of the extended paper: servers crash and come back with what was durable.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use quorate::consensus::{Raft, RaftConfig, RestoreError, Restored, RoleName};
+use quorate::types::{HardState, LogIndex, LogPosition};
+
+use crate::fixture::*;
+
+#[test]
+fn a_restarted_node_is_a_follower_with_its_term_vote_and_log() {
+    let raft = replica(1, 3).with_log(&[1, 1, 2]).in_term(4).voted_for(1).start();
+
+    assert_eq!(raft.role(), RoleName::Follower);
+    assert_eq!(raft.hard_state(), HardState { term: term(4), voted_for: Some(node(1)) });
+    assert_eq!((raft.last(), raft.stable(), raft.commit()), (at(2, 4), index(4), index(1)));
+}
+
+#[test]
+fn a_lone_voter_that_restarts_leads_only_after_an_election() {
+    let mut lone = replica(1, 1).with_log(&[1, 1]).voted_for(1).start();
+    persist_all(&mut lone);
+    assert_eq!((lone.role(), lone.commit()), (RoleName::Follower, index(1)));
+
+    lone.tick(20);
+    persist_all(&mut lone);
+
+    assert_eq!((lone.role(), lone.term(), lone.commit()), (RoleName::Leader, term(2), index(4)));
+}
+
+#[test]
+fn a_vote_survives_a_restart() {
+    let mut voter = replica(1, 3).in_term(5).voted_for(2).start();
+
+    voter.step(node(3), vote(5, at(4, 9)));
+    assert_eq!(only(&persist_all(&mut voter)).1, vote_answer(5, false));
+    voter.step(node(2), vote(5, at(4, 9)));
+
+    assert_eq!(
+        only(&persist_all(&mut voter)).1,
+        vote_answer(5, true),
+        "a retried request gets the same answer"
+    );
+}
+
+#[test]
+fn requests_are_idempotent_so_a_retried_append_does_no_harm() {
+    let mut follower = replica(1, 3).with_log(&[1, 1]).start();
+
+    follower.step(node(2), append(1, at(0, 1), &[1, 1], 3));
+
+    assert_eq!(only(&persist_all(&mut follower)), (2, accepted(1, 3)));
+    assert_eq!(log_of(&follower), [1, 1]);
+}
+
+#[test]
+fn a_compacted_log_starts_behind_its_snapshot_and_takes_what_follows() {
+    let mut raft = compacted_at(at(3, 50));
+    assert_eq!((raft.first_index(), raft.last(), raft.commit()), (index(51), at(3, 50), index(50)));
+
+    // Before the start: committed, so it matches. At the start: the terms must agree. Behind it: as ever.
+    assert_eq!(raft.step(node(2), append(3, at(2, 40), &[2, 2], 50)), None);
+    assert_eq!(only(&persist_all(&mut raft)).1, accepted(3, 50));
+    let span = raft.step(node(2), append(3, at(3, 48), &[3, 3, 3], 50)).unwrap();
+    assert_eq!((span.first, span.last), (index(51), at(3, 51)));
+    let span = raft.step(node(2), append(3, at(3, 51), &[3], 50)).unwrap();
+
+    assert_eq!((span.first, span.last), (index(52), at(3, 52)));
+}
+
+#[test]
+fn a_leader_that_contradicts_the_snapshot_is_refused() {
+    let mut raft = compacted_at(at(3, 50));
+
+    assert_eq!(raft.step(node(2), append(4, at(4, 50), &[4], 51)), None);
+
+    assert_eq!(raft.last(), at(3, 50));
+}
+
+fn compacted_at(starts_after: LogPosition) -> Raft {
+    let restored = Restored {
+        hard_state: HardState { term: starts_after.term, voted_for: None },
+        starts_after,
+        membership: Some(Arc::new(members("host", &[1, 2, 3], &[], &[]))),
+        entries: Vec::new(),
+    };
+    Raft::new(replica(1, 3).config, restored).expect("a good past")
+}
+
+#[test]
+fn a_past_that_no_replica_wrote_is_refused_by_name() {
+    let start = |change: fn(&mut Restored)| {
+        let past = replica(1, 3).with_log(&[1, 2, 2]);
+        let mut restored = past.restored();
+        change(&mut restored);
+        Raft::new(past.config, restored).unwrap_err()
+    };
+
+    assert!(matches!(start(|past| past.entries.clear()), RestoreError::NoMembership));
+    assert!(matches!(start(|past| drop(past.entries.remove(2))), RestoreError::Malformed(_)));
+    assert!(matches!(start(|past| past.hard_state.term = term(1)), RestoreError::TermBehindLog { .. }));
+    assert!(matches!(start(|past| past.hard_state.term = term(u64::MAX)), RestoreError::TermsExhausted(_)));
+    let extra = start(|past| past.membership = Some(Arc::new(members("host", &[1], &[], &[]))));
+    assert!(matches!(extra, RestoreError::TwoMemberships));
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_refused() {
+    let refused = |change: fn(&mut RaftConfig)| {
+        let past = replica(1, 3).with(change);
+        let restored = past.restored();
+        matches!(Raft::new(past.config, restored), Err(RestoreError::BadConfig { .. }))
+    };
+
+    assert!(refused(|config| config.heartbeat_ticks = 0));
+    assert!(refused(|config| config.heartbeat_ticks = config.election_ticks));
+    assert!(refused(|config| config.election_ticks = u32::MAX));
+    assert!(refused(|config| config.append_entries_max = 0));
+    assert!(refused(|config| config.in_flight_messages_max = 0));
+    assert!(!refused(|config| config.append_bytes_max = 0), "then each entry travels alone");
+}
+
+#[test]
+fn equal_inputs_make_equal_replicas_so_states_can_be_compared_and_hashed() {
+    let run = || {
+        let mut raft = replica(1, 3).with_log(&[1]).start();
+        raft.tick(25);
+        raft.step(node(2), vote_answer(2, true));
+        raft
+    };
+    let mut seen = HashSet::from([run()]);
+
+    assert!(!seen.insert(run()));
+    let mut other = run();
+    other.tick(1);
+    assert!(seen.insert(other));
+    assert_eq!(run().term_at(LogIndex(2)), Some(term(1)));
+}

@@ -1,0 +1,288 @@
+//! The world around the nodes: a network that may do anything with a message but change it.
+
+use std::sync::Arc;
+
+use quorate::consensus::{Outgoing, RaftConfig, RoleName};
+use quorate::types::{Body, Incarnation, LogIndex, Membership, Message, NodeId};
+
+use super::history::History;
+use super::node::{Node, Turn};
+use super::random::Random;
+
+/// Steps between two comparisons of all logs with each other.
+const CHECK_ALL_EVERY: u32 = 16;
+
+/// How bad this walk is, in percent; drawn per seed, so that some walks are calm and some are not.
+struct Weather {
+    lose: u64,
+    double: u64,
+    crash: u64,
+    cut: u64,
+    tick: u64,
+}
+
+pub(crate) struct World {
+    pub(crate) history: History,
+    random: Random,
+    weather: Weather,
+    configs: Vec<RaftConfig>,
+    nodes: Vec<Node>,
+    /// Under way: from, to, what.
+    network: Vec<(NodeId, NodeId, Message)>,
+    /// `cut[from][to]`: nothing passes that way now.
+    cut: Vec<Vec<bool>>,
+    proposed: u32,
+    crashes: usize,
+    steps: u32,
+}
+
+impl World {
+    pub(crate) fn new(count: u64, seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let ids: Vec<_> = (1..=count).map(|id| NodeId::new(id).expect("not zero")).collect();
+        let founders = Arc::new(
+            Membership::founding(ids.iter().map(|&id| (id, format!("host-{id}:7000"))))
+                .expect("good members"),
+        );
+        let (pre_vote, check_quorum) = (random.percent(70), random.percent(70));
+        let limits = (random.within(1..6) as usize, random.within(1..200), random.within(1..5) as usize);
+        let config = |&id: &NodeId| RaftConfig {
+            election_ticks: 10,
+            heartbeat_ticks: 2,
+            append_entries_max: limits.0,
+            append_bytes_max: limits.1,
+            in_flight_messages_max: limits.2,
+            in_flight_bytes_max: 2 * limits.1,
+            pre_vote,
+            check_quorum,
+            seed: seed * 10 + id.get(),
+            ..RaftConfig::new(id)
+        };
+        let configs: Vec<_> = ids.iter().map(config).collect();
+        let weather = Weather {
+            lose: random.within(0..30),
+            double: random.within(0..20),
+            crash: random.within(0..3),
+            cut: random.within(0..3),
+            tick: random.within(5..30),
+        };
+        let nodes = configs.iter().map(|config| Node::new(config.clone(), &founders)).collect();
+        let cut = vec![vec![false; ids.len()]; ids.len()];
+        let history = History::default();
+        Self {
+            history,
+            random,
+            weather,
+            configs,
+            nodes,
+            network: Vec::new(),
+            cut,
+            proposed: 0,
+            crashes: 0,
+            steps: 0,
+        }
+    }
+
+    pub(crate) fn crashes(&self) -> usize {
+        self.crashes
+    }
+
+    /// What two walks of one seed must have in common: everything.
+    pub(crate) fn fingerprint(&self) -> String {
+        format!("{:?}", self.nodes.iter().map(|node| &node.raft).collect::<Vec<_>>())
+    }
+
+    /// One thing happens at one node, and most often its turn ends after it.
+    pub(crate) fn step(&mut self) {
+        let chosen = self.random.index(self.nodes.len());
+        if self.random.percent(self.weather.crash) {
+            self.crash(chosen);
+        } else if self.random.percent(self.weather.cut) {
+            self.cut_or_mend(chosen);
+        } else if self.random.percent(self.weather.tick) {
+            let ticks = if self.random.percent(2) { 100 } else { self.random.within(1..4) as u32 };
+            self.nodes[chosen].raft.tick(ticks);
+        } else {
+            self.work(chosen);
+        }
+        if self.random.percent(70) {
+            self.turn(chosen);
+        }
+        self.check(chosen);
+        self.steps += 1;
+        if self.steps.is_multiple_of(CHECK_ALL_EVERY) {
+            self.history.check_all(&self.nodes);
+        }
+    }
+
+    /// What nodes do all day.
+    fn work(&mut self, node: usize) {
+        match self.random.within(0..100) {
+            0..15 => {
+                let count = self.random.within(1..4) as usize;
+                let released = self.nodes[node].sync(count);
+                self.post(node, released);
+            }
+            15..30 => drop(self.propose(node)),
+            30..38 => drop(self.read(node)),
+            38..40 => {
+                let peer = self.configs[self.random.index(self.configs.len())].id;
+                self.nodes[node].raft.peer_lost(peer);
+            }
+            _ => (0..self.nodes.len()).for_each(|_| self.deliver()),
+        }
+    }
+
+    /// The faults stop. A leader must emerge, everything proposed then must be applied everywhere, reads must be answered.
+    pub(crate) fn heal_and_finish(&mut self) {
+        self.weather = Weather { lose: 0, double: 0, crash: 0, cut: 0, tick: 0 };
+        self.cut.iter_mut().flatten().for_each(|cut| *cut = false);
+        self.calm(60);
+        let leader = self.leader().expect("a leader emerges when the faults stop");
+        let target = self.propose(leader).expect("the leader takes proposals");
+        let reader = self.random.index(self.nodes.len());
+        let answered = self.history.reads();
+        assert!(self.read(reader), "everyone knows the leader");
+        self.calm(40);
+        self.history.check_all(&self.nodes);
+        assert!(self.history.reads() > answered, "a read is answered when the faults have stopped");
+        for node in &self.nodes {
+            assert!(node.applied >= target, "node {} did not catch up", node.raft.id());
+            assert_eq!(node.raft.last(), self.nodes[leader].raft.last());
+        }
+    }
+
+    /// Everybody ticks, syncs and hears everybody, `ticks` times.
+    fn calm(&mut self, ticks: u32) {
+        for _ in 0..ticks {
+            for node in 0..self.nodes.len() {
+                self.nodes[node].raft.tick(1);
+                self.turn(node);
+            }
+            self.settle();
+        }
+    }
+
+    /// Until nothing is under way any more, on the disks or between the nodes.
+    fn settle(&mut self) {
+        for _ in 0..10_000 {
+            let busy = |node: &Node| node.writes_under_way() > 0 || node.raft.has_ready();
+            if self.network.is_empty() && !self.nodes.iter().any(busy) {
+                return;
+            }
+            while !self.network.is_empty() {
+                let (from, to, message) = self.network.remove(0);
+                self.nodes[to.get() as usize - 1].receive(from, message);
+            }
+            for node in 0..self.nodes.len() {
+                self.turn(node);
+                let count = self.nodes[node].writes_under_way();
+                let released = self.nodes[node].sync(count);
+                self.post(node, released);
+                self.turn(node);
+                self.check(node);
+            }
+        }
+        panic!("the nodes never stop talking");
+    }
+
+    fn leader(&self) -> Option<usize> {
+        self.nodes.iter().position(|node| node.raft.role() == RoleName::Leader)
+    }
+
+    fn crash(&mut self, node: usize) {
+        let survivors = self.random.index(self.nodes[node].writes_under_way() + 1);
+        let config = RaftConfig { seed: self.random.next(), ..self.configs[node].clone() };
+        self.nodes[node].crash(config, survivors);
+        self.history.crashed(self.configs[node].id);
+        self.history.check_vote_survived(self.configs[node].id, self.nodes[node].durable().0);
+        self.crashes += 1;
+    }
+
+    fn cut_or_mend(&mut self, node: usize) {
+        if self.random.percent(50) {
+            self.cut.iter_mut().flatten().for_each(|cut| *cut = false);
+            return;
+        }
+        let one_way = self.random.percent(30);
+        let all = self.random.percent(50);
+        let other = self.random.index(self.nodes.len());
+        for peer in (0..self.nodes.len()).filter(|&peer| all || peer == other) {
+            self.cut[node][peer] = true;
+            self.cut[peer][node] |= !one_way;
+        }
+    }
+
+    fn propose(&mut self, node: usize) -> Option<LogIndex> {
+        if self.random.percent(5) {
+            let learnt = self.configs.iter().map(|config| (config.id, Incarnation(config.id.get())));
+            let membership = (**self.nodes[node].raft.membership()).clone().with_incarnations(learnt);
+            return self.nodes[node].propose_membership(membership);
+        }
+        let count = self.random.within(1..5) as u32;
+        let sizes: Vec<_> = (1..=count).map(|nth| self.proposed + nth).collect();
+        self.proposed += count;
+        self.nodes[node].propose(&sizes).map(|span| span.last.index)
+    }
+
+    fn read(&mut self, node: usize) -> bool {
+        let id = self.nodes[node].read();
+        if let Some(id) = id {
+            self.history.read_began(id);
+        }
+        id.is_some()
+    }
+
+    fn deliver(&mut self) {
+        if self.network.is_empty() {
+            return;
+        }
+        let place = if self.random.percent(70) { 0 } else { self.random.index(self.network.len()) };
+        let (from, to, message) = if self.random.percent(self.weather.double) {
+            self.network[place].clone()
+        } else {
+            self.network.remove(place)
+        };
+        let (source, target) = (from.get() as usize - 1, to.get() as usize - 1);
+        if self.cut[source][target] || self.random.percent(self.weather.lose) {
+            return;
+        }
+        self.nodes[target].receive(from, message);
+        if self.random.percent(70) {
+            self.turn(target);
+        }
+        self.check(target);
+    }
+
+    fn turn(&mut self, node: usize) {
+        let Turn { send, applied, reads, reads_lost } = self.nodes[node].turn();
+        self.check(node);
+        self.history.applied(&applied);
+        for read in reads {
+            self.history.read_answered(read.id, read.index);
+        }
+        for id in reads_lost {
+            self.history.read_lost(id);
+        }
+        self.post(node, send);
+    }
+
+    fn post(&mut self, node: usize, messages: Vec<Outgoing>) {
+        let from = self.configs[node].id;
+        for Outgoing { to, message } in messages {
+            assert_ne!(to, from, "a node talks to itself");
+            match message.body {
+                Body::Vote { .. } => self.history.voted(from, message.term, from),
+                Body::VoteAnswer { granted: true } => self.history.voted(from, message.term, to),
+                _ => {}
+            }
+            self.network.push((from, to, message));
+        }
+    }
+
+    fn check(&mut self, node: usize) {
+        let subject = &self.nodes[node];
+        let others: Vec<_> = self.nodes.iter().filter(|other| other.raft.id() != subject.raft.id()).collect();
+        self.history.check(subject, &others);
+    }
+}
