@@ -1,7 +1,7 @@
 //! Why a storage refuses, and what the operator can do.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::types::{ClusterId, LogIndex, NodeId};
 
@@ -41,6 +41,12 @@ pub enum StorageError {
         /// The last entry known to be good before it.
         index: LogIndex,
         /// What is wrong there.
+        reason: String,
+    },
+    /// The limits that were configured contradict each other.
+    #[error("the log cannot be configured so: {reason}")]
+    Limits {
+        /// Which limit, and what it must be.
         reason: String,
     },
     /// Another process has the directory open.
@@ -106,5 +112,20 @@ impl StorageError {
     /// Whether the same call may succeed later, nothing having been written: only a full disk.
     pub fn is_recoverable(&self) -> bool {
         matches!(self, Self::DiskFull { .. })
+    }
+
+    /// For `map_err`: `operation` on `path` failed.
+    pub(crate) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { operation, path: path.to_owned(), source }
+    }
+
+    /// As [`StorageError::io`], where a full disk leaves everything as it was and may be tried again.
+    pub(crate) fn io_or_full(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::DiskFull { operation, path: path.to_owned() }
+            }
+            _ => Self::Io { operation, path: path.to_owned(), source },
+        }
     }
 }

@@ -12,7 +12,9 @@
 //!   ([`StorageError::Corrupt`]). It never forgets quietly.
 //! - Several groups share one storage; they are told apart by [`GroupId`] and share each sync.
 
+pub mod disk;
 mod error;
+pub mod memory;
 mod traits;
 
 pub use error::StorageError;

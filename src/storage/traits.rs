@@ -56,7 +56,7 @@ pub trait Storage: Send {
     /// If it is founded already.
     fn found(&mut self, identity: Identity, groups: &[(GroupId, Entry)]) -> Result<(), StorageError>;
 
-    /// What each group had made durable when the storage was opened. Taken once; empty if not founded.
+    /// What each group had made durable when the storage was opened or founded. Taken once; empty if not founded.
     fn recovered(&mut self) -> BTreeMap<GroupId, Recovered>;
 
     /// Appends, and makes durable, the writes of many groups in their order. One sync for all of them.

@@ -1,0 +1,15 @@
+//! What the log on disk counts.
+
+use super::registry::metrics;
+
+metrics! {
+    /// Written by the log's own threads, read by anybody.
+    StorageMetrics {
+        counter batches: "Batches made durable: one write and one sync each.";
+        counter entries: "Entries in them.";
+        counter bytes: "Bytes written to the log, the zeros that fill its blocks included.";
+        counter rotations: "How often the log went on in another segment.";
+        gauge segments: "Segments that the log consists of now.";
+        counter unprepared_rotations: "Rotations for which no spare was ready, so that the writer had to make a segment itself.";
+    }
+}

@@ -1,0 +1,492 @@
+//! The real code on a disk that loses what was not synced: at whatever moment power fails, the log that is recovered
+//! holds all that was acknowledged, and nothing that was never written.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::simulated::SimulatedDisk;
+use super::{DiskConfig, DiskLog};
+use crate::storage::{GroupWrite, Identity, Storage, StorageError, Upkeep};
+use crate::types::{
+    ClusterId, Entry, EntryRun, GroupId, HardState, Incarnation, LogIndex, LogPosition, Membership, NodeId,
+    Payload, Term,
+};
+
+const GROUPS: [GroupId; 2] = [GroupId::MAIN, GroupId(9)];
+
+fn node() -> NodeId {
+    NodeId::new(1).expect("not zero")
+}
+
+fn identity() -> Identity {
+    Identity { node: node(), cluster: ClusterId(5), incarnation: Incarnation(6) }
+}
+
+fn config() -> DiskConfig {
+    DiskConfig::new("/data", node()).segment_bytes(DiskConfig::SEGMENT_BYTES_MIN)
+}
+
+fn open(disk: &SimulatedDisk) -> Result<DiskLog, StorageError> {
+    DiskLog::open_on(Arc::new(disk.clone()), config())
+}
+
+fn membership() -> Arc<Membership> {
+    Arc::new(Membership::founding([(node(), "a:1".to_owned())]).expect("one member"))
+}
+
+fn founding_entry() -> Entry {
+    Entry { position: LogPosition::new(Term(0), LogIndex(1)), payload: Payload::Membership(membership()) }
+}
+
+/// Its content follows from its position and size, so that any mixture is noticed.
+fn command(term: u64, index: u64, bytes: usize) -> Entry {
+    let content: Vec<u8> = (0..bytes).map(|byte| (byte as u64 + index * 31 + term * 101) as u8).collect();
+    let position = LogPosition::new(Term(term), LogIndex(index));
+    Entry { position, payload: Payload::Normal { origin: None, command: content.into() } }
+}
+
+fn append(group: GroupId, term: u64, first: u64, sizes: &[usize]) -> GroupWrite {
+    let entries: Arc<[Entry]> =
+        sizes.iter().zip(first..).map(|(&bytes, index)| command(term, index, bytes)).collect();
+    GroupWrite { group, hard_state: None, entries: EntryRun::new(entries).into_iter().collect() }
+}
+
+/// What a group must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Group {
+    hard_state: HardState,
+    starts_after: LogPosition,
+    entries: Vec<Entry>,
+}
+
+/// What the whole log must hold; `None` while it is blank.
+type Model = Option<BTreeMap<GroupId, Group>>;
+
+impl Group {
+    fn last(&self) -> u64 {
+        self.starts_after.index.0 + self.entries.len() as u64
+    }
+
+    fn append(&mut self, entry: &Entry) {
+        let kept = entry.position.index.prev().distance_from(self.starts_after.index);
+        self.entries.truncate(kept as usize);
+        self.entries.push(entry.clone());
+    }
+
+    fn release(&mut self, through: LogPosition) {
+        self.entries.drain(..through.index.distance_from(self.starts_after.index) as usize);
+        self.starts_after = through;
+    }
+}
+
+/// One thing that is done to a log.
+#[derive(Clone, Debug)]
+enum Step {
+    Found,
+    Write(Vec<GroupWrite>),
+    Settle,
+    Release(GroupId, LogPosition),
+    Upkeep,
+}
+
+impl Step {
+    fn run(&self, log: &mut DiskLog, upkeep: &mut dyn Upkeep) -> Result<(), StorageError> {
+        match self {
+            Self::Found => log.found(identity(), &GROUPS.map(|group| (group, founding_entry()))),
+            Self::Write(writes) => log.write(writes),
+            Self::Settle => log.settle(),
+            Self::Release(group, through) => log.release(*group, *through, &membership()),
+            Self::Upkeep => {
+                while upkeep.turn()? {}
+                Ok(())
+            }
+        }
+    }
+
+    /// The states that a crash in this step may leave, after `before`; the last is the one when it succeeds.
+    fn outcomes(&self, before: &Model) -> Vec<Model> {
+        let mut outcomes = vec![before.clone()];
+        let mut now = before.clone();
+        match self {
+            Self::Found => {
+                let group = Group { entries: vec![founding_entry()], ..Group::default() };
+                outcomes.push(Some(GROUPS.map(|id| (id, group.clone())).into()));
+            }
+            Self::Write(writes) => {
+                for write in writes {
+                    if let Some(state) = write.hard_state {
+                        group_of(&mut now, write.group).hard_state = state;
+                        outcomes.push(now.clone());
+                    }
+                    for entry in write.entries.iter().flat_map(EntryRun::entries) {
+                        group_of(&mut now, write.group).append(entry);
+                        outcomes.push(now.clone());
+                    }
+                }
+            }
+            Self::Release(group, through) => {
+                group_of(&mut now, *group).release(*through);
+                outcomes.push(now);
+            }
+            Self::Settle | Self::Upkeep => {}
+        }
+        outcomes
+    }
+}
+
+fn group_of(model: &mut Model, group: GroupId) -> &mut Group {
+    model.as_mut().expect("founded").get_mut(&group).expect("a group of the founding")
+}
+
+/// What the log holds now, as it says on opening and as its reader reads it.
+fn state_of(log: &mut DiskLog) -> Model {
+    log.identity()?;
+    let mut reader = log.reader();
+    let recovered = log.recovered().into_iter();
+    Some(
+        recovered
+            .map(|(id, found)| {
+                let (first, last) = (found.starts_after.index.next(), found.entries.last());
+                let entries = last.map_or(Vec::new(), |last| {
+                    reader.read(id, first, last.position.index, u64::MAX).expect("what was recovered is read")
+                });
+                let metas: Vec<_> = entries.iter().map(Entry::meta).collect();
+                assert_eq!(metas, found.entries, "the reader and the recovery disagree");
+                let (hard_state, starts_after) = (found.hard_state, found.starts_after);
+                (id, Group { hard_state, starts_after, entries })
+            })
+            .collect(),
+    )
+}
+
+/// Numbers that look random and are the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 33) as usize) % bound
+    }
+}
+
+/// A step that fits the state of the log.
+fn any_step(model: &Model, random: &mut Random, term: u64) -> Step {
+    let Some(groups) = model else {
+        return Step::Found;
+    };
+    let id = GROUPS[random.below(2)];
+    let group = &groups[&id];
+    match random.below(12) {
+        0 => Step::Settle,
+        1 | 2 => Step::Upkeep,
+        3 if !group.entries.is_empty() => {
+            let released = &group.entries[random.below(group.entries.len())];
+            Step::Release(id, released.position)
+        }
+        4 => {
+            let state = HardState { term: Term(term), voted_for: NodeId::new(random.below(3) as u64) };
+            let mut write = append(id, term, group.last() + 1, &[10, 20]);
+            write.hard_state = Some(state);
+            Step::Write(vec![write])
+        }
+        5 if !group.entries.is_empty() => {
+            let from = group.entries[random.below(group.entries.len())].position.index.0;
+            Step::Write(vec![append(id, term, from, &[random.below(5000)])])
+        }
+        _ => {
+            let write = |id: GroupId, random: &mut Random| {
+                let sizes: Vec<usize> = (0..=random.below(6)).map(|_| random.below(9000)).collect();
+                append(id, term, groups[&id].last() + 1, &sizes)
+            };
+            Step::Write(GROUPS.map(|id| write(id, random)).into())
+        }
+    }
+}
+
+/// One life of the log after another, each ended by a loss of power, at `power_fails_after` in the first.
+fn live_and_crash(seed: u64, power_fails_after: u64) {
+    let disk = SimulatedDisk::default();
+    let mut random = Random(seed);
+    let mut legal: Vec<Model> = vec![None];
+    for life in 1..=4 {
+        let operations = if life == 1 { power_fails_after } else { random.below(60) as u64 };
+        disk.fail_power_after(operations);
+        let context = format!("seed {seed}, first failure after {power_fails_after}, life {life}");
+        match open(&disk) {
+            Err(error) => assert!(disk.is_off(), "{context}: the log does not open: {error}"),
+            Ok(mut log) => {
+                let state = state_of(&mut log);
+                assert!(
+                    legal.contains(&state),
+                    "{context}: {state:#?} is none of {} legal states",
+                    legal.len()
+                );
+                legal = live(&disk, &mut log, state, &mut random, life, &context);
+            }
+        }
+        disk.restart(&mut |bound| random.below(bound));
+    }
+    let state = state_of(&mut open(&disk).expect("with power it opens"));
+    assert!(legal.contains(&state), "seed {seed}: {state:#?} is none of {} legal states", legal.len());
+}
+
+/// Does steps until power fails; gives the states that are legal then.
+fn live(
+    disk: &SimulatedDisk,
+    log: &mut DiskLog,
+    mut state: Model,
+    random: &mut Random,
+    term: u64,
+    context: &str,
+) -> Vec<Model> {
+    let mut upkeep = log.upkeep().expect("the first one");
+    for _ in 0..200 {
+        let step = any_step(&state, random, term);
+        let mut outcomes = step.outcomes(&state);
+        match step.run(log, &mut *upkeep) {
+            Ok(()) => state = outcomes.pop().expect("the state after success"),
+            Err(error) => {
+                assert!(disk.is_off(), "{context}: {step:?}: {error}");
+                return outcomes;
+            }
+        }
+    }
+    vec![state]
+}
+
+#[test]
+fn power_may_fail_in_every_operation_of_every_life() {
+    for power_fails_after in 0..150 {
+        for seed in 0..4 {
+            live_and_crash(seed * 1000 + power_fails_after, power_fails_after);
+        }
+    }
+}
+
+/// A founded log with a synced entry 2, in which power fails in the write of entries 3 to 5, of about five pages.
+fn torn_write() -> (SimulatedDisk, Vec<Model>) {
+    let disk = SimulatedDisk::default();
+    let mut log = open(&disk).expect("open");
+    Step::Found.run(&mut log, &mut Idle).expect("found");
+    let mut model = Step::Found.outcomes(&None).pop().expect("founded");
+    let first = Step::Write(vec![append(GroupId::MAIN, 1, 2, &[100])]);
+    first.run(&mut log, &mut Idle).expect("write");
+    model = first.outcomes(&model).pop().expect("written");
+    disk.fail_power_after(1);
+    let torn = Step::Write(vec![append(GroupId::MAIN, 1, 3, &[6000, 6000, 6000])]);
+    torn.run(&mut log, &mut Idle).expect_err("power fails in its sync");
+    (disk, torn.outcomes(&model))
+}
+
+struct Idle;
+
+impl Upkeep for Idle {
+    fn turn(&mut self) -> Result<bool, StorageError> {
+        Ok(false)
+    }
+}
+
+#[test]
+fn a_batch_of_which_any_pages_are_lost_is_dropped_whole() {
+    let (disk, legal) = torn_write();
+    let pages = disk.dirty_pages();
+    assert_eq!(pages, 5);
+
+    for kept in 0..1 << pages {
+        let disk = disk.fork();
+        let mut page = 0;
+        disk.restart(&mut |bound| {
+            if bound != 4 {
+                return 0;
+            }
+            page += 1;
+            if kept >> (page - 1) & 1 == 1 { 2 } else { 0 }
+        });
+
+        let state = state_of(&mut open(&disk).expect("a torn tail is no corruption"));
+
+        let all_kept = kept == (1 << pages) - 1;
+        let expected = if all_kept { legal.last() } else { legal.first() };
+        assert_eq!(Some(&state), expected, "pages {kept:b}");
+    }
+}
+
+#[test]
+fn what_is_appended_after_a_torn_tail_is_recovered_again() {
+    for seed in 0..40 {
+        let (disk, legal) = torn_write();
+        let mut random = Random(seed);
+        disk.restart(&mut |bound| random.below(bound));
+        let mut log = open(&disk).expect("open");
+        let state = state_of(&mut log);
+        assert!(legal.contains(&state));
+
+        let last = state.as_ref().expect("founded")[&GroupId::MAIN].last();
+        let step = Step::Write(vec![append(GroupId::MAIN, 2, last + 1, &[50])]);
+        step.run(&mut log, &mut Idle).expect("write");
+        drop(log);
+        disk.restart(&mut |bound| random.below(bound));
+
+        let again = state_of(&mut open(&disk).expect("open"));
+        assert_eq!(Some(&again), step.outcomes(&state).last(), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_longer_tail_that_was_replaced_never_comes_back() {
+    for power_fails_after in 0..12 {
+        for seed in 0..20 {
+            let disk = SimulatedDisk::default();
+            let mut log = open(&disk).expect("open");
+            let mut model = None;
+            let long = Step::Write(vec![append(GroupId::MAIN, 1, 2, &[700; 30])]);
+            for step in [Step::Found, long] {
+                step.run(&mut log, &mut Idle).expect("power is on");
+                model = step.outcomes(&model).pop().expect("an outcome");
+            }
+            disk.fail_power_after(power_fails_after);
+            let short = Step::Write(vec![append(GroupId::MAIN, 2, 5, &[60])]);
+            let legal = match short.run(&mut log, &mut Idle) {
+                Ok(()) => vec![short.outcomes(&model).pop().expect("an outcome")],
+                Err(_) => short.outcomes(&model),
+            };
+            drop(log);
+            let mut random = Random(seed);
+            disk.restart(&mut |bound| random.below(bound));
+
+            let state = state_of(&mut open(&disk).expect("open"));
+
+            assert!(legal.contains(&state), "power failed after {power_fails_after}, seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_hole_is_cut_above_the_last_witness_and_corrupt_below_it() {
+    let disk = SimulatedDisk::default();
+    let mut log = open(&disk).expect("open");
+    Step::Found.run(&mut log, &mut Idle).expect("found");
+    let before = log.appender_end();
+    Step::Write(vec![append(GroupId::MAIN, 1, 2, &[100])]).run(&mut log, &mut Idle).expect("write");
+    let segment = PathBuf::from("/data/0000000001.log");
+    let make_hole = |disk: &SimulatedDisk| {
+        disk.alter(&segment, |bytes| bytes[before as usize..][..512].fill(0));
+    };
+
+    let unwitnessed = disk.fork();
+    make_hole(&unwitnessed);
+    let mut recovered = open(&unwitnessed).expect("it looks like a tear");
+    assert_eq!(recovered.recovered()[&GroupId::MAIN].entries.len(), 1);
+
+    log.settle().expect("settle");
+    let witnessed = disk.fork();
+    make_hole(&witnessed);
+    let refused = open(&witnessed).err().expect("it was durable");
+    assert!(
+        matches!(&refused, StorageError::Corrupt { segment: at, offset, index, .. }
+            if *at == segment && *offset == before && *index == LogIndex(1)),
+        "{refused}"
+    );
+}
+
+#[test]
+fn after_a_refused_sync_nothing_is_taken_or_believed() {
+    for refused in 0..1 {
+        let disk = SimulatedDisk::default();
+        let mut log = open(&disk).expect("open");
+        Step::Found.run(&mut log, &mut Idle).expect("found");
+        let mut reader = log.reader();
+        disk.refuse_sync_after(refused);
+
+        let step = Step::Write(vec![append(GroupId::MAIN, 1, 2, &[100])]);
+        assert!(matches!(step.run(&mut log, &mut Idle), Err(StorageError::Io { operation: "sync", .. })));
+
+        assert!(matches!(step.run(&mut log, &mut Idle), Err(StorageError::Poisoned)));
+        assert!(matches!(log.settle(), Err(StorageError::Poisoned)));
+        let read = reader.read(GroupId::MAIN, LogIndex(1), LogIndex(1), 1000);
+        assert!(matches!(read, Err(StorageError::Poisoned)));
+        assert!(matches!(log.upkeep().expect("the first").turn(), Err(StorageError::Poisoned)));
+    }
+}
+
+#[test]
+fn a_full_disk_is_found_before_anything_is_written_and_leaves_the_log_as_it_was() {
+    let disk = SimulatedDisk::default();
+    let mut log = open(&disk).expect("open");
+    disk.set_full(true);
+    assert!(matches!(Step::Found.run(&mut log, &mut Idle), Err(StorageError::DiskFull { .. })));
+    assert_eq!(log.identity(), None);
+    disk.set_full(false);
+    Step::Found.run(&mut log, &mut Idle).expect("there is room again");
+
+    disk.set_full(true);
+    let mut written = 1;
+    let refused = loop {
+        let step = Step::Write(vec![append(GroupId::MAIN, 1, written + 1, &[9000])]);
+        match step.run(&mut log, &mut Idle) {
+            Ok(()) => written += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(refused.is_recoverable(), "{refused}");
+    log.settle().expect("what is there can still be settled");
+    disk.set_full(false);
+    Step::Write(vec![append(GroupId::MAIN, 1, written + 1, &[9000])])
+        .run(&mut log, &mut Idle)
+        .expect("there is room again");
+    drop(log);
+
+    let state = state_of(&mut open(&disk).expect("open")).expect("founded");
+    assert_eq!(state[&GroupId::MAIN].last(), written + 1);
+}
+
+#[test]
+fn a_full_disk_stops_the_upkeep_until_there_is_room() {
+    let disk = SimulatedDisk::default();
+    let mut log = open(&disk).expect("open");
+    let mut upkeep = log.upkeep().expect("the first");
+    Step::Found.run(&mut log, &mut Idle).expect("found");
+    Step::Write(vec![append(GroupId::MAIN, 1, 2, &[9000, 9000])]).run(&mut log, &mut Idle).expect("write");
+
+    disk.set_full(true);
+    let refused = upkeep.turn().expect_err("there is no room for a spare");
+    assert!(refused.is_recoverable(), "{refused}");
+    disk.set_full(false);
+    while upkeep.turn().expect("there is room again") {}
+
+    assert_eq!(spares(&disk), 1);
+}
+
+fn spares(disk: &SimulatedDisk) -> usize {
+    disk.names().iter().filter(|name| name.display().to_string().contains("spare")).count()
+}
+
+/// A recycled segment still holds valid records of the same group, indexes and terms: under another salt.
+#[test]
+fn what_a_recycled_segment_held_before_is_never_replayed() {
+    let disk = SimulatedDisk::default();
+    let mut log = open(&disk).expect("open");
+    let mut upkeep = log.upkeep().expect("the first");
+    Step::Found.run(&mut log, &mut Idle).expect("found");
+    for index in 2..=40 {
+        let step = Step::Write(vec![append(GroupId::MAIN, 1, index, &[9000])]);
+        step.run(&mut log, &mut *upkeep).expect("write");
+        Step::Upkeep.run(&mut log, &mut *upkeep).expect("upkeep");
+        for group in GROUPS {
+            let through = LogPosition::new(Term(1), LogIndex(if group == GroupId::MAIN { index } else { 1 }));
+            Step::Release(group, through).run(&mut log, &mut *upkeep).expect("release");
+        }
+    }
+    assert!(disk.names().len() < 8, "segments are recycled: {:?}", disk.names());
+    let newest = disk.names().into_iter().rfind(|name| name.extension().is_some()).expect("a segment");
+    let end = log.appender_end() as usize;
+    assert!(disk.content(&newest)[end..].iter().any(|&byte| byte != 0), "nothing stale is left to be found");
+    drop(log);
+    disk.restart(&mut |_| 0);
+
+    let state = state_of(&mut open(&disk).expect("open")).expect("founded");
+
+    let group = &state[&GroupId::MAIN];
+    assert_eq!((group.starts_after.index, group.entries.len()), (LogIndex(40), 0));
+}

@@ -1,0 +1,201 @@
+//! All that the log asks of a file system: so that a simulated disk can stand under the real code.
+
+use std::any::Any;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::segment::Map;
+
+/// A file system.
+pub(crate) trait Files: Send + Sync {
+    /// Makes the directory, and those above it, where missing; durable on return.
+    fn create_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// What stands in the directory, in any order.
+    fn list(&self, dir: &Path) -> io::Result<Vec<Listed>>;
+
+    /// Makes an empty file, in place of any of that name, for reading and writing.
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DataFile>>;
+
+    /// Opens a file that is there.
+    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DataFile>>;
+
+    /// Renames a file, in place of any of the new name. Durable once the directory is synced.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file. Durable once the directory is synced.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes the names in the directory durable.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Takes the lock that the file stands for, until the returned value is dropped; `None` if another holds it. The
+    /// file is made if `access` is to write and it is missing.
+    fn lock(&self, path: &Path, access: Access) -> io::Result<Option<Lock>>;
+
+    /// A number that nobody could foretell.
+    fn random(&self) -> io::Result<u64>;
+}
+
+/// An open file; reads and writes name their place.
+pub(crate) trait DataFile: Send + Sync {
+    /// Fills `bytes` from `offset` on, all of them or an error.
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// Writes all of `bytes` at `offset`.
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Makes the content, and the length, durable.
+    fn sync_data(&self) -> io::Result<()>;
+
+    /// Reserves `bytes` on the disk and makes the file that long. `false` if this file system cannot: then nothing was
+    /// done, and writing is the only way to reserve.
+    fn allocate(&self, bytes: u64) -> io::Result<bool>;
+
+    /// How long the file is.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Maps the first `bytes` for reading; `None` where nothing can be mapped.
+    fn map(&self, bytes: u64) -> io::Result<Option<Map>>;
+}
+
+/// What a file is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// It stays as it is; a lock is shared with other readers.
+    Read,
+    /// It may be changed; a lock excludes everybody else.
+    Write,
+}
+
+/// One name in a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    /// The name, made readable if it is not.
+    pub(crate) name: String,
+    /// Whether it is a regular file: no directory, no link.
+    pub(crate) is_file: bool,
+}
+
+/// Holds a lock until dropped.
+pub(crate) type Lock = Box<dyn Any + Send>;
+
+/// The file system of this machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RealFiles;
+
+impl Files for RealFiles {
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !is_there(dir)).collect();
+        for dir in missing.into_iter().rev() {
+            fs::create_dir(dir).or_else(|error| if dir.is_dir() { Ok(()) } else { Err(error) })?;
+            self.sync_dir(&parent_of(dir))?;
+        }
+        if dir.is_dir() { Ok(()) } else { Err(io::ErrorKind::NotADirectory.into()) }
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Listed>> {
+        let listed = |entry: fs::DirEntry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            Ok(Listed { name, is_file: entry.file_type()?.is_file() })
+        };
+        fs::read_dir(dir)?.map(|entry| listed(entry?)).collect()
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DataFile>> {
+        let file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
+        Ok(Arc::new(RealFile(file)))
+    }
+
+    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DataFile>> {
+        let file = File::options().read(true).write(access == Access::Write).open(path)?;
+        Ok(Arc::new(RealFile(file)))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+
+    fn lock(&self, path: &Path, access: Access) -> io::Result<Option<Lock>> {
+        let locked = match access {
+            Access::Read => File::open(path).map(|file| (file.try_lock_shared(), file))?,
+            Access::Write => {
+                let file = File::options().write(true).create(true).truncate(false).open(path)?;
+                (file.try_lock(), file)
+            }
+        };
+        match locked {
+            (Ok(()), file) => Ok(Some(Box::new(file))),
+            (Err(TryLockError::WouldBlock), _) => Ok(None),
+            (Err(TryLockError::Error(error)), _) => Err(error),
+        }
+    }
+
+    fn random(&self) -> io::Result<u64> {
+        let mut bytes = [0; 8];
+        let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+        assert_eq!(filled, bytes.len(), "the system gave fewer random bytes than it promises");
+        Ok(u64::from_le_bytes(bytes))
+    }
+}
+
+fn is_there(path: &Path) -> bool {
+    path.as_os_str().is_empty() || path.symlink_metadata().is_ok()
+}
+
+fn parent_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+struct RealFile(File);
+
+impl DataFile for RealFile {
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(bytes, offset)
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn allocate(&self, bytes: u64) -> io::Result<bool> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        match fallocate(&self.0, FallocateFlags::empty(), 0, bytes) {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn allocate(&self, _bytes: u64) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn map(&self, bytes: u64) -> io::Result<Option<Map>> {
+        Map::new(&self.0, bytes).map(Some)
+    }
+}

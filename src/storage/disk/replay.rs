@@ -1,0 +1,182 @@
+//! What the records of a log add up to, read in their order.
+
+use std::collections::BTreeMap;
+
+use super::index::{GroupIndex, Location};
+use super::record::{Record, Restatement};
+use crate::storage::Recovered;
+use crate::types::{EntryMeta, GroupId, LogIndex, LogPosition};
+use crate::wire::decode_kind;
+
+/// The groups of a log, as far as it has been read.
+#[derive(Debug, Default)]
+pub(super) struct Replay {
+    groups: BTreeMap<GroupId, Group>,
+    /// Groups are made known by restatements until the first segment that has them was read; after that an unknown
+    /// group can only be a new one.
+    groups_are_known: bool,
+    /// The last entry read, of whichever group: where an error is reported.
+    pub(super) last_index: LogIndex,
+}
+
+/// One group, as far as its records have been read.
+#[derive(Debug, Default)]
+struct Group {
+    known: Restatement,
+    /// Entries up to here are in segments that are gone. Harmless if they are released.
+    gone_upto: LogIndex,
+    /// Those behind, without a gap. Released ones are dropped in the end.
+    entries: Vec<EntryMeta>,
+    index: GroupIndex,
+}
+
+/// Why a record that verifies contradicts those before it.
+pub(super) type Contradiction = String;
+
+impl Replay {
+    /// The next record, which is in the batch at `location`; `opening` if that batch is the first of its segment.
+    pub(super) fn record(
+        &mut self,
+        group: GroupId,
+        record: Record<'_>,
+        location: Location,
+        opening: bool,
+    ) -> Result<(), Contradiction> {
+        match record {
+            Record::Witness | Record::Seal { .. } => return Ok(()),
+            Record::Restatement(restated) => return self.restated(group, restated, opening),
+            _ if opening => return Err("its first batch does not restate the groups alone".to_owned()),
+            Record::HardState(state) => self.groups.entry(group).or_default().known.hard_state = state,
+            Record::Entry { position, payload } => {
+                let (kind, bytes) = decode_kind(payload).map_err(|error| error.to_string())?;
+                let entry = EntryMeta { position, bytes, kind };
+                self.groups.entry(group).or_default().entry(entry, location)?;
+                self.last_index = position.index;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first batch of a segment was read, `restated` records: all groups that were there before.
+    pub(super) fn segment_is_open(&mut self, restated: u32) -> Result<(), Contradiction> {
+        if restated as usize != self.groups.len() {
+            return Err(format!("it restates {restated} groups of {}", self.groups.len()));
+        }
+        self.groups_are_known = true;
+        Ok(())
+    }
+
+    fn restated(
+        &mut self,
+        group: GroupId,
+        restated: Restatement,
+        opening: bool,
+    ) -> Result<(), Contradiction> {
+        match self.groups.get_mut(&group) {
+            Some(known) if opening && known.known != restated => {
+                Err(format!("what it restates of group {group} is not what the segments before say"))
+            }
+            Some(known) => known.restated(restated),
+            None if opening && !self.groups_are_known => {
+                self.groups.insert(group, Group::from_restatement(restated));
+                Ok(())
+            }
+            None => Err(format!("it restates group {group}, of which nothing was written before")),
+        }
+    }
+
+    /// What each group had made durable, and where its entries are; or which entries are missing.
+    pub(super) fn finish(self) -> Result<BTreeMap<GroupId, Replayed>, Contradiction> {
+        self.groups.into_iter().map(|(group, replayed)| Ok((group, replayed.finish(group)?))).collect()
+    }
+
+    /// The groups as they stand, for a report.
+    pub(super) fn groups(&self) -> impl Iterator<Item = (GroupId, &Restatement, LogIndex)> {
+        self.groups.iter().map(|(&group, replayed)| {
+            let first = replayed.gone_upto.max(replayed.known.starts_after.index).next();
+            (group, &replayed.known, first)
+        })
+    }
+}
+
+/// One group, completely read.
+#[derive(Debug)]
+pub(super) struct Replayed {
+    pub(super) recovered: Recovered,
+    pub(super) index: GroupIndex,
+    pub(super) restatement: Restatement,
+}
+
+impl Group {
+    fn from_restatement(restated: Restatement) -> Self {
+        let mut index = GroupIndex::default();
+        index.restart(restated.starts_after.index, restated.last.index);
+        Self { gone_upto: restated.last.index, known: restated, entries: Vec::new(), index }
+    }
+
+    fn entry(&mut self, entry: EntryMeta, location: Location) -> Result<(), Contradiction> {
+        let LogPosition { term, index } = entry.position;
+        let last = self.known.last.index;
+        if index <= self.known.starts_after.index {
+            return Err(format!("entry {index} is written again after its release"));
+        }
+        if index.prev() > last {
+            return Err(format!("entry {index} follows entry {last}: those between are missing"));
+        }
+        self.truncate(index);
+        let before = self.entries.last().map(|entry| entry.position.term);
+        if before.is_some_and(|before| before > term) {
+            return Err(format!("the term falls at entry {index}"));
+        }
+        self.known.last = entry.position;
+        self.index.wrote(index, index, location);
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    /// Drops everything at and after `from`.
+    fn truncate(&mut self, from: LogIndex) {
+        if from <= self.gone_upto {
+            self.gone_upto = from.prev();
+            self.entries.clear();
+        } else {
+            self.entries.truncate(from.prev().distance_from(self.gone_upto) as usize);
+        }
+    }
+
+    fn restated(&mut self, restated: Restatement) -> Result<(), Contradiction> {
+        let (start, last) = (restated.starts_after, restated.last);
+        if start.index < self.known.starts_after.index {
+            return Err(format!("the log starts after {start}, but was released further before"));
+        }
+        if last != self.known.last {
+            if last != start {
+                return Err(format!("the log ends with {}, not with {last}", self.known.last));
+            }
+            self.entries.clear();
+            self.gone_upto = last.index;
+        }
+        self.index.restart(start.index, last.index);
+        self.known = restated;
+        Ok(())
+    }
+
+    fn finish(mut self, group: GroupId) -> Result<Replayed, Contradiction> {
+        let start = self.known.starts_after;
+        if self.gone_upto > start.index {
+            return Err(format!(
+                "entries {} to {} of group {group} are missing: they were in a segment before",
+                start.index.next(),
+                self.gone_upto
+            ));
+        }
+        self.entries.drain(..start.index.distance_from(self.gone_upto) as usize);
+        let recovered = Recovered {
+            hard_state: self.known.hard_state,
+            starts_after: start,
+            membership: self.known.membership.clone(),
+            entries: self.entries,
+        };
+        Ok(Replayed { recovered, index: self.index, restatement: self.known })
+    }
+}

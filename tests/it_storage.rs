@@ -1,0 +1,13 @@
+//! The storages under their common contract, and the log on real disks.
+
+#[path = "storage/fixtures.rs"]
+mod fixtures;
+
+#[path = "storage/contract.rs"]
+mod contract;
+#[path = "storage/damage.rs"]
+mod damage;
+#[path = "storage/directory.rs"]
+mod directory;
+#[path = "storage/segments.rs"]
+mod segments;
