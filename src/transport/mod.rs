@@ -9,8 +9,15 @@
 //!   [`Inbox::undelivered`]; any other loss is silent.
 //! - When a connection to a peer is lost, [`Inbox::peer_lost`] says so once.
 
+mod memory;
+mod tcp;
 mod traits;
 
+#[cfg(test)]
+mod tests;
+
+pub use memory::{Fate, MemoryNetwork, MemoryTransport};
+pub use tcp::{Listen, TcpConfig, TcpTransport};
 pub use traits::{Inbox, LocalNode, Peers, SendJob, Transport, TransportError, Wake};
 
 #[allow(unused_imports, reason = "named in the docs above")]

@@ -96,6 +96,9 @@ pub enum TransportError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// A setting with which no transport could work.
+    #[error("the transport cannot work as configured: {0}")]
+    Misconfigured(&'static str),
     /// The event loop itself failed.
     #[error("the event loop failed: {0}")]
     Loop(#[from] io::Error),

@@ -1,0 +1,21 @@
+//! What the connections between nodes count.
+
+use super::registry::metrics;
+
+metrics! {
+    /// One node's traffic with its peers, over all connections since the process started.
+    NetMetrics {
+        counter bytes_sent: "Bytes handed to sockets.";
+        counter bytes_received: "Bytes taken from sockets.";
+        counter socket_writes: "Writes to sockets; each carries as many messages as waited for that peer.";
+        counter messages_sent: "Messages put into a connection's queue.";
+        counter messages_received: "Messages that arrived whole and were handed over.";
+        counter messages_dropped: "Messages that found no connection, or a full queue.";
+        counter connects: "Connections that got through the handshake, dialled and accepted.";
+        counter disconnects: "Connections that ended after that.";
+        counter refused: "Handshakes refused, by us or by the other side.";
+        counter frames_malformed: "Connections closed for what no node of this version would send.";
+        counter silent: "Connections dropped because nothing was heard on them for too long, or because they never said who they were.";
+        counter turned_away: "Connections turned away because too many stood, or because the process has no file descriptor left.";
+    }
+}

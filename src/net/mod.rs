@@ -1,0 +1,31 @@
+//! The one event loop that carries all connections between nodes, on the one thread that runs it.
+//!
+//! Each node dials each peer whose address it knows, and sends on the connection that it dialled; what it reads there is
+//! only signs of life. So between two nodes there are two connections, one for each direction, no rule is needed for
+//! who dials, and messages to a peer leave in the order in which they were queued. (A peer whose address is not known
+//! is answered on the connection it opened.) A peer counts as connected while the connection stands on which we send.
+//!
+//! A turn of the loop ([`Network::turn`]) writes what was queued since the last one, one vectored write per peer; sleeps
+//! if there is nothing to do; then reads, a bounded amount from each connection, so that no peer's flood delays another;
+//! and looks after what is due: dials, signs of life, and connections on which nothing is heard any more. Queues are
+//! bounded in bytes per peer: what finds no room, or no connection, is dropped.
+//!
+//! Strangers cost a few kilobytes and a file descriptor until they have said who they are, for which they have a
+//! limited time; they are limited in number, and the one who waits longest makes room for who comes.
+
+mod acceptor;
+mod backoff;
+mod clock;
+mod connection;
+mod greeting;
+mod inflow;
+mod log_gate;
+mod network;
+mod outbox;
+mod peer;
+mod resolve;
+mod waker;
+
+pub(crate) use greeting::Local;
+pub(crate) use network::{Bound, Delivery, Network, Settings};
+pub(crate) use waker::LoopWaker;

@@ -1,0 +1,101 @@
+//! How both sides prove who they are.
+
+use mio::Token;
+
+use super::super::connection::{Connection, Side, Stage};
+use super::super::peer::Dial;
+use super::end::Ending;
+use super::{Delivery, Network};
+use crate::types::{Incarnation, NodeId};
+use crate::wire::hello::{Answer, HELLO_BYTES_MAX, Hello, Reason};
+
+impl Network {
+    /// Reads the hello of who came, if all of it is there, and answers.
+    pub(super) fn receive_hello(&mut self, token: Token, delivery: &dyn Delivery) -> Result<(), Ending> {
+        let Some(connection) = self.connections.get_mut(&token) else { return Ok(()) };
+        let Some(bytes) = connection.inflow.next_greeting(Hello::announced_len)? else { return Ok(()) };
+        let hello = Hello::decode(bytes)?;
+        let expected = self.peers.get(&hello.node).and_then(|peer| peer.expected);
+        let answer = self.me.answer_to(&hello, expected);
+        connection.outbox.append(HELLO_BYTES_MAX, |out| answer.encode(out));
+        self.to_write.push(token);
+        match answer {
+            Answer::Accepted { .. } => self.welcome(token, &hello, delivery),
+            Answer::Refused(reason) => {
+                connection.stage = Stage::Refusing;
+                self.log_refusal(token, hello.node, reason);
+            }
+        }
+        Ok(())
+    }
+
+    fn welcome(&mut self, token: Token, hello: &Hello, delivery: &dyn Delivery) {
+        let id = hello.node;
+        log::info!("node {id} at {:?} connected to this node", hello.address);
+        // Who dials again has given up the connection before.
+        if let Some(old) = self.peer_mut(id).accepted {
+            self.end(old, &Ending::Replaced, delivery);
+        }
+        self.peer_mut(id).accepted = Some(token);
+        self.stand(token, id, hello.incarnation);
+        self.dial_soon(id);
+        self.announce(id, delivery);
+    }
+
+    /// Reads the answer to our hello, if all of it is there.
+    pub(super) fn receive_answer(&mut self, token: Token, delivery: &dyn Delivery) -> Result<(), Ending> {
+        let Some(connection) = self.connections.get_mut(&token) else { return Ok(()) };
+        let Side::Dialled(id) = connection.side else { return Ok(()) };
+        let Some(bytes) = connection.inflow.next_greeting(Answer::announced_len)? else { return Ok(()) };
+        let answer = Answer::decode(bytes)?;
+        let expected = self.peers.get(&id).and_then(|peer| peer.expected);
+        match self.me.judge(answer, id, expected) {
+            Ok(incarnation) => {
+                self.stand(token, id, incarnation);
+                self.peer_mut(id).dial = Dial::Standing(token);
+                self.announce(id, delivery);
+                Ok(())
+            }
+            Err(reason) if answer == Answer::Refused(reason) => Err(Ending::RefusedByPeer(reason)),
+            Err(reason) => Err(Ending::RefusedByUs(reason)),
+        }
+    }
+
+    fn stand(&mut self, token: Token, id: NodeId, incarnation: Incarnation) {
+        let now = self.now;
+        if let Some(connection) = self.connections.get_mut(&token) {
+            connection.stand(id, incarnation, now);
+        }
+        self.metrics.connects.increment();
+        self.due_by(now + self.settings.silence / 3);
+    }
+
+    /// Tells the node, once each, when we begin and when we cease to be able to send to `id`. When messages to it begin
+    /// to take another connection, it was lost and is found: those under way on the old one may be overtaken.
+    pub(super) fn announce(&mut self, id: NodeId, delivery: &dyn Delivery) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let route = peer.route();
+        if peer.announced == route {
+            return;
+        }
+        if peer.announced.is_some() {
+            delivery.peer_lost(id);
+        }
+        peer.announced = route;
+        let standing = route.and_then(|token| self.connections.get(&token)).and_then(Connection::standing);
+        if let Some(standing) = standing {
+            log::info!("connected to node {id}");
+            delivery.peer_connected(id, standing.incarnation);
+        }
+    }
+
+    fn log_refusal(&mut self, token: Token, node: NodeId, reason: Reason) {
+        self.metrics.refused.increment();
+        if let (Some(connection), Some(left_out)) =
+            (self.connections.get(&token), self.strangers_log.pass(self.now))
+        {
+            let from = connection.side;
+            log::warn!("refused node {node}, {from}: {reason} (and {left_out} more lines)");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The other end of a connection, in the hands of a test: it says exactly what the test wants said.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
+use bytes::Bytes;
+
+use super::harness::{CLUSTER, GROUP, PATIENCE, directory, id};
+use crate::types::PeerMessage;
+use crate::wire::frame;
+use crate::wire::hello::{Answer, Hello, Secret};
+use crate::wire::peer;
+
+/// One connection.
+pub(super) struct Raw(pub(super) TcpStream);
+
+impl Raw {
+    pub(super) fn dial(address: SocketAddr) -> Self {
+        Self::over(TcpStream::connect(address).unwrap())
+    }
+
+    fn over(stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self(stream)
+    }
+
+    /// Takes the next call on `listener` as node `node`, who is called.
+    pub(super) fn answer(listener: &TcpListener, node: u64) -> Self {
+        Self::answer_as(listener, node, node)
+    }
+
+    /// Takes the next call on `listener`, which is for `called`, as node `node` would, but accepts it all the same.
+    pub(super) fn answer_as(listener: &TcpListener, called: u64, node: u64) -> Self {
+        let mut raw = Self::over(listener.accept().unwrap().0);
+        let bytes = raw.read_greeting(Hello::announced_len);
+        assert_eq!(Hello::decode(&bytes).unwrap().destination, id(called));
+        let answer =
+            Answer::Accepted { version: 1, cluster: CLUSTER, node: id(node), incarnation: directory(node) };
+        let mut out = Vec::new();
+        answer.encode(&mut out);
+        raw.write(&out);
+        raw
+    }
+
+    /// Dials node 1 as node `node`, and is accepted.
+    pub(super) fn peer(address: SocketAddr, node: u64) -> Self {
+        let mut raw = Self::dial(address);
+        raw.write(&encoded(&hello(node)));
+        assert!(matches!(raw.read_answer(), Answer::Accepted { .. }));
+        raw
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).unwrap();
+    }
+
+    pub(super) fn send(&mut self, message: &PeerMessage) {
+        self.write(&sealed(message));
+    }
+
+    pub(super) fn read_answer(&mut self) -> Answer {
+        let bytes = self.read_greeting(Answer::announced_len);
+        Answer::decode(&bytes).unwrap()
+    }
+
+    /// The next message, without the pings before it.
+    pub(super) fn read_message(&mut self) -> PeerMessage {
+        loop {
+            let mut bytes = vec![0; frame::HEADER_BYTES];
+            self.0.read_exact(&mut bytes).unwrap();
+            bytes.resize(frame::announced_len(&bytes, usize::MAX).unwrap().unwrap(), 0);
+            self.0.read_exact(&mut bytes[frame::HEADER_BYTES..]).unwrap();
+            if let Some(message) = peer::decode(frame::open(Bytes::from(bytes)).unwrap()).unwrap() {
+                return message;
+            }
+        }
+    }
+
+    /// Waits until the other side has closed the connection, in whatever manner.
+    pub(super) fn wait_for_end(&mut self) {
+        let mut rest = Vec::new();
+        if let Err(error) = self.0.read_to_end(&mut rest) {
+            assert!(error.kind() == std::io::ErrorKind::ConnectionReset, "not closed: {error}");
+        }
+    }
+
+    fn read_greeting<E: std::fmt::Debug>(
+        &mut self,
+        announced_len: impl Fn(&[u8]) -> Result<Option<usize>, E>,
+    ) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while announced_len(&bytes).unwrap().is_none_or(|length| bytes.len() < length) {
+            let mut byte = [0];
+            self.0.read_exact(&mut byte).unwrap();
+            bytes.push(byte[0]);
+        }
+        bytes
+    }
+}
+
+/// What node `node` says to node 1.
+pub(super) fn hello(node: u64) -> Hello {
+    Hello {
+        versions: (1, 1),
+        cluster: CLUSTER,
+        node: id(node),
+        destination: id(1),
+        incarnation: directory(node),
+        address: "raw.example:1".into(),
+        token: Secret::default(),
+    }
+}
+
+pub(super) fn encoded(hello: &Hello) -> Vec<u8> {
+    let mut out = Vec::new();
+    hello.encode(&mut out);
+    out
+}
+
+pub(super) fn sealed(message: &PeerMessage) -> Vec<u8> {
+    let mut out = Vec::new();
+    peer::encode(GROUP, message, &mut out);
+    out
+}

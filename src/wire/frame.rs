@@ -1,0 +1,167 @@
+//! Frames: what follows the handshake on a connection, one message in each.
+//!
+//! | offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 4 | length of the body |
+//! | 4 | 1 | version of the protocol, 1 |
+//! | 5 | 1 | kind of message, see [`super::peer`] |
+//! | 6 | 8 | group |
+//! | 14 | 4 | crc32c of bytes 0 to 13, then of the body |
+//! | 18 | | the body |
+//!
+//! The length is judged before room is made for the body; all else is believed only when the checksum holds. A checksum
+//! that does not hold ends the connection: what follows it could be anything.
+
+use byteorder::{ByteOrder, LittleEndian};
+use bytes::Bytes;
+
+use super::cursor::{WireError, Writer};
+use crate::types::GroupId;
+
+/// The only version of the protocol so far; the handshake agrees on one.
+pub(crate) const PROTOCOL_VERSION: u8 = 1;
+/// What stands before the body.
+pub(crate) const HEADER_BYTES: usize = 18;
+
+const CHECKSUM_AT: usize = 14;
+
+/// A frame whose checksum held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    /// What the body holds.
+    pub(crate) kind: u8,
+    /// Whom it is for.
+    pub(crate) group: GroupId,
+    /// The message itself.
+    pub(crate) body: Bytes,
+}
+
+/// Why bytes are no frame of this version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FrameError {
+    /// The body would be longer than anything this node takes.
+    #[error("a frame of {length} bytes is above the limit of {max}")]
+    TooLong { length: usize, max: usize },
+    /// Another version than the handshake agreed on.
+    #[error("a frame of protocol version {0}")]
+    Version(u8),
+    /// Something changed on the way.
+    #[error("a frame's checksum does not hold")]
+    Checksum,
+    /// The frame came as it was sent, and means nothing.
+    #[error(transparent)]
+    Body(#[from] WireError),
+}
+
+/// Appends one frame to `out`; `body` appends the body.
+///
+/// # Panics
+/// If the body is 4 GiB or more: limits stand far below.
+pub(crate) fn seal(kind: u8, group: GroupId, out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    Writer::new(out).u32(0).u8(PROTOCOL_VERSION).u8(kind).u64(group.0).u32(0);
+    body(out);
+    let frame = &mut out[start..];
+    let length = u32::try_from(frame.len() - HEADER_BYTES).expect("no frame is longer than its limit");
+    LittleEndian::write_u32(frame, length);
+    let sum = checksum(frame);
+    LittleEndian::write_u32(&mut frame[CHECKSUM_AT..], sum);
+}
+
+/// How long the frame is that starts with `bytes`, header included; `None` while too little is there to say.
+/// `max` is the longest frame taken.
+pub(crate) fn announced_len(bytes: &[u8], max: usize) -> Result<Option<usize>, FrameError> {
+    let Some(&version) = bytes.get(4) else {
+        return Ok(None);
+    };
+    let length = (LittleEndian::read_u32(bytes) as usize).saturating_add(HEADER_BYTES);
+    if length > max {
+        return Err(FrameError::TooLong { length, max });
+    }
+    if version != PROTOCOL_VERSION {
+        return Err(FrameError::Version(version));
+    }
+    Ok(Some(length))
+}
+
+/// Opens one whole frame, of the length that it announces.
+pub(crate) fn open(mut frame: Bytes) -> Result<Frame, FrameError> {
+    assert!(
+        announced_len(&frame, usize::MAX)? == Some(frame.len()) && frame.len() >= HEADER_BYTES,
+        "a frame is opened when all of it is there, and nothing else"
+    );
+    if checksum(&frame) != LittleEndian::read_u32(&frame[CHECKSUM_AT..]) {
+        return Err(FrameError::Checksum);
+    }
+    let (kind, group) = (frame[5], GroupId(LittleEndian::read_u64(&frame[6..])));
+    Ok(Frame { kind, group, body: frame.split_off(HEADER_BYTES) })
+}
+
+fn checksum(frame: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&frame[..CHECKSUM_AT]), &frame[HEADER_BYTES..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sealed(body: &[u8]) -> Vec<u8> {
+        let mut out = b"before".to_vec();
+        seal(9, GroupId(7), &mut out, |out| out.extend_from_slice(body));
+        out.split_off(6)
+    }
+
+    #[test]
+    fn a_frame_comes_back_as_it_was_sealed() {
+        for body in [&b""[..], b"x", &vec![7; 70_000]] {
+            let bytes = sealed(body);
+            assert_eq!(announced_len(&bytes, usize::MAX), Ok(Some(bytes.len())));
+
+            let frame = open(Bytes::from(bytes)).unwrap();
+
+            assert_eq!((frame.kind, frame.group, frame.body.as_ref()), (9, GroupId(7), body));
+        }
+    }
+
+    #[test]
+    fn no_flipped_bit_passes() {
+        let good = sealed(b"a message of some length");
+        for bit in 0..good.len() * 8 {
+            let mut flipped = good.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let refused = match announced_len(&flipped, 1 << 20) {
+                Ok(Some(length)) if length == flipped.len() => open(Bytes::from(flipped)).is_err(),
+                // Another length: the frame is cut elsewhere, and its checksum is looked for in other bytes.
+                Ok(length) => length.is_some(),
+                Err(_) => true,
+            };
+            assert!(refused, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_length_is_judged_by_the_header_alone() {
+        let max = 1000;
+        for length in [max as u32 - 17, u32::MAX, 1 << 31] {
+            let mut header = Vec::new();
+            Writer::new(&mut header).u32(length).u8(PROTOCOL_VERSION);
+            assert!(matches!(announced_len(&header, max), Err(FrameError::TooLong { .. })), "{length}");
+        }
+        assert!(announced_len(&sealed(&[0; 1000 - HEADER_BYTES]), max).is_ok());
+    }
+
+    #[test]
+    fn another_version_is_refused_by_its_number() {
+        let mut bytes = sealed(b"");
+        bytes[4] = 2;
+
+        assert_eq!(announced_len(&bytes, 1000), Err(FrameError::Version(2)));
+    }
+
+    #[test]
+    fn too_few_bytes_announce_nothing() {
+        let bytes = sealed(b"body");
+
+        assert!((0..5).all(|count| announced_len(&bytes[..count], 1000) == Ok(None)));
+    }
+}

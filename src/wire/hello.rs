@@ -1,0 +1,409 @@
+//! The handshake: who dials says who it is and whom it wants; who was dialled says who it is, or why not.
+//!
+//! Its outer form never changes, so that nodes of any two versions can at least refuse each other in words:
+//!
+//! | offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 8 | magic: [`HELLO_MAGIC`] or [`ANSWER_MAGIC`] |
+//! | 8 | 2 | length of the body, at most [`BODY_BYTES_MAX`] |
+//! | 10 | 4 | crc32c of bytes 0 to 9, then of the body |
+//! | 14 | | the body |
+//!
+//! A hello's body: lowest and highest protocol version 1 each, cluster 8, node 8, destination 8, incarnation 8, address
+//! (length 2, bytes), token (length 2, bytes). An answer's: 1, version 1, cluster 8, node 8, incarnation 8; or 0, reason 1.
+//! Both may go on with fields of later versions, each tag 2, length 2, bytes: those we do not know are skipped.
+
+use std::fmt;
+
+use byteorder::{ByteOrder, LittleEndian};
+
+use super::cursor::{Reader, WireError, Writer};
+use crate::types::{ClusterId, Incarnation, Membership, NodeId};
+
+/// Opens a hello of one node to another. Clients, when they come, have a magic of their own on the same port.
+const HELLO_MAGIC: [u8; 8] = *b"\xF1quorate";
+/// Opens the answer.
+const ANSWER_MAGIC: [u8; 8] = *b"\xF2quorate";
+
+const PREFIX_BYTES: usize = 14;
+const LENGTH_AT: usize = 8;
+const CHECKSUM_AT: usize = 10;
+/// The longest body, later versions' fields included.
+const BODY_BYTES_MAX: usize = 2048;
+/// The longest hello or answer.
+pub(crate) const HELLO_BYTES_MAX: usize = PREFIX_BYTES + BODY_BYTES_MAX;
+/// The longest token.
+pub(crate) const TOKEN_BYTES_MAX: usize = 1024;
+
+const _: () =
+    assert!(38 + Membership::ADDRESS_BYTES_MAX + TOKEN_BYTES_MAX <= BODY_BYTES_MAX, "every hello fits");
+
+/// Who dials, and whom it means to reach.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hello {
+    /// The protocol versions it speaks, from the lowest to the highest.
+    pub(crate) versions: (u8, u8),
+    /// Its cluster.
+    pub(crate) cluster: ClusterId,
+    /// Its id.
+    pub(crate) node: NodeId,
+    /// The node it expects at the address it dialled.
+    pub(crate) destination: NodeId,
+    /// Its data directory.
+    pub(crate) incarnation: Incarnation,
+    /// Where others reach it.
+    pub(crate) address: String,
+    /// What it knows and a stranger does not.
+    pub(crate) token: Secret,
+}
+
+/// What the other side says to a [`Hello`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Frames may follow, of this version.
+    Accepted { version: u8, cluster: ClusterId, node: NodeId, incarnation: Incarnation },
+    /// Nothing may follow.
+    Refused(Reason),
+}
+
+/// Why a node will not talk to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Reason {
+    /// The hello makes no sense.
+    #[error("the hello is malformed")]
+    Malformed,
+    /// The ranges of versions do not overlap.
+    #[error("no protocol version in common: upgrade the older of the two")]
+    NoCommonVersion,
+    /// The tokens differ.
+    #[error("the token is wrong: all nodes of a cluster must be given the same one")]
+    WrongToken,
+    /// The node belongs to another cluster.
+    #[error("the node belongs to another cluster: were both started with the same list of founding nodes?")]
+    OtherCluster,
+    /// The hello is for another node than the one that answers at this address.
+    #[error("another node is reached at this address: check the addresses of the members")]
+    WrongDestination,
+    /// The node has another data directory than the one the cluster knows it by.
+    #[error("this node's data directory was replaced: remove it from the cluster and add it again")]
+    ContradictingIncarnation,
+    /// A reason of a later version.
+    #[error("a reason that only a later version knows ({0})")]
+    Unknown(u8),
+}
+
+impl Reason {
+    fn code(self) -> u8 {
+        match self {
+            Self::Malformed => 1,
+            Self::NoCommonVersion => 2,
+            Self::WrongToken => 3,
+            Self::OtherCluster => 4,
+            Self::WrongDestination => 5,
+            Self::ContradictingIncarnation => 6,
+            Self::Unknown(code) => code,
+        }
+    }
+
+    fn from_code(code: u8) -> Self {
+        match code {
+            1 => Self::Malformed,
+            2 => Self::NoCommonVersion,
+            3 => Self::WrongToken,
+            4 => Self::OtherCluster,
+            5 => Self::WrongDestination,
+            6 => Self::ContradictingIncarnation,
+            code => Self::Unknown(code),
+        }
+    }
+}
+
+/// A token: compared in full, and never printed. Empty if none was agreed on.
+#[derive(Clone, Default)]
+pub(crate) struct Secret(Vec<u8>);
+
+impl Secret {
+    pub(crate) fn new(token: Vec<u8>) -> Self {
+        Self(token)
+    }
+}
+
+impl PartialEq for Secret {
+    /// Takes as long for tokens that differ at once as for those that differ at the end.
+    fn eq(&self, other: &Self) -> bool {
+        let differing = self.0.iter().zip(&other.0).fold(0, |seen, (a, b)| seen | (a ^ b));
+        std::hint::black_box(differing) == 0 && self.0.len() == other.0.len()
+    }
+}
+
+impl Eq for Secret {}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl Hello {
+    /// Appends the byte form.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        seal(HELLO_MAGIC, out, |out| {
+            let mut writer = Writer::new(out);
+            writer.u8(self.versions.0).u8(self.versions.1);
+            writer.u64(self.cluster.0).u64(self.node.get()).u64(self.destination.get());
+            writer.u64(self.incarnation.0);
+            for text in [self.address.as_bytes(), &self.token.0] {
+                writer.u16(text.len() as u16).bytes(text);
+            }
+        });
+    }
+
+    /// How long the hello is that starts with `bytes`; `None` while too little is there to say.
+    pub(crate) fn announced_len(bytes: &[u8]) -> Result<Option<usize>, WireError> {
+        announced_len(HELLO_MAGIC, bytes)
+    }
+
+    /// Reads one whole hello.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        let mut reader = open(bytes)?;
+        let hello = Self {
+            versions: (reader.u8()?, reader.u8()?),
+            cluster: ClusterId(reader.u64()?),
+            node: read_node(&mut reader)?,
+            destination: read_node(&mut reader)?,
+            incarnation: Incarnation(reader.u64()?),
+            address: str::from_utf8(read_text(&mut reader, "address", Membership::ADDRESS_BYTES_MAX)?)
+                .map_err(|_| WireError::Invalid { what: "address" })?
+                .to_owned(),
+            token: Secret(read_text(&mut reader, "token", TOKEN_BYTES_MAX)?.to_vec()),
+        };
+        skip_unknown_fields(reader)?;
+        Ok(hello)
+    }
+}
+
+impl Answer {
+    /// Appends the byte form.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        seal(ANSWER_MAGIC, out, |out| {
+            let mut writer = Writer::new(out);
+            match *self {
+                Self::Accepted { version, cluster, node, incarnation } => {
+                    writer.bool(true).u8(version).u64(cluster.0).u64(node.get()).u64(incarnation.0);
+                }
+                Self::Refused(reason) => {
+                    writer.bool(false).u8(reason.code());
+                }
+            }
+        });
+    }
+
+    /// How long the answer is that starts with `bytes`; `None` while too little is there to say.
+    pub(crate) fn announced_len(bytes: &[u8]) -> Result<Option<usize>, WireError> {
+        announced_len(ANSWER_MAGIC, bytes)
+    }
+
+    /// Reads one whole answer.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        let mut reader = open(bytes)?;
+        let answer = if reader.bool("answer to a hello")? {
+            Self::Accepted {
+                version: reader.u8()?,
+                cluster: ClusterId(reader.u64()?),
+                node: read_node(&mut reader)?,
+                incarnation: Incarnation(reader.u64()?),
+            }
+        } else {
+            Self::Refused(Reason::from_code(reader.u8()?))
+        };
+        skip_unknown_fields(reader)?;
+        Ok(answer)
+    }
+}
+
+fn seal(magic: [u8; 8], out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    Writer::new(out).bytes(&magic).u16(0).u32(0);
+    body(out);
+    let sealed = &mut out[start..];
+    let length = sealed.len() - PREFIX_BYTES;
+    assert!(length <= BODY_BYTES_MAX, "address and token were judged when the transport was configured");
+    LittleEndian::write_u16(&mut sealed[LENGTH_AT..], length as u16);
+    let sum = checksum(sealed);
+    LittleEndian::write_u32(&mut sealed[CHECKSUM_AT..], sum);
+}
+
+fn announced_len(magic: [u8; 8], bytes: &[u8]) -> Result<Option<usize>, WireError> {
+    // The first wrong byte is enough: a stranger need not send eight.
+    if bytes.iter().zip(&magic).any(|(found, expected)| found != expected) {
+        return Err(WireError::Invalid { what: "magic" });
+    }
+    if bytes.len() < CHECKSUM_AT {
+        return Ok(None);
+    }
+    let length = usize::from(LittleEndian::read_u16(&bytes[LENGTH_AT..]));
+    if length > BODY_BYTES_MAX {
+        return Err(WireError::TooLong { what: "hello", length: length as u64, max: BODY_BYTES_MAX as u64 });
+    }
+    Ok(Some(PREFIX_BYTES + length))
+}
+
+/// The body of a hello or an answer, which is all there and whose magic was recognised.
+fn open(bytes: &[u8]) -> Result<Reader<&[u8]>, WireError> {
+    if let Some(missing @ 1..) = PREFIX_BYTES.checked_sub(bytes.len()) {
+        return Err(WireError::Truncated { missing });
+    }
+    if checksum(bytes) != LittleEndian::read_u32(&bytes[CHECKSUM_AT..]) {
+        return Err(WireError::Invalid { what: "checksum" });
+    }
+    Ok(Reader::new(&bytes[PREFIX_BYTES..]))
+}
+
+fn checksum(sealed: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&sealed[..CHECKSUM_AT]), &sealed[PREFIX_BYTES..])
+}
+
+fn read_node(reader: &mut Reader<&[u8]>) -> Result<NodeId, WireError> {
+    NodeId::new(reader.u64()?).ok_or(WireError::Invalid { what: "node" })
+}
+
+fn read_text<'a>(
+    reader: &mut Reader<&'a [u8]>,
+    what: &'static str,
+    max: usize,
+) -> Result<&'a [u8], WireError> {
+    let length = usize::from(reader.u16()?);
+    if length > max {
+        return Err(WireError::TooLong { what, length: length as u64, max: max as u64 });
+    }
+    reader.bytes(length)
+}
+
+/// What a later version adds may be left unread, but must be well-formed.
+fn skip_unknown_fields(mut reader: Reader<&[u8]>) -> Result<(), WireError> {
+    while reader.remaining() > 0 {
+        let _tag = reader.u16()?;
+        let length = usize::from(reader.u16()?);
+        reader.bytes(length)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hello() -> Hello {
+        Hello {
+            versions: (1, 3),
+            cluster: ClusterId(11),
+            node: NodeId::new(1).unwrap(),
+            destination: NodeId::new(2).unwrap(),
+            incarnation: Incarnation(33),
+            address: "one.example:7001".into(),
+            token: Secret::new(b"sesame".to_vec()),
+        }
+    }
+
+    fn encoded(hello: &Hello) -> Vec<u8> {
+        let mut out = Vec::new();
+        hello.encode(&mut out);
+        out
+    }
+
+    fn answers() -> Vec<Answer> {
+        let accepted = Answer::Accepted {
+            version: 1,
+            cluster: ClusterId(11),
+            node: NodeId::new(2).unwrap(),
+            incarnation: Incarnation(44),
+        };
+        let refused = [1, 2, 3, 4, 5, 6, 77].map(|code| Answer::Refused(Reason::from_code(code)));
+        std::iter::once(accepted).chain(refused).collect()
+    }
+
+    #[test]
+    fn a_hello_and_every_answer_come_back_as_they_were() {
+        let bytes = encoded(&hello());
+        assert_eq!(Hello::announced_len(&bytes), Ok(Some(bytes.len())));
+        assert_eq!(Hello::decode(&bytes), Ok(hello()));
+
+        for answer in answers() {
+            let mut bytes = Vec::new();
+            answer.encode(&mut bytes);
+            assert_eq!(Answer::announced_len(&bytes), Ok(Some(bytes.len())));
+            assert_eq!(Answer::decode(&bytes), Ok(answer));
+        }
+    }
+
+    #[test]
+    fn fields_of_a_later_version_are_skipped_and_must_be_whole() {
+        let with_tail = |tail: &[u8]| {
+            let mut body = encoded(&hello()).split_off(PREFIX_BYTES);
+            body.extend_from_slice(tail);
+            let mut out = Vec::new();
+            seal(HELLO_MAGIC, &mut out, |out| out.extend_from_slice(&body));
+            Hello::decode(&out)
+        };
+
+        assert_eq!(with_tail(&[9, 0, 3, 0, 1, 2, 3, 8, 0, 0, 0]), Ok(hello()));
+        assert!(with_tail(&[9, 0, 3, 0, 1, 2]).is_err());
+    }
+
+    #[test]
+    fn no_cut_and_no_flipped_bit_passes() {
+        let good = encoded(&hello());
+        for cut in 0..good.len() {
+            assert!(Hello::decode(&good[..cut]).is_err(), "cut at {cut}");
+        }
+        for bit in 0..good.len() * 8 {
+            let mut flipped = good.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let whole = Hello::announced_len(&flipped) == Ok(Some(flipped.len()));
+            assert!(!whole || Hello::decode(&flipped).is_err(), "bit {bit}");
+        }
+    }
+
+    proptest::proptest! {
+        /// With the checksum made good: what a hostile stranger could send.
+        #[test]
+        fn garbage_in_a_hello_or_an_answer_never_panics(
+            body in proptest::collection::vec(proptest::num::u8::ANY, 0..400),
+        ) {
+            let sealed = |magic| {
+                let mut out = Vec::new();
+                seal(magic, &mut out, |out| out.extend_from_slice(&body));
+                out
+            };
+            if let Ok(hello) = Hello::decode(&sealed(HELLO_MAGIC)) {
+                proptest::prop_assert_eq!(Hello::decode(&encoded(&hello)), Ok(hello));
+            }
+            let _ = Answer::decode(&sealed(ANSWER_MAGIC));
+        }
+    }
+
+    #[test]
+    fn a_stranger_is_known_by_its_first_byte() {
+        assert!(Hello::announced_len(b"G").is_err());
+        assert!(Answer::announced_len(&encoded(&hello())).is_err(), "our own hello is no answer");
+        assert_eq!(Hello::announced_len(&HELLO_MAGIC[..5]), Ok(None));
+    }
+
+    #[test]
+    fn a_long_hello_is_refused_before_it_is_read() {
+        let mut bytes = HELLO_MAGIC.to_vec();
+        Writer::new(&mut bytes).u16(BODY_BYTES_MAX as u16 + 1);
+
+        assert!(matches!(Hello::announced_len(&bytes), Err(WireError::TooLong { .. })));
+    }
+
+    #[test]
+    fn tokens_are_equal_only_in_full() {
+        let secret = |text: &str| Secret::new(text.as_bytes().to_vec());
+
+        assert_eq!(secret("abc"), secret("abc"));
+        for other in ["", "ab", "abd", "xbc", "abcd"] {
+            assert_ne!(secret("abc"), secret(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Bytes: the cursors that read and write them, and the forms that rest in the log and travel between nodes.
+//!
+//! All numbers are little endian. Whatever comes in is judged as it is read: a length is compared with what is there
+//! before anything is allocated for it, and bytes that mean nothing are a [`WireError`], never a panic.
+
+mod cursor;
+mod entry;
+pub(crate) mod frame;
+pub(crate) mod hello;
+pub(crate) mod peer;
+
+pub(crate) use cursor::{Buffer, Reader, WireError, Writer};
+pub(crate) use entry::{
+    decode_kind, decode_membership, decode_payload, encode_membership, encode_payload, payload_len,
+};
