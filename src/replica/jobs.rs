@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 pub(crate) use crate::consensus::Persisted;
 use crate::consensus::WriteSeq;
-use crate::ticket::{ReadTask, Reply};
+use crate::ticket::{ReadTask, Reply, StopCause};
 use crate::types::{Entry, EntryRun, HardState, LogIndex, LogPosition, Membership, NodeId, PeerMessage};
 
 /// What one turn asks for, in the order in which it is done.
@@ -20,6 +20,15 @@ pub(crate) struct Jobs {
     pub(crate) apply: Vec<ApplyJob>,
     /// The membership changed: these are the peers, and the data directories they must show.
     pub(crate) peers: Option<Arc<Membership>>,
+}
+
+impl Jobs {
+    /// Whether there is nothing to do.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        let Self { send, write, fetch, apply, peers } = self;
+        send.is_empty() && write.is_none() && fetch.is_empty() && apply.is_empty() && peers.is_none()
+    }
 }
 
 /// One write, and the messages that travel with it. Completion: [`Persisted`].
@@ -47,6 +56,20 @@ pub(crate) enum ApplyJob {
     },
     /// A read whose index has been handed over before it.
     Read(ReadTask),
+}
+
+impl ApplyJob {
+    /// The node stops before this was done.
+    pub(crate) fn stop(self, cause: &StopCause) {
+        match self {
+            Self::Entries { replies, .. } => {
+                for pending in replies {
+                    pending.reply.stop(cause);
+                }
+            }
+            Self::Read(task) => task.stop(cause),
+        }
+    }
 }
 
 /// A caller who waits for the entry at an index, which is known to be its own.
@@ -78,11 +101,12 @@ pub(crate) struct FetchJob {
     pub(crate) bytes_max: u64,
 }
 
-/// What the log reader found for a [`FetchJob`]: at least one entry.
+/// What the log reader found for a [`FetchJob`].
 #[derive(Debug)]
 pub(crate) struct Fetched {
     /// As in the job.
     pub(crate) id: u64,
-    /// Consecutive entries from the job's first on.
+    /// Consecutive entries from the job's first on; none if the log does not hold that one any more, because another
+    /// leader's entries replaced it.
     pub(crate) entries: Vec<Entry>,
 }

@@ -3,8 +3,27 @@
 //! Events go in ([`Event`]), jobs come out ([`Jobs`]); one turn handles many events and makes one `Ready`. The runtime
 //! carries jobs to the workers and their completions back; a simulator can do the same on one thread.
 
+mod applying;
+mod cold;
+mod config;
+mod deadline;
 mod event;
+mod forwards;
+mod incarnations;
 mod jobs;
+mod pending;
+mod reads;
+#[allow(clippy::module_inception, reason = "the type the room is named for")]
+mod replica;
+mod status;
+mod tail;
+mod waiting;
 
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub(crate) use config::{CheckCommand, ReplicaConfig};
 pub(crate) use event::{Event, Proposal, Read};
 pub(crate) use jobs::{Applied, ApplyJob, FetchJob, Fetched, Jobs, PendingReply, Persisted, WriteJob};
+pub(crate) use replica::Replica;
+pub(crate) use status::{PeerStatus, ReplicaStatus};

@@ -1,0 +1,210 @@
+//! Callers of this node whose commands were handed to a leader, and what becomes of them.
+//!
+//! A forward names one term, and only the leader of that term appends it. So there are three ways to learn its fate, and
+//! whichever comes first counts:
+//! - The command itself is committed: this node finds its own tag on the entry, perhaps before the leader's answer.
+//! - The leader refuses, or not one byte was written: it never takes effect.
+//! - An entry of a higher term is committed first: what is not in the log by then never will be.
+//!
+//! A lost connection proves nothing, and nothing is sent twice. Without a fate the deadline comes: unknown.
+
+use std::collections::VecDeque;
+
+use super::deadline::EarliestDeadline;
+use super::{PendingReply, Proposal};
+use crate::ticket::{ProposeError, Reply, StopCause};
+use crate::types::{
+    Boot, Entry, EntryRun, Forward, ForwardAnswer, Forwarded, Incarnation, Moment, NodeId, Origin, Payload,
+    Refusal, Term,
+};
+
+/// How many bytes of commands travel in one message; a larger command travels alone.
+const FORWARD_BYTES_MAX: u64 = 1 << 20;
+/// How many commands travel in one message.
+const FORWARD_COMMANDS_MAX: usize = 4096;
+
+/// Who the forwards come from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Me {
+    pub(super) node: NodeId,
+    pub(super) incarnation: Incarnation,
+    pub(super) boot: Boot,
+}
+
+/// Callers in the order of their requests, and so of their terms.
+#[derive(Debug)]
+pub(super) struct Forwards {
+    me: Me,
+    next_request: u64,
+    callers: VecDeque<Caller>,
+    earliest: EarliestDeadline,
+    bytes: u64,
+}
+
+#[derive(Debug)]
+struct Caller {
+    request: u64,
+    term: Term,
+    to: NodeId,
+    bytes: u32,
+    deadline: Moment,
+    reply: Reply,
+}
+
+impl Forwards {
+    /// Requests are numbered from a point that the boot draws: an answer carries the number alone, and one that an
+    /// earlier process asked for must not refuse a request of this one.
+    pub(super) fn new(me: Me) -> Self {
+        let next_request = me.boot.0 >> 1;
+        Self { me, next_request, callers: VecDeque::new(), earliest: EarliestDeadline::NONE, bytes: 0 }
+    }
+
+    /// How many callers wait.
+    pub(super) fn len(&self) -> usize {
+        self.callers.len()
+    }
+
+    /// How many bytes their commands have.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Messages with `proposals`, all taken, for the leader of `term`: one, unless that would be too large.
+    pub(super) fn make(
+        &mut self,
+        term: Term,
+        to: NodeId,
+        proposals: impl Iterator<Item = Proposal>,
+    ) -> Vec<Forward> {
+        let mut forwards: Vec<Forward> = Vec::new();
+        let mut bytes = 0;
+        for proposal in proposals {
+            let size = proposal.command.len() as u64;
+            let command = self.admit(term, to, proposal);
+            bytes += size;
+            match forwards.last_mut() {
+                Some(forward)
+                    if bytes <= FORWARD_BYTES_MAX && forward.commands.len() < FORWARD_COMMANDS_MAX =>
+                {
+                    forward.commands.push(command);
+                }
+                _ => {
+                    bytes = size;
+                    forwards.push(Forward { term, commands: vec![command] });
+                }
+            }
+        }
+        forwards
+    }
+
+    fn admit(&mut self, term: Term, to: NodeId, proposal: Proposal) -> Forwarded {
+        let Me { node, incarnation, boot } = self.me;
+        let request = self.next_request;
+        self.next_request += 1;
+        let Proposal { command, reply, deadline } = proposal;
+        let bytes = command.len() as u32;
+        self.earliest.note(deadline);
+        self.bytes += u64::from(bytes);
+        self.callers.push_back(Caller { request, term, to, bytes, deadline, reply });
+        Forwarded { origin: Origin { node, incarnation, boot, request }, command }
+    }
+
+    /// `runs`, which are consecutive, committed, and follow everything given before, go to the state machine. The
+    /// callers of their entries join `replies`; those who were superseded are answered. Gives their number.
+    pub(super) fn resolve(&mut self, runs: &[EntryRun], replies: &mut Vec<PendingReply>) -> u64 {
+        let mut superseded = 0;
+        for entry in runs.iter().flat_map(EntryRun::entries) {
+            let Some(oldest) = self.callers.front() else { break };
+            if oldest.term < entry.position.term {
+                superseded += self.supersede_before(entry.position.term);
+            }
+            if let Some(reply) = self.caller_of(entry) {
+                replies.push(PendingReply { index: entry.position.index, reply });
+            }
+        }
+        superseded
+    }
+
+    fn supersede_before(&mut self, term: Term) -> u64 {
+        let mut count = 0;
+        while self.callers.front().is_some_and(|caller| caller.term < term) {
+            let Some(caller) = self.remove(0) else { break };
+            caller.reply.fail(ProposeError::Superseded);
+            count += 1;
+        }
+        count
+    }
+
+    fn caller_of(&mut self, entry: &Entry) -> Option<Reply> {
+        let Payload::Normal { origin: Some(origin), .. } = &entry.payload else { return None };
+        let Me { node, incarnation, boot } = self.me;
+        let mine = (origin.node, origin.incarnation, origin.boot) == (node, incarnation, boot);
+        let nth = mine.then(|| self.find(origin.request)).flatten()?;
+        self.remove(nth).map(|caller| caller.reply)
+    }
+
+    /// The answer of `from`. A refusal is final; where a command was appended is not needed, for its entry tells.
+    /// `leader` is who leads now, for those who want to ask there.
+    pub(super) fn answered(
+        &mut self,
+        from: NodeId,
+        answer: &ForwardAnswer,
+        leader: Option<&(NodeId, String)>,
+    ) {
+        let Err(refusal) = answer.outcome else { return };
+        for &request in &answer.requests {
+            self.refuse(request, from, || match refusal {
+                Refusal::NotLeader => ProposeError::NotLeader { leader: leader.cloned() },
+                Refusal::Busy => ProposeError::Busy,
+                Refusal::Malformed => ProposeError::Malformed,
+            });
+        }
+    }
+
+    /// Not one byte of `forward` was written.
+    pub(super) fn undelivered(&mut self, to: NodeId, forward: &Forward, leader: Option<&(NodeId, String)>) {
+        for command in &forward.commands {
+            let error = || ProposeError::NotLeader { leader: leader.cloned() };
+            self.refuse(command.origin.request, to, error);
+        }
+    }
+
+    fn refuse(&mut self, request: u64, by: NodeId, error: impl FnOnce() -> ProposeError) {
+        let asked = self.find(request).filter(|&nth| self.callers[nth].to == by);
+        if let Some(caller) = asked.and_then(|nth| self.remove(nth)) {
+            caller.reply.fail(error());
+        }
+    }
+
+    /// Answers those whose deadline has passed: their commands may commit yet. Gives their number.
+    pub(super) fn expire(&mut self, now: Moment) -> u64 {
+        if !self.earliest.is_due(now) {
+            return 0;
+        }
+        let (late, waiting): (VecDeque<_>, _) =
+            std::mem::take(&mut self.callers).into_iter().partition(|caller| caller.deadline <= now);
+        self.callers = waiting;
+        self.earliest = self.callers.iter().map(|caller| caller.deadline).collect();
+        self.bytes = self.callers.iter().map(|caller| u64::from(caller.bytes)).sum();
+        let count = late.len() as u64;
+        for caller in late {
+            caller.reply.expire();
+        }
+        count
+    }
+
+    /// The node stops.
+    pub(super) fn stop(self, cause: &StopCause) {
+        self.callers.into_iter().for_each(|caller| caller.reply.stop(cause));
+    }
+
+    fn find(&self, request: u64) -> Option<usize> {
+        self.callers.binary_search_by_key(&request, |caller| caller.request).ok()
+    }
+
+    fn remove(&mut self, nth: usize) -> Option<Caller> {
+        let caller = self.callers.remove(nth)?;
+        self.bytes -= u64::from(caller.bytes);
+        Some(caller)
+    }
+}

@@ -1,0 +1,124 @@
+//! Which data directory each member has shown, and what the group must remember of it.
+//!
+//! A node that lost its disk lost its promises. The leader therefore has the group commit each member's incarnation as soon
+//! as it is known; from then on a member that shows another one is not heard.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::types::{Incarnation, LogIndex, Membership, NodeId};
+
+/// What the members showed.
+#[derive(Debug)]
+pub(super) struct Incarnations {
+    shown: BTreeMap<NodeId, Incarnation>,
+    connected: BTreeSet<NodeId>,
+    /// Those who contradict the membership: rarely anybody.
+    contradicting: Vec<NodeId>,
+    /// The last membership that this replica proposed; no other one before it is committed.
+    proposed: LogIndex,
+}
+
+impl Incarnations {
+    /// This node knows its own.
+    pub(super) fn new(me: NodeId, incarnation: Incarnation) -> Self {
+        Self {
+            shown: BTreeMap::from([(me, incarnation)]),
+            connected: BTreeSet::new(),
+            contradicting: Vec::new(),
+            proposed: LogIndex::ZERO,
+        }
+    }
+
+    /// A connection with `peer` stands, and it showed `incarnation`.
+    pub(super) fn connected(&mut self, peer: NodeId, incarnation: Incarnation, membership: &Membership) {
+        self.connected.insert(peer);
+        self.shown.insert(peer, incarnation);
+        self.judge(membership);
+    }
+
+    /// The connection with `peer` is gone. Of strangers nothing is kept.
+    pub(super) fn lost(&mut self, peer: NodeId, membership: &Membership) {
+        self.connected.remove(&peer);
+        if !membership.contains(peer) {
+            self.shown.remove(&peer);
+        }
+    }
+
+    /// Whether a connection with `peer` stands.
+    pub(super) fn is_connected(&self, peer: NodeId) -> bool {
+        self.connected.contains(&peer)
+    }
+
+    /// `membership` is in force: who contradicts it?
+    pub(super) fn judge(&mut self, membership: &Membership) {
+        let contradicts = |(id, shown): (&NodeId, &Incarnation)| {
+            let agreed = membership.member(*id).and_then(|member| member.incarnation);
+            agreed.is_some_and(|agreed| agreed != *shown).then_some(*id)
+        };
+        self.contradicting = self.shown.iter().filter_map(contradicts).collect();
+    }
+
+    /// Whether `peer` came back with another data directory than the group knows: nothing it says counts.
+    pub(super) fn contradicts(&self, peer: NodeId) -> bool {
+        self.contradicting.contains(&peer)
+    }
+
+    /// The membership with what it lacks, if anything, and if the one proposed before is committed.
+    pub(super) fn to_propose(&self, membership: &Arc<Membership>, commit: LogIndex) -> Option<Membership> {
+        let lacks = |id: &NodeId| membership.member(*id).is_some_and(|member| member.incarnation.is_none());
+        let learnt = || self.shown.iter().filter(|(id, _)| lacks(id));
+        let due = self.proposed <= commit && learnt().next().is_some();
+        due.then(|| {
+            let learnt = learnt().map(|(&id, &incarnation)| (id, incarnation));
+            Membership::clone(membership).with_incarnations(learnt)
+        })
+    }
+
+    /// A membership was proposed at `index`.
+    pub(super) fn proposed_at(&mut self, index: LogIndex) {
+        self.proposed = index;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(id: u64) -> NodeId {
+        NodeId::new(id).unwrap()
+    }
+
+    fn three_members() -> Arc<Membership> {
+        let members = [1, 2, 3].map(|number| (id(number), format!("localhost:{number}")));
+        Arc::new(Membership::founding(members).unwrap())
+    }
+
+    #[test]
+    fn what_was_shown_and_is_not_agreed_is_proposed_once() {
+        let mut incarnations = Incarnations::new(id(1), Incarnation(11));
+        let membership = three_members();
+        incarnations.connected(id(2), Incarnation(22), &membership);
+        incarnations.connected(id(9), Incarnation(99), &membership);
+
+        let proposed = incarnations.to_propose(&membership, LogIndex(1)).expect("two are known");
+        assert_eq!(proposed.member(id(2)).unwrap().incarnation, Some(Incarnation(22)));
+        assert_eq!(proposed.member(id(3)).unwrap().incarnation, None);
+
+        incarnations.proposed_at(LogIndex(2));
+        assert_eq!(incarnations.to_propose(&membership, LogIndex(1)), None, "one at a time");
+        assert_eq!(incarnations.to_propose(&Arc::new(proposed), LogIndex(2)), None, "nothing is new");
+    }
+
+    #[test]
+    fn a_member_with_another_directory_than_agreed_contradicts() {
+        let mut incarnations = Incarnations::new(id(1), Incarnation(11));
+        let agreed = three_members().as_ref().clone().with_incarnations([(id(2), Incarnation(22))]);
+
+        incarnations.connected(id(2), Incarnation(23), &agreed);
+        assert!(incarnations.contradicts(id(2)));
+
+        incarnations.connected(id(2), Incarnation(22), &agreed);
+        assert!(!incarnations.contradicts(id(2)));
+    }
+}

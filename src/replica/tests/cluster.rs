@@ -1,0 +1,409 @@
+//! A cluster on one thread. Messages travel in the order in which they were sent; a tick is one unit of time.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::log::SharedLog;
+use crate::consensus::{RaftConfig, RoleName};
+use crate::machine::{Codec, StateMachine, Typed};
+use crate::replica::{
+    ApplyJob, Event, FetchJob, Jobs, Proposal, Read, Replica, ReplicaConfig, ReplicaStatus, WriteJob,
+};
+use crate::ticket::{Permit, ProposeError, ReadError, ReadTask, Reply, StopCause, Ticket};
+use crate::types::{
+    Body, Boot, Entry, GroupId, Incarnation, LogIndex, LogPosition, Membership, Message, Moment, NodeId,
+    Payload, PeerMessage, Term,
+};
+use crate::workers::{Applier, LogFetcher, LogWriter};
+
+/// How long callers wait, in ticks.
+pub(super) const PATIENCE: u64 = 1_000;
+
+/// Remembers every command, and answers with its place and itself: no two answers are alike.
+#[derive(Default)]
+pub(super) struct Journal(pub(super) Vec<String>);
+
+impl StateMachine for Journal {
+    type Command = String;
+    type Query = ();
+    type Response = String;
+
+    fn apply(&mut self, _at: LogPosition, command: String) -> String {
+        self.0.push(command.clone());
+        format!("{}: {command}", self.0.len())
+    }
+
+    fn query(&self, (): ()) -> String {
+        self.0.join(", ")
+    }
+}
+
+pub(super) type Answer = Ticket<String, ProposeError>;
+pub(super) type Seen = Ticket<String, ReadError>;
+type Tune = fn(&mut ReplicaConfig);
+type Lost = fn(u64, u64, &PeerMessage) -> bool;
+
+pub(super) fn id(number: u64) -> NodeId {
+    NodeId::new(number).expect("not zero")
+}
+
+pub(super) fn body(message: &PeerMessage) -> Option<&Body> {
+    match message {
+        PeerMessage::Raft { message: Message { body, .. }, .. } => Some(body),
+        _ => None,
+    }
+}
+
+pub(super) fn is_append(message: &PeerMessage) -> bool {
+    matches!(body(message), Some(Body::Append(_)))
+}
+
+/// One node, which does not lead yet.
+pub(super) fn one_node() -> Cluster {
+    Cluster::of(1, |_| ())
+}
+
+/// Three nodes, all connected, none of which leads.
+pub(super) fn three_nodes() -> Cluster {
+    Cluster::of(3, |_| ())
+}
+
+/// The same with other settings.
+pub(super) fn three_nodes_with(tune: Tune) -> Cluster {
+    Cluster::of(3, tune)
+}
+
+/// Five nodes, all connected, none of which leads.
+pub(super) fn five_nodes() -> Cluster {
+    Cluster::of(5, |_| ())
+}
+
+pub(super) struct Cluster {
+    nodes: BTreeMap<u64, Node>,
+    now: Moment,
+    boots: u64,
+    tune: Tune,
+    in_transit: VecDeque<(NodeId, NodeId, PeerMessage)>,
+    /// Messages on these links are lost.
+    cut: BTreeSet<(u64, u64)>,
+    /// Nothing is even written on these links.
+    unreachable: BTreeSet<(u64, u64)>,
+    /// Messages of which this is true are lost.
+    lossy: Option<Lost>,
+}
+
+pub(super) struct Node {
+    pub(super) replica: Replica,
+    pub(super) log: SharedLog,
+    writer: LogWriter,
+    applier: Applier,
+    fetcher: LogFetcher,
+    writes: Vec<(GroupId, WriteJob)>,
+    pub(super) applies: Vec<ApplyJob>,
+    pub(super) fetches: Vec<FetchJob>,
+    pub(super) held: Held,
+}
+
+/// Which workers do nothing for now.
+#[derive(Default)]
+pub(super) struct Held {
+    pub(super) writer: bool,
+    pub(super) applier: bool,
+    pub(super) fetcher: bool,
+}
+
+impl Cluster {
+    fn of(count: u64, tune: Tune) -> Self {
+        let members = (1..=count).map(|number| (id(number), format!("host:{number}")));
+        let founding = Entry {
+            position: LogPosition::new(Term::ZERO, LogIndex(1)),
+            payload: Payload::Membership(Arc::new(Membership::founding(members).unwrap())),
+        };
+        let mut cluster = Self {
+            nodes: BTreeMap::new(),
+            now: Moment(0),
+            boots: 0,
+            tune,
+            in_transit: VecDeque::new(),
+            cut: BTreeSet::new(),
+            unreachable: BTreeSet::new(),
+            lossy: None,
+        };
+        for number in 1..=count {
+            cluster.start(number, SharedLog::founded_with(founding.clone()));
+        }
+        cluster.settle();
+        cluster
+    }
+
+    fn start(&mut self, number: u64, log: SharedLog) {
+        self.boots += 1;
+        let mut raft = RaftConfig::new(id(number));
+        (raft.pre_vote, raft.check_quorum) = (false, false);
+        let check =
+            Box::new(|command: &[u8]| std::str::from_utf8(command).is_ok_and(|text| text != "malformed"));
+        let boot = Boot(self.boots << 32);
+        let mut config = ReplicaConfig::new(raft, Incarnation(number), boot, check);
+        (self.tune)(&mut config);
+        let node = Node {
+            replica: Replica::new(config, log.recover()).expect("a log that was written here"),
+            writer: LogWriter::new(Box::new(log.clone())),
+            applier: Applier::new(Box::new(Typed(Journal::default()))),
+            fetcher: LogFetcher::new(Box::new(log.clone())),
+            log,
+            writes: Vec::new(),
+            applies: Vec::new(),
+            fetches: Vec::new(),
+            held: Held::default(),
+        };
+        self.nodes.insert(number, node);
+    }
+
+    pub(super) fn node(&mut self, number: u64) -> &mut Node {
+        self.nodes.get_mut(&number).expect("a node of this cluster")
+    }
+
+    pub(super) fn status(&self, number: u64) -> ReplicaStatus {
+        self.nodes[&number].replica.status()
+    }
+
+    /// The process ends without a word and starts again on the same log.
+    pub(super) fn restart(&mut self, number: u64) {
+        let crashed = self.nodes.remove(&number).expect("a node of this cluster");
+        self.in_transit.retain(|(from, to, _)| *from != id(number) && *to != id(number));
+        self.start(number, crashed.log);
+        for other in self.numbers().into_iter().filter(|&other| other != number) {
+            self.handle(other, Event::PeerLost { peer: id(number) });
+        }
+    }
+
+    pub(super) fn numbers(&self) -> Vec<u64> {
+        self.nodes.keys().copied().collect()
+    }
+
+    pub(super) fn stop(&mut self, number: u64, cause: &StopCause) {
+        self.nodes.remove(&number).expect("a node of this cluster").replica.stop(cause);
+    }
+
+    /// Everybody shows everybody else its data directory.
+    pub(super) fn connect_all(&mut self) {
+        for number in self.numbers() {
+            for other in self.numbers().into_iter().filter(|&other| other != number) {
+                self.handle(
+                    number,
+                    Event::PeerConnected { peer: id(other), incarnation: Incarnation(other) },
+                );
+            }
+        }
+        self.settle();
+    }
+
+    /// Messages between the two are lost.
+    pub(super) fn cut(&mut self, one: u64, other: u64) {
+        self.cut.extend([(one, other), (other, one)]);
+    }
+
+    /// Messages between `number` and everybody else are lost.
+    pub(super) fn isolate(&mut self, number: u64) {
+        self.numbers().into_iter().filter(|&other| other != number).for_each(|other| self.cut(number, other));
+    }
+
+    /// `from` has no connection to `to`.
+    pub(super) fn disconnect(&mut self, from: u64, to: u64) {
+        self.unreachable.insert((from, to));
+    }
+
+    pub(super) fn lose(&mut self, lost: Lost) {
+        self.lossy = Some(lost);
+    }
+
+    pub(super) fn heal(&mut self) {
+        self.cut.clear();
+        self.unreachable.clear();
+        self.lossy = None;
+    }
+
+    pub(super) fn handle(&mut self, number: u64, event: Event) {
+        let now = self.now;
+        self.node(number).replica.handle(event, now);
+    }
+
+    /// Time passes at one node alone.
+    pub(super) fn tick(&mut self, number: u64, ticks: u32) {
+        self.pass_time(number, ticks);
+        self.settle();
+    }
+
+    /// The same, and nothing follows from it yet.
+    pub(super) fn pass_time(&mut self, number: u64, ticks: u32) {
+        self.now = Moment(self.now.0 + u64::from(ticks));
+        self.handle(number, Event::Tick { ticks });
+    }
+
+    /// One heartbeat of `leader`.
+    pub(super) fn heartbeat(&mut self, leader: u64) {
+        self.tick(leader, 1);
+    }
+
+    /// Time passes, above all at `number`, until it leads: the others must have forgotten the leader before.
+    pub(super) fn elect(&mut self, number: u64) {
+        for _ in 0..5 {
+            for other in self.numbers() {
+                if other != number && self.status(other).role != RoleName::Leader {
+                    self.handle(other, Event::Tick { ticks: 10 });
+                }
+            }
+            self.tick(number, 20);
+            if self.status(number).role == RoleName::Leader {
+                return;
+            }
+        }
+        panic!("node {number} was not elected");
+    }
+
+    pub(super) fn propose(&mut self, number: u64, command: &str) -> Answer {
+        let answer = self.submit(number, command);
+        self.settle();
+        answer
+    }
+
+    /// Proposes, and nothing more happens yet.
+    pub(super) fn submit(&mut self, number: u64, command: &str) -> Answer {
+        self.submit_within(PATIENCE, number, command)
+    }
+
+    /// Proposes with less patience, and nothing more happens yet.
+    pub(super) fn submit_within(&mut self, patience: u64, number: u64, command: &str) -> Answer {
+        let (reply, answer) =
+            Reply::pair(Permit::free(), instant(), |response| Ok(String::decode(response).unwrap()));
+        let command = Bytes::copy_from_slice(command.as_bytes());
+        let deadline = Moment(self.now.0 + patience);
+        self.handle(number, Event::Propose(Proposal { command, reply, deadline }));
+        answer
+    }
+
+    pub(super) fn read(&mut self, number: u64) -> Seen {
+        let seen = self.submit_read(number);
+        self.settle();
+        seen
+    }
+
+    /// Reads, and nothing more happens yet.
+    pub(super) fn submit_read(&mut self, number: u64) -> Seen {
+        let (task, seen) = ReadTask::pair(Permit::free(), instant(), |journal: &Journal| journal.query(()));
+        let deadline = Moment(self.now.0 + PATIENCE);
+        self.handle(number, Event::Read(Read { task, deadline }));
+        seen
+    }
+
+    /// What the state machine of `number` holds now.
+    pub(super) fn journal(&self, number: u64) -> String {
+        let machine = self.nodes[&number].applier.machine();
+        machine.as_any().downcast_ref::<Journal>().expect("the machine of these tests").query(())
+    }
+
+    /// The log reader of `number`, which is held, does one job.
+    pub(super) fn fetch_one(&mut self, number: u64) {
+        let node = self.node(number);
+        let job = node.fetches.remove(0);
+        let fetched = node.fetcher.turn(GroupId::MAIN, job).expect("the log can be read");
+        self.handle(number, Event::Fetched(fetched));
+        self.settle();
+    }
+
+    /// Goes on until nothing is left to do.
+    pub(super) fn settle(&mut self) {
+        for _ in 0..10_000 {
+            let mut busy = self.deliver();
+            for number in self.numbers() {
+                busy |= self.turn(number);
+            }
+            if !busy {
+                return;
+            }
+        }
+        panic!("the cluster never comes to rest");
+    }
+
+    fn deliver(&mut self) -> bool {
+        let sent = std::mem::take(&mut self.in_transit);
+        let busy = !sent.is_empty();
+        for (from, to, message) in sent {
+            self.deliver_one(from, to, message);
+        }
+        busy
+    }
+
+    fn deliver_one(&mut self, from: NodeId, to: NodeId, message: PeerMessage) {
+        let link = (from.get(), to.get());
+        if self.unreachable.contains(&link) {
+            if matches!(message, PeerMessage::Forward(_)) {
+                self.handle(link.0, Event::Undelivered { to, message });
+            }
+        } else if !self.cut.contains(&link)
+            && !self.lossy.is_some_and(|is_lost| is_lost(link.0, link.1, &message))
+            && self.nodes.contains_key(&link.1)
+        {
+            self.handle(link.1, Event::Received { from, message });
+        }
+    }
+
+    /// Delivers the oldest message of the link on which the `nth` message travels.
+    pub(super) fn deliver_nth(&mut self, nth: usize) {
+        let Some(&(from, to, _)) = self.in_transit.get(nth % self.in_transit.len().max(1)) else { return };
+        let oldest = self.in_transit.iter().position(|message| (message.0, message.1) == (from, to));
+        if let Some((from, to, message)) = oldest.and_then(|place| self.in_transit.remove(place)) {
+            self.deliver_one(from, to, message);
+        }
+    }
+
+    /// One turn of one node and its workers; `false` if there was nothing to do.
+    pub(super) fn turn(&mut self, number: u64) -> bool {
+        let now = self.now;
+        let node = self.node(number);
+        let jobs = node.replica.turn(now);
+        let mut busy = !jobs.is_empty();
+        let Jobs { send, write, fetch, apply, peers: _ } = jobs;
+        let mut leaving: Vec<_> = send;
+        node.writes.extend(write.map(|job| (GroupId::MAIN, job)));
+        node.fetches.extend(fetch);
+        node.applies.extend(apply);
+        for event in node.work(&mut leaving) {
+            busy = true;
+            node.replica.handle(event, now);
+        }
+        self.in_transit.extend(leaving.into_iter().map(|(to, message)| (id(number), to, message)));
+        busy
+    }
+}
+
+impl Node {
+    fn work(&mut self, leaving: &mut Vec<(NodeId, PeerMessage)>) -> Vec<Event> {
+        let mut done = Vec::new();
+        if !self.held.writer && !self.writes.is_empty() {
+            let written = self.writer.turn(std::mem::take(&mut self.writes)).expect("the log takes writes");
+            done.extend(written.persisted.into_iter().map(|(_, persisted)| Event::Persisted(persisted)));
+            leaving.extend(written.send.into_iter().map(|(_, to, message)| (to, message)));
+        }
+        if !self.held.fetcher {
+            for job in std::mem::take(&mut self.fetches) {
+                let fetched = self.fetcher.turn(GroupId::MAIN, job).expect("the log can be read");
+                done.push(Event::Fetched(fetched));
+            }
+        }
+        if !self.held.applier {
+            let applied = self.applier.turn(std::mem::take(&mut self.applies)).expect("commands decode");
+            done.extend(applied.map(Event::Applied));
+        }
+        done
+    }
+}
+
+/// A deadline that has passed as soon as anybody looks.
+#[allow(clippy::disallowed_methods, reason = "a ticket's own deadline, for which no test waits")]
+pub(crate) fn instant() -> Instant {
+    Instant::now()
+}

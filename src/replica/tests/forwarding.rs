@@ -1,0 +1,234 @@
+//! Commands that a follower hands to its leader.
+
+use bytes::Bytes;
+
+use super::cluster::PATIENCE;
+use super::{Cluster, id, three_nodes, three_nodes_with};
+use crate::replica::Event;
+use crate::ticket::{Outcome, ProposeError};
+use crate::types::{
+    Boot, Forward, ForwardAnswer, Forwarded, Incarnation, Moment, Origin, PeerMessage, Refusal, Term,
+};
+
+fn three_nodes_led_by_1() -> Cluster {
+    let mut cluster = three_nodes();
+    cluster.elect(1);
+    cluster
+}
+
+fn is_forward(_: u64, _: u64, message: &PeerMessage) -> bool {
+    matches!(message, PeerMessage::Forward(_))
+}
+
+fn is_forward_answer(_: u64, _: u64, message: &PeerMessage) -> bool {
+    matches!(message, PeerMessage::ForwardAnswer(_))
+}
+
+/// What node 1 answers to a forward that it gets from node 2.
+fn answer_of_1(cluster: &mut Cluster, forward: Forward) -> ForwardAnswer {
+    cluster.handle(1, Event::Received { from: id(2), message: PeerMessage::Forward(forward) });
+    let jobs = cluster.node(1).replica.turn(Moment(0));
+    let answers = jobs.send.into_iter().filter_map(|(to, message)| match message {
+        PeerMessage::ForwardAnswer(answer) if to == id(2) => Some(answer),
+        _ => None,
+    });
+    answers.last().expect("an answer for node 2")
+}
+
+fn forward_from(node: u64, term: Term, commands: &[&'static str]) -> Forward {
+    let commands = commands.iter().zip(7..).map(|(command, request)| Forwarded {
+        origin: Origin { node: id(node), incarnation: Incarnation(node), boot: Boot(1), request },
+        command: Bytes::from_static(command.as_bytes()),
+    });
+    Forward { term, commands: commands.collect() }
+}
+
+#[test]
+fn a_follower_answers_after_its_own_apply() {
+    let mut cluster = three_nodes_led_by_1();
+
+    let (a, b) = (cluster.submit(2, "a"), cluster.submit(2, "b"));
+    cluster.settle();
+    cluster.heartbeat(1);
+
+    assert_eq!(a.try_wait().unwrap(), Ok("1: a".to_owned()));
+    assert_eq!(b.try_wait().unwrap(), Ok("2: b".to_owned()));
+    assert_eq!(cluster.journal(2), "a, b");
+}
+
+#[test]
+fn the_commands_of_one_turn_travel_in_one_message_unless_it_were_too_large() {
+    let mut cluster = three_nodes_led_by_1();
+    let messages_for = |cluster: &mut Cluster, commands: [&str; 3]| {
+        let answers = commands.map(|command| cluster.submit(2, command));
+        let sent = cluster.node(2).replica.turn(Moment(0)).send;
+        drop(answers);
+        sent.iter().filter(|(_, message)| is_forward(2, 1, message)).count()
+    };
+
+    assert_eq!(messages_for(&mut cluster, ["a", "b", "c"]), 1);
+    let large = "x".repeat(600_000);
+    assert_eq!(messages_for(&mut cluster, [&large, &large, "c"]), 2);
+}
+
+#[test]
+fn without_forwarding_a_follower_names_the_leader() {
+    let mut cluster = three_nodes_with(|config| config.forwarding = false);
+    cluster.elect(1);
+
+    let refused = cluster.propose(2, "a");
+
+    let leader = Some((id(1), "host:1".to_owned()));
+    assert_eq!(refused.try_wait().unwrap(), Err(ProposeError::NotLeader { leader }));
+}
+
+#[test]
+fn the_answer_of_the_leader_is_not_needed() {
+    let mut cluster = three_nodes_led_by_1();
+    cluster.lose(is_forward_answer);
+
+    let answer = cluster.propose(2, "a");
+    cluster.heartbeat(1);
+
+    assert_eq!(answer.try_wait().unwrap(), Ok("1: a".to_owned()));
+}
+
+#[test]
+fn a_forward_for_another_term_is_refused() {
+    let mut cluster = three_nodes_led_by_1();
+    let term = cluster.status(1).term;
+    let last = cluster.status(1).last_index;
+
+    for other in [Term(term.0 - 1), Term(term.0 + 1)] {
+        let answer = answer_of_1(&mut cluster, forward_from(2, other, &["a"]));
+        assert_eq!(answer, ForwardAnswer { requests: vec![7], outcome: Err(Refusal::NotLeader) });
+    }
+    assert_eq!(cluster.status(1).last_index, last);
+}
+
+#[test]
+fn a_forward_with_a_command_that_does_not_decode_is_refused_whole() {
+    let mut cluster = three_nodes_led_by_1();
+    let (term, last) = (cluster.status(1).term, cluster.status(1).last_index);
+
+    let answer = answer_of_1(&mut cluster, forward_from(2, term, &["a", "malformed"]));
+
+    assert_eq!(answer, ForwardAnswer { requests: vec![7, 8], outcome: Err(Refusal::Malformed) });
+    assert_eq!(cluster.status(1).last_index, last);
+}
+
+#[test]
+fn nobody_forwards_in_the_name_of_another_node() {
+    let mut cluster = three_nodes_led_by_1();
+    let term = cluster.status(1).term;
+
+    let answer = answer_of_1(&mut cluster, forward_from(3, term, &["a"]));
+
+    assert_eq!(answer.outcome, Err(Refusal::Malformed));
+}
+
+#[test]
+fn the_caller_hears_why_the_leader_refused() {
+    let mut cluster = three_nodes_led_by_1();
+
+    let malformed = cluster.propose(2, "malformed");
+
+    assert_eq!(malformed.try_wait().unwrap(), Err(ProposeError::Malformed));
+}
+
+#[test]
+fn a_refusal_counts_only_from_the_node_that_was_asked() {
+    let mut cluster = three_nodes_led_by_1();
+    cluster.lose(is_forward);
+    let waiting = cluster.propose(2, "a");
+    let requests = (0..1 << 12).chain((2 << 31)..(2 << 31) + 8).collect();
+    let answer = ForwardAnswer { requests, outcome: Err(Refusal::NotLeader) };
+
+    let message = PeerMessage::ForwardAnswer(answer);
+    cluster.handle(2, Event::Received { from: id(3), message: message.clone() });
+    assert!(!waiting.is_done());
+
+    cluster.handle(2, Event::Received { from: id(1), message });
+    assert_eq!(waiting.try_wait().unwrap(), Err(ProposeError::NotLeader { leader: None }));
+}
+
+#[test]
+fn what_was_never_written_was_not_applied() {
+    let mut cluster = three_nodes_led_by_1();
+    cluster.disconnect(2, 1);
+
+    let error = cluster.propose(2, "a").try_wait().unwrap().unwrap_err();
+
+    assert_eq!((&error, error.outcome()), (&ProposeError::NotLeader { leader: None }, Outcome::NotApplied));
+}
+
+#[test]
+fn a_lost_forward_is_superseded_by_the_next_term() {
+    let mut cluster = three_nodes_led_by_1();
+    cluster.lose(is_forward);
+    let lost = cluster.propose(2, "a");
+    cluster.heartbeat(1);
+    assert!(!lost.is_done(), "it may be on its way yet");
+
+    cluster.elect(3);
+    cluster.heartbeat(3);
+
+    assert_eq!(lost.try_wait().unwrap(), Err(ProposeError::Superseded));
+}
+
+#[test]
+fn a_lost_forward_within_one_term_is_unknown_at_its_deadline() {
+    let mut cluster = three_nodes_led_by_1();
+    cluster.lose(is_forward);
+    let lost = cluster.propose(2, "a");
+
+    cluster.tick(2, PATIENCE as u32);
+
+    assert_eq!(lost.try_wait().unwrap(), Err(ProposeError::Unknown));
+}
+
+#[test]
+fn a_forward_survives_the_leader_that_appended_it() {
+    let mut cluster = three_nodes_led_by_1();
+    cluster.lose(|from, to, _| from == 1 && to == 2);
+    let forwarded = cluster.propose(2, "a");
+    assert!(!forwarded.is_done(), "the leader's commit has not come");
+
+    cluster.heal();
+    cluster.isolate(1);
+    cluster.elect(3);
+    cluster.heartbeat(3);
+
+    assert_eq!(forwarded.try_wait().unwrap(), Ok("1: a".to_owned()));
+}
+
+#[test]
+fn a_restarted_origin_does_not_answer_for_its_past() {
+    let mut cluster = three_nodes_led_by_1();
+    let answer = cluster.propose(2, "a");
+    cluster.heartbeat(1);
+    assert!(answer.is_done());
+
+    cluster.restart(2);
+    cluster.lose(is_forward);
+    cluster.heartbeat(1);
+    let new = cluster.propose(2, "b");
+    cluster.heartbeat(1);
+
+    assert_eq!(cluster.journal(2), "a", "the entry of the past is applied again");
+    assert!(!new.is_done());
+}
+
+#[test]
+fn a_flood_of_forwards_is_refused_and_not_kept() {
+    let mut cluster = three_nodes_with(|config| config.proposals_max = 10);
+    cluster.elect(1);
+    cluster.isolate(1);
+    let term = cluster.status(1).term;
+
+    let outcomes: Vec<_> =
+        (0..20).map(|_| answer_of_1(&mut cluster, forward_from(2, term, &["a", "b"])).outcome).collect();
+
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 5);
+    assert!(outcomes[5..].iter().all(|outcome| *outcome == Err(Refusal::Busy)));
+}

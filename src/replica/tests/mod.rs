@@ -1,0 +1,15 @@
+//! Replicas with their workers on one thread: every test decides what is delivered, written and applied, and when.
+
+mod applying;
+mod cluster;
+mod forwarding;
+mod log;
+mod peers;
+mod proposals;
+mod reading;
+mod walk;
+
+pub(crate) use cluster::instant;
+pub(crate) use log::SharedLog;
+
+use cluster::{Cluster, body, five_nodes, id, is_append, one_node, three_nodes, three_nodes_with};

@@ -1,0 +1,178 @@
+//! Peers that are behind, gone, slow, or not who they were.
+
+use std::sync::Arc;
+
+use super::{Cluster, id, three_nodes, three_nodes_with};
+use crate::replica::Event;
+use crate::types::{
+    Append, Body, EntryKind, EntryMeta, Incarnation, LogIndex, LogPosition, LogSlice, Message, Moment,
+    PeerMessage, Term,
+};
+
+/// Node 1 leads, node 3 lacks twenty commands, and memory holds few of them.
+fn three_nodes_of_which_3_is_far_behind() -> Cluster {
+    let mut cluster = three_nodes_with(|config| {
+        config.tail_bytes_max = 400;
+        config.raft.append_entries_max = 7;
+    });
+    cluster.elect(1);
+    cluster.isolate(3);
+    (0..20).for_each(|nth| drop(cluster.propose(1, &nth.to_string())));
+    cluster.heal();
+    cluster
+}
+
+fn commands(count: u64) -> String {
+    (0..count).map(|nth| nth.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn a_peer_far_behind_is_served_from_the_log() {
+    let mut cluster = three_nodes_of_which_3_is_far_behind();
+
+    (0..4).for_each(|_| cluster.heartbeat(1));
+
+    assert_eq!(cluster.journal(3), commands(20));
+}
+
+#[test]
+fn appends_behind_a_slow_fetch_keep_their_order() {
+    let mut cluster = three_nodes_of_which_3_is_far_behind();
+    cluster.node(1).held.fetcher = true;
+    (0..4).for_each(|_| cluster.heartbeat(1));
+    cluster.fetch_one(1);
+    let waiting = cluster.node(1).replica.cold.len(id(3));
+    assert!(waiting > 1, "{waiting} wait, also those whose entries are in memory");
+    assert_eq!(cluster.node(1).fetches.len(), 1, "one fetch at a time");
+    assert!(cluster.propose(1, "20").is_done(), "the others do not wait");
+
+    cluster.node(1).held.fetcher = false;
+    (0..4).for_each(|_| cluster.heartbeat(1));
+
+    assert_eq!(cluster.journal(3), commands(21));
+}
+
+#[test]
+fn what_waits_for_a_peer_is_bounded() {
+    let mut cluster = three_nodes_of_which_3_is_far_behind();
+    cluster.node(1).held.fetcher = true;
+
+    (0..500).for_each(|_| cluster.heartbeat(1));
+    assert!(cluster.node(1).replica.cold.is_waiting(id(3)));
+
+    let limit = 65;
+    assert!(cluster.node(1).replica.cold.len(id(3)) <= limit);
+    assert_eq!(cluster.node(1).fetches.len(), 1);
+}
+
+#[test]
+fn what_waits_for_a_lost_peer_is_dropped() {
+    let mut cluster = three_nodes_of_which_3_is_far_behind();
+    cluster.node(1).held.fetcher = true;
+    (0..4).for_each(|_| cluster.heartbeat(1));
+    assert!(cluster.node(1).replica.cold.is_waiting(id(3)));
+
+    cluster.handle(1, Event::PeerLost { peer: id(3) });
+    assert!(!cluster.node(1).replica.cold.is_waiting(id(3)));
+
+    cluster.node(1).held.fetcher = false;
+    (0..4).for_each(|_| cluster.heartbeat(1));
+    assert_eq!(cluster.journal(3), commands(20));
+}
+
+#[test]
+fn a_deposed_leader_sends_nothing_that_it_fetched() {
+    let mut cluster = three_nodes_of_which_3_is_far_behind();
+    cluster.node(1).held.fetcher = true;
+    (0..4).for_each(|_| cluster.heartbeat(1));
+    assert!(cluster.node(1).replica.cold.is_waiting(id(3)));
+
+    cluster.elect(2);
+    cluster.node(1).held.fetcher = false;
+    cluster.settle();
+
+    assert!(!cluster.node(1).replica.cold.is_waiting(id(3)));
+    (0..4).for_each(|_| cluster.heartbeat(2));
+    assert_eq!(cluster.journal(3), commands(20));
+}
+
+#[test]
+fn the_group_learns_the_data_directories_of_its_members() {
+    let mut cluster = three_nodes();
+    cluster.elect(1);
+
+    cluster.connect_all();
+    cluster.heartbeat(1);
+
+    for number in [1, 2, 3] {
+        let membership = cluster.status(number).membership;
+        let learnt: Vec<_> = membership.members().map(|(_, member)| member.incarnation).collect();
+        assert_eq!(learnt, [1, 2, 3].map(|number| Some(Incarnation(number))), "at node {number}");
+    }
+}
+
+#[test]
+fn a_node_that_lost_its_data_directory_is_not_heard() {
+    let mut cluster = three_nodes();
+    cluster.elect(1);
+    cluster.connect_all();
+    cluster.heartbeat(1);
+    let term = cluster.status(2).term;
+
+    cluster.handle(2, Event::PeerConnected { peer: id(3), incarnation: Incarnation(33) });
+    let body = Body::Vote { last: LogPosition::new(Term(99), LogIndex(99)) };
+    let message = PeerMessage::Raft { message: Message { term: Term(99), body }, entries: Vec::new() };
+    cluster.handle(2, Event::Received { from: id(3), message });
+    cluster.settle();
+
+    assert_eq!(cluster.status(2).term, term);
+}
+
+#[test]
+fn the_host_is_told_of_the_peers_first_and_whenever_they_change() {
+    let mut cluster = three_nodes();
+    cluster.elect(1);
+    let now = Moment(0);
+    assert!(cluster.node(1).replica.turn(now).peers.is_none());
+
+    cluster.handle(1, Event::PeerConnected { peer: id(2), incarnation: Incarnation(2) });
+    let told = cluster.node(1).replica.turn(now).peers.expect("a membership with incarnations");
+
+    assert!(Arc::ptr_eq(&told, &cluster.status(1).membership));
+    assert_eq!(told.member(id(2)).unwrap().incarnation, Some(Incarnation(2)));
+}
+
+#[test]
+fn a_dead_peer_delays_neither_the_leader_nor_its_status() {
+    let mut cluster = three_nodes();
+    cluster.elect(1);
+    cluster.isolate(3);
+
+    for nth in 0..2_000 {
+        assert!(cluster.propose(1, &nth.to_string()).is_done());
+    }
+
+    let status = cluster.status(1);
+    assert_eq!(status.commit, status.last_index);
+    let dead = status.peers.iter().find(|peer| peer.id == id(3)).expect("a member");
+    assert!(dead.lag_bytes > Some(0) && !dead.connected);
+}
+
+#[test]
+fn an_append_that_does_not_carry_what_it_announces_is_dropped() {
+    let mut cluster = three_nodes();
+    cluster.elect(1);
+    let last = cluster.status(2).last_index;
+    let term = cluster.status(2).term;
+    let prev = LogPosition::new(term, last);
+    let announced =
+        EntryMeta { position: LogPosition::new(term, last.next()), bytes: 5, kind: EntryKind::Normal };
+    let slice = LogSlice::new(prev, vec![announced]).unwrap();
+    let body = Body::Append(Append { slice, commit: last });
+    let message = PeerMessage::Raft { message: Message { term, body }, entries: Vec::new() };
+
+    cluster.handle(2, Event::Received { from: id(1), message });
+    cluster.settle();
+
+    assert_eq!(cluster.status(2).last_index, last);
+}

@@ -1,0 +1,194 @@
+//! Random walks: commands and reads anywhere while messages are lost, workers stall and nodes crash. Whatever happens,
+//! every caller is answered, and every answer is true.
+
+use super::cluster::{Answer, Cluster, Held, PATIENCE, Seen};
+use super::{id, three_nodes_with};
+use crate::replica::{Event, ReplicaConfig};
+use crate::ticket::Outcome;
+
+/// `SplitMix64`: the walk of a seed is always the same.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % limit
+    }
+
+    fn node(&mut self) -> u64 {
+        1 + self.below(3)
+    }
+}
+
+fn tight_limits(config: &mut ReplicaConfig) {
+    config.tail_bytes_max = 600;
+    config.apply_bytes_in_flight_max = 800;
+    config.proposals_max = 64;
+    config.raft.append_entries_max = 3;
+}
+
+struct Walk {
+    cluster: Cluster,
+    chance: Chance,
+    proposed: u64,
+    waiting: Vec<(String, Answer)>,
+    /// With the commands that were answered before the read began.
+    reading: Vec<(Vec<String>, Seen)>,
+    applied: Vec<(String, String)>,
+    refused: Vec<String>,
+    seen: Vec<(Vec<String>, String)>,
+}
+
+impl Walk {
+    /// Every other walk is calm enough for leaders to stay: candidates ask first, and are ignored while a leader lives.
+    fn of(seed: u64) -> Self {
+        let mut cluster = three_nodes_with(match seed % 2 {
+            0 => tight_limits,
+            _ => |config| {
+                tight_limits(config);
+                (config.raft.pre_vote, config.raft.check_quorum) = (true, true);
+            },
+        });
+        cluster.connect_all();
+        Self {
+            cluster,
+            chance: Chance(seed),
+            proposed: 0,
+            waiting: Vec::new(),
+            reading: Vec::new(),
+            applied: Vec::new(),
+            refused: Vec::new(),
+            seen: Vec::new(),
+        }
+    }
+
+    fn step(&mut self) {
+        let (one, other) = (self.chance.node(), self.chance.node());
+        match self.chance.below(1_000) {
+            0..400 => {
+                let nth = self.chance.below(1 << 20) as usize;
+                self.cluster.deliver_nth(nth);
+            }
+            400..800 => drop(self.cluster.turn(one)),
+            800..860 => {
+                let ticks = 1 + self.chance.below(6) as u32;
+                self.cluster.pass_time(one, ticks);
+            }
+            860..930 => self.propose(one),
+            930..960 => {
+                let before = self.applied.iter().map(|(command, _)| command.clone()).collect();
+                self.reading.push((before, self.cluster.submit_read(one)));
+            }
+            960..968 => self.cluster.cut(one, other),
+            968..974 => self.cluster.disconnect(one, other),
+            974..980 => self.cluster.handle(one, Event::PeerLost { peer: id(other) }),
+            980..988 => self.cluster.heal(),
+            988..997 => {
+                let held = &mut self.cluster.node(one).held;
+                held.writer = self.chance.below(3) == 0;
+                held.applier = self.chance.below(3) == 0;
+                held.fetcher = self.chance.below(3) == 0;
+            }
+            _ => self.cluster.restart(one),
+        }
+        self.collect();
+    }
+
+    fn propose(&mut self, at: u64) {
+        self.proposed += 1;
+        let (command, patience) = (format!("c{}", self.proposed), 20 + self.chance.below(400));
+        let answer = self.cluster.submit_within(patience, at, &command);
+        self.waiting.push((command, answer));
+    }
+
+    fn collect(&mut self) {
+        for (command, answer) in self.waiting.extract_if(.., |(_, answer)| answer.is_done()) {
+            match answer.try_wait().unwrap() {
+                Ok(response) => self.applied.push((command, response)),
+                Err(error) if error.outcome() == Outcome::NotApplied => self.refused.push(command),
+                Err(_) => {}
+            }
+        }
+        for (before, seen) in self.reading.extract_if(.., |(_, seen)| seen.is_done()) {
+            if let Ok(seen) = seen.try_wait().unwrap() {
+                self.seen.push((before, seen));
+            }
+        }
+    }
+
+    /// Everything works again: somebody leads, and everybody gets everything.
+    fn calm_down(&mut self) {
+        self.cluster.heal();
+        for number in self.cluster.numbers() {
+            self.cluster.node(number).held = Held::default();
+        }
+        self.pass_time_together(100);
+        let last = self.cluster.propose(1, "the last");
+        self.pass_time_together(PATIENCE);
+        self.collect();
+        assert!(last.try_wait().unwrap().is_ok(), "the cluster does not work again");
+    }
+
+    fn pass_time_together(&mut self, ticks: u64) {
+        for _ in 0..ticks {
+            for number in self.cluster.numbers() {
+                self.cluster.pass_time(number, 1);
+            }
+            self.cluster.settle();
+        }
+    }
+
+    fn judge(&self) {
+        let journal = self.cluster.journal(1);
+        for number in self.cluster.numbers() {
+            assert_eq!(self.cluster.journal(number), journal, "node {number} applied something else");
+        }
+        assert!(self.waiting.is_empty() && self.reading.is_empty(), "somebody waits for ever");
+        let commands: Vec<_> = journal.split(", ").collect();
+        let place = |command: &str| commands.iter().position(|applied| *applied == command);
+        for (command, response) in &self.applied {
+            let place = place(command).unwrap_or_else(|| panic!("{command} was answered and is lost"));
+            assert_eq!(response, &format!("{}: {command}", place + 1), "another command's response");
+        }
+        for command in &self.refused {
+            assert_eq!(
+                place(command),
+                None,
+                "{command} was applied although its caller was told it never is"
+            );
+        }
+        for (before, seen) in &self.seen {
+            assert!(journal.starts_with(seen.as_str()), "a read saw what never was");
+            for command in before {
+                assert!(seen.split(", ").any(|seen| seen == command), "a read missed {command}");
+            }
+        }
+        let mut once = commands.clone();
+        once.sort_unstable();
+        once.dedup();
+        assert_eq!(once.len(), commands.len(), "a command was applied twice");
+    }
+}
+
+#[test]
+fn whatever_happens_every_answer_is_true() {
+    let mut applied = 0;
+    let mut refused = 0;
+    let mut seen = 0;
+    for seed in 0..24 {
+        let mut walk = Walk::of(seed);
+        (0..3_000).for_each(|_| walk.step());
+        walk.calm_down();
+        walk.judge();
+        applied += walk.applied.len();
+        refused += walk.refused.len();
+        seen += walk.seen.len();
+    }
+    assert!(
+        applied > 1_000 && refused > 100 && seen > 100,
+        "{applied}, {refused}, {seen}: too little happened"
+    );
+}

@@ -1,0 +1,23 @@
+//! What the threads of a host do, without the threads: each worker is a plain struct that takes all jobs that wait, does
+//! them as one batch, and says what is done. It knows no channels and no clocks; whoever runs it carries its jobs and
+//! completions, on a thread or in a simulation.
+//!
+//! An error of any of them is the cause for which the node stops: nothing that depended on the failed work leaves.
+
+mod applier;
+mod log_reader;
+mod log_writer;
+
+use std::sync::Arc;
+
+pub(crate) use applier::Applier;
+pub(crate) use log_reader::LogFetcher;
+pub(crate) use log_writer::LogWriter;
+
+use crate::storage::StorageError;
+use crate::ticket::StopCause;
+
+#[allow(clippy::needless_pass_by_value, reason = "made for map_err")]
+fn log_failed(error: StorageError) -> StopCause {
+    StopCause::Storage(Arc::from(error.to_string()))
+}
