@@ -1,13 +1,62 @@
-//! quorate
+//! A Raft runtime for Rust programs that are not async: implement [`StateMachine`], start a [`Node`], call
+//! [`propose`](Node::propose) and [`read`](Node::read).
+//!
+//! # The house
+//!
+//! A room imports only from the floors below it.
+//!
+//! ```text
+//! 6  runtime/                                 threads, channels, Node, Config
+//! 5  workers/                                 log writer, applier, log reader: plain structs
+//! 4  replica/    transport/                   one group without threads; TCP and a network in memory
+//! 3  machine/    storage/    net/             the user's trait; the log; the event loop
+//! 2  consensus/  wire/                        Raft, pure; frames and messages as bytes
+//! 1  ticket/     metrics/                     what a caller holds; what a node counts
+//! 0  types/                                   plain data
+//! ```
+//!
+//! # The flows
+//!
+//! **A proposal** goes from its caller to the engine thread, which appends it to the log's tail; from there to the log
+//! writer and to the network *in the same turn*, so that the leader's disk and its followers' work at the same time. When
+//! a majority holds it durably it is committed and goes to the apply thread, which answers the caller itself.
+//!
+//! **A read** joins a numbered round of heartbeats that is sent after the read arrived. When a majority has answered that
+//! round, the leader was still the leader, and the read takes its place behind the applies up to the commit index of its arrival.
+//! On a follower one message to the leader comes first.
+//!
+//! **A restart** reads the log, refuses what is corrupt, cuts what is torn, and applies the log again as soon as a leader says
+//! how much of it is committed.
+//!
+//! **A failure** of the log, or a panic in any thread, stops the node: everybody who waits learns the cause, nothing that
+//! depended on the failed work leaves, and the process lives on.
+
+#[cfg(not(unix))]
+compile_error!(
+    "quorate needs a Unix: it is built and tested on Linux, and relies on file locks, pwrite and directory syncs"
+);
 
 pub mod consensus;
 mod machine;
-mod metrics;
+pub mod metrics;
+mod net;
 mod replica;
+mod runtime;
 pub mod storage;
 mod ticket;
 pub mod transport;
 pub mod types;
+mod wire;
+mod workers;
 
 pub use machine::{Codec, DecodeError, StateMachine};
+pub use runtime::{
+    After, Config, ConfigError, Node, Parts, PeerState, PeerStatus, Role, ShutdownError, StartError, Status,
+};
 pub use ticket::{CallError, Outcome, ProposeError, ReadError, StopCause, Ticket};
+pub use types::LogPosition;
+
+/// The README's example is compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

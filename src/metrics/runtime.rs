@@ -1,0 +1,11 @@
+//! What the runtime counts.
+
+use super::registry::metrics;
+
+metrics! {
+    /// The doors of a node.
+    RuntimeMetrics {
+        counter refused_at_the_door: "Requests refused because too much was in flight on this node.";
+        counter unknown_groups: "Messages dropped because no group of that number is open here.";
+    }
+}

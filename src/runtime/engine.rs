@@ -1,0 +1,153 @@
+//! The engine thread: takes what waits, makes one turn of the replica, hands out its jobs. It never waits for anybody but
+//! for the next thing to do.
+
+use std::sync::Arc;
+
+use crossbeam_channel::Select;
+
+use super::channels::{Control, EngineInputs, EngineOutputs, Request};
+use super::clock::{self, TickCounter};
+use super::inbox::Waiting;
+use super::net_end::{NetEnd, message_job};
+use super::view::{Facts, View};
+use crate::replica::{ApplyJob, Event, Jobs, Replica};
+use crate::ticket::StopCause;
+use crate::transport::{Peers, SendJob};
+use crate::types::{GroupId, Membership, NodeId};
+
+/// How many messages and how many requests one turn takes at most, so that neither starves the other nor the clock.
+const ARRIVALS_PER_TURN_MAX: usize = 1024;
+const REQUESTS_PER_TURN_MAX: usize = 4096;
+
+/// One replica and the channels around it.
+pub(super) struct Engine {
+    pub(super) id: NodeId,
+    pub(super) replica: Replica,
+    pub(super) inputs: EngineInputs,
+    pub(super) outputs: EngineOutputs,
+    pub(super) ticks: TickCounter,
+    pub(super) net: NetEnd,
+    pub(super) waiting: Arc<Waiting>,
+    pub(super) view: Arc<View>,
+    pub(super) shown: Facts,
+}
+
+impl Engine {
+    /// Turns until it is told to stop; returns why.
+    pub(super) fn run(&mut self) -> StopCause {
+        let inputs = self.inputs.clone();
+        let mut anything = Select::new();
+        anything.recv(&inputs.completions);
+        anything.recv(&inputs.arrivals);
+        anything.recv(&inputs.ticks);
+        anything.recv(&inputs.control);
+        anything.recv(&inputs.requests);
+        loop {
+            match self.take_inputs() {
+                Taken::Stop(cause) => return cause,
+                Taken::Something => self.turn(),
+                Taken::Nothing => _ = anything.ready(),
+            }
+        }
+    }
+
+    /// Answers everybody who waits. With the ends that are dropped here the workers learn that nothing more comes.
+    pub(super) fn finish(self, cause: &StopCause) {
+        self.view.end(self.replica.status());
+        self.replica.stop(cause);
+        for request in self.inputs.requests.try_iter() {
+            match request {
+                Request::Propose(proposal) => proposal.reply.stop(cause),
+                Request::Read(read) => read.task.stop(cause),
+                Request::ReadLocal(task) => task.stop(cause),
+            }
+        }
+    }
+
+    /// Completions first, then peers, then the clock, then callers: a process that was paused hears its peers before it
+    /// counts the time.
+    fn take_inputs(&mut self) -> Taken {
+        let mut taken = Taken::Nothing;
+        for completion in self.inputs.completions.try_iter() {
+            self.replica.handle(completion, clock::now());
+            taken = Taken::Something;
+        }
+        for arrival in self.inputs.arrivals.try_iter().take(ARRIVALS_PER_TURN_MAX) {
+            if self.waiting.take(arrival.bytes) {
+                self.net.wake();
+            }
+            self.replica.handle(arrival.event, clock::now());
+            taken = Taken::Something;
+        }
+        if self.inputs.ticks.try_recv().is_ok() {
+            let now = clock::now();
+            let ticks = self.ticks.elapsed(now);
+            if ticks > 0 {
+                self.replica.handle(Event::Tick { ticks }, now);
+                taken = Taken::Something;
+            }
+        }
+        while let Ok(control) = self.inputs.control.try_recv() {
+            match control {
+                Control::Stop(cause) => return Taken::Stop(cause),
+                // A caller who does not wait any more needs no answer.
+                Control::Status(answer) => _ = answer.try_send(self.replica.status()),
+            }
+        }
+        if self.take_requests() { Taken::Something } else { taken }
+    }
+
+    fn take_requests(&mut self) -> bool {
+        let mut taken = false;
+        for request in self.inputs.requests.try_iter().take(REQUESTS_PER_TURN_MAX) {
+            taken = true;
+            match request {
+                Request::Propose(proposal) => self.replica.handle(Event::Propose(proposal), clock::now()),
+                Request::Read(read) => self.replica.handle(Event::Read(read), clock::now()),
+                Request::ReadLocal(task) => _ = self.outputs.applies.send(ApplyJob::Read(task)),
+            }
+        }
+        taken
+    }
+
+    fn turn(&mut self) {
+        let jobs = self.replica.turn(clock::now());
+        self.hand_out(jobs);
+        let facts = Facts {
+            term: self.replica.term(),
+            leader: self.replica.leader(),
+            applied: self.replica.applied(),
+            ended: false,
+        };
+        self.view.show(&mut self.shown, facts);
+    }
+
+    /// A worker that is gone has said why, or will: a failed send is no error here.
+    fn hand_out(&mut self, jobs: Jobs) {
+        let group = GroupId::MAIN;
+        let peers = jobs.peers.map(|membership| SendJob::Peers(peers_of(&membership, self.id)));
+        let messages = jobs.send.into_iter().map(|message| message_job(group, message));
+        self.net.send_all(peers.into_iter().chain(messages));
+        if let Some(write) = jobs.write {
+            let _ = self.outputs.writes.send((group, write));
+        }
+        for fetch in jobs.fetch {
+            let _ = self.outputs.fetches.send((group, fetch));
+        }
+        for apply in jobs.apply {
+            let _ = self.outputs.applies.send(apply);
+        }
+    }
+}
+
+enum Taken {
+    Nothing,
+    Something,
+    Stop(StopCause),
+}
+
+/// Whom the transport talks to under this membership.
+pub(super) fn peers_of(membership: &Membership, me: NodeId) -> Peers {
+    let others = membership.members().filter(|&(id, _)| id != me);
+    Peers { known: others.map(|(id, member)| (id, (member.address.clone(), member.incarnation))).collect() }
+}

@@ -1,0 +1,115 @@
+//! Why a node does not start, or does not stop.
+
+use std::io;
+use std::time::Duration;
+
+use crate::storage::StorageError;
+use crate::transport::TransportError;
+use crate::types::{Membership, MembershipError, NodeId};
+
+use super::Config;
+
+/// What is wrong with a [`Config`]. Nothing was written, opened or bound.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// Zero is nobody's id.
+    #[error("0 is no node id: number the nodes from 1")]
+    ZeroId,
+    /// No data directory.
+    #[error("the data directory is empty: name one")]
+    EmptyDirectory,
+    /// An address that cannot be listened on.
+    #[error("cannot listen on {0:?}: expected host:port with a port of 1 to 65535")]
+    BadListenAddress(String),
+    /// The list of first members is bad.
+    #[error("the bootstrap list is unusable: {0}")]
+    Membership(#[from] MembershipError),
+    /// This node is not among the first members.
+    #[error("node {0} is not in the bootstrap list: every founding node is listed, this one too")]
+    NotAFounder(NodeId),
+    /// Heartbeats faster than a tick can be.
+    #[error("a heartbeat interval of {0:?} is too short: at least 2 ms")]
+    ShortHeartbeat(Duration),
+    /// The election timeout and the heartbeat interval do not fit.
+    #[error(
+        "an election timeout of {election_timeout:?} does not fit heartbeats every {heartbeat_interval:?}: at least \
+         three times as long, at most an hour"
+    )]
+    ElectionTimeout {
+        /// As configured.
+        election_timeout: Duration,
+        /// As configured.
+        heartbeat_interval: Duration,
+    },
+    /// No command would pass, or one that nothing can carry.
+    #[error("a largest command of {0} bytes is out of range: 1 to {limit}", limit = Config::COMMAND_BYTES_LIMIT)]
+    CommandBytesMax(usize),
+    /// Segments that hold too little or too much.
+    #[error(
+        "segments of {bytes} bytes are out of range: at least {least} (four of the largest entry), at most 1 GiB"
+    )]
+    SegmentBytes {
+        /// As configured.
+        bytes: u64,
+        /// The least that would do.
+        least: u64,
+    },
+    /// No request would pass.
+    #[error("nothing may be in flight: allow at least one request and one byte")]
+    NothingInFlight,
+    /// The token is empty or too long.
+    #[error("a token has 1 to 256 bytes")]
+    BadToken,
+    /// The cluster's name is too long.
+    #[error("a cluster name has at most 256 bytes")]
+    LongClusterName,
+}
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The configuration is bad. Nothing was written.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The data directory cannot be used, or its log cannot be trusted.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The address cannot be served.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// The directory is blank and nobody said who founds the cluster.
+    #[error("the data directory holds no cluster and no bootstrap list is given: list the first members")]
+    NoCluster,
+    /// The log holds something that no Raft log can.
+    #[error("the log is no Raft log: {0}; restore the data directory, or remove this node and add it again")]
+    Log(String),
+    /// The operating system gave no thread or no randomness.
+    #[error("the operating system refused {what}: {source}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// What it said.
+        source: io::Error,
+    },
+}
+
+/// Why a node is not down yet.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ShutdownError {
+    /// It is stopping, but some thread is still at work: a slow disk, or a slow `apply`.
+    #[error(
+        "the node is stopping, but not down after {within:?}: a disk or a state machine is slow; call again to wait on"
+    )]
+    StillRunning {
+        /// How long the call waited.
+        within: Duration,
+    },
+    /// Called on a thread of the node, which would wait for itself. The node is stopping.
+    #[error("called on a thread of the node, which would wait for itself; the node is stopping")]
+    WouldDeadlock,
+}
+
+const _: () = assert!(Membership::ADDRESS_BYTES_MAX == 256, "the texts above say 256");

@@ -1,0 +1,112 @@
+//! The workers' threads: each takes what waits, does it once, reports once.
+
+use std::iter::once;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+
+use super::net_end::{NetEnd, message_job};
+use crate::replica::{ApplyJob, Event, FetchJob, WriteJob};
+use crate::storage::Upkeep;
+use crate::ticket::StopCause;
+use crate::types::GroupId;
+use crate::workers::{Applier, LogFetcher, LogWriter};
+
+/// How many jobs one turn takes at most: a batch that never ends would never be answered.
+const JOBS_PER_TURN_MAX: usize = 1024;
+/// How often space is looked after when nobody asks: a segment of the fastest log lasts several times as long.
+const UPKEEP_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Where the log writer reports, and how long it waits before it settles a quiet log.
+pub(super) struct LogWriterEnds {
+    pub(super) writes: Receiver<(GroupId, WriteJob)>,
+    pub(super) completions: Sender<Event>,
+    pub(super) net: NetEnd,
+    pub(super) idle_after: Duration,
+}
+
+/// One append and one sync for all writes that wait. Answers that were waiting for the disk go straight to the network.
+pub(super) fn write_log(mut writer: LogWriter, ends: &LogWriterEnds) -> Result<(), StopCause> {
+    while let Some(first) = next_write(&mut writer, ends)? {
+        let batch = once(first).chain(ends.writes.try_iter()).take(JOBS_PER_TURN_MAX).collect();
+        let written = writer.turn(batch)?;
+        let messages = written.send.into_iter();
+        ends.net.send_all(messages.map(|(group, to, message)| message_job(group, (to, message))));
+        for (_group, persisted) in written.persisted {
+            let _ = ends.completions.send(Event::Persisted(persisted));
+        }
+    }
+    writer.settle()
+}
+
+/// Waits for a write. A log that has been quiet for a tick is settled first.
+fn next_write(
+    writer: &mut LogWriter,
+    ends: &LogWriterEnds,
+) -> Result<Option<(GroupId, WriteJob)>, StopCause> {
+    match ends.writes.recv_timeout(ends.idle_after) {
+        Ok(job) => Ok(Some(job)),
+        Err(RecvTimeoutError::Disconnected) => Ok(None),
+        Err(RecvTimeoutError::Timeout) => {
+            writer.settle()?;
+            Ok(ends.writes.recv().ok())
+        }
+    }
+}
+
+/// Applies what waits, answers its callers, reports once.
+pub(super) fn apply(
+    mut applier: Applier,
+    jobs: &Receiver<ApplyJob>,
+    completions: &Sender<Event>,
+) -> Result<(), StopCause> {
+    while let Ok(first) = jobs.recv() {
+        let batch = once(first).chain(jobs.try_iter()).take(JOBS_PER_TURN_MAX).collect();
+        match applier.turn(batch) {
+            Ok(Some(applied)) => _ = completions.send(Event::Applied(applied)),
+            Ok(None) => {}
+            Err(cause) => {
+                jobs.try_iter().for_each(|job| job.stop(&cause));
+                return Err(cause);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Fetches entries that are not in memory any more.
+pub(super) fn read_log(
+    mut reader: LogFetcher,
+    jobs: &Receiver<(GroupId, FetchJob)>,
+    completions: &Sender<Event>,
+) -> Result<(), StopCause> {
+    while let Ok((group, job)) = jobs.recv() {
+        let _ = completions.send(Event::Fetched(reader.turn(group, job)?));
+    }
+    Ok(())
+}
+
+/// Keeps space ready for the log writer, in small steps. A full disk is tried again: the writer decides when it is fatal.
+pub(super) fn keep_up(mut upkeep: Box<dyn Upkeep>, stop: &Receiver<()>) -> Result<(), StopCause> {
+    let mut full = false;
+    while let Err(RecvTimeoutError::Timeout) = stop.recv_timeout(UPKEEP_INTERVAL) {
+        loop {
+            match upkeep.turn() {
+                Ok(true) if stop.try_recv().is_err_and(|error| error.is_empty()) => {}
+                Ok(_) => {
+                    full = false;
+                    break;
+                }
+                Err(error) if error.is_recoverable() => {
+                    if !full {
+                        log::warn!("{error}");
+                    }
+                    full = true;
+                    break;
+                }
+                Err(error) => return Err(StopCause::Storage(error.to_string().into())),
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! How a thread of the node lives and dies: it has a name, it may not block on the node, and if it fails or panics the
+//! whole node stops with the cause.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+
+use crossbeam_channel::Sender;
+use parking_lot::Mutex;
+
+use super::StartError;
+use super::channels::Control;
+use crate::ticket::{Gate, StopCause, enter_runtime_thread, panic_message};
+use crate::types::NodeId;
+
+/// Stops a node: shuts the callers' gate and tells the engine. The first cause counts.
+#[derive(Clone, Debug)]
+pub(super) struct Stopper {
+    pub(super) gate: Arc<Gate>,
+    pub(super) control: Sender<Control>,
+}
+
+impl Stopper {
+    pub(super) fn stop(&self, cause: StopCause) {
+        self.gate.stop(cause.clone());
+        let _ = self.control.send(Control::Stop(cause));
+    }
+}
+
+/// The node's threads, and a channel whose end is heard when all of them are gone.
+pub(super) struct Threads<'a> {
+    node: NodeId,
+    stopper: Stopper,
+    alive: Sender<()>,
+    handles: &'a Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl<'a> Threads<'a> {
+    pub(super) fn new(
+        node: NodeId,
+        stopper: Stopper,
+        alive: Sender<()>,
+        handles: &'a Mutex<Vec<JoinHandle<()>>>,
+    ) -> Self {
+        Self { node, stopper, alive, handles }
+    }
+
+    /// Runs `body` on a thread of its own. What it returns as an error, and what it panics with, stops the node.
+    pub(super) fn spawn(
+        &self,
+        work: &'static str,
+        body: impl FnOnce() -> Result<(), StopCause> + Send + 'static,
+    ) -> Result<(), StartError> {
+        let name = format!("quorate-{}-{work}", self.node);
+        let stopper = self.stopper.clone();
+        let alive = self.alive.clone();
+        let thread = Builder::new().name(name).spawn(move || {
+            enter_runtime_thread();
+            if let Err(cause) = guarded(body) {
+                log::error!("the node stops: {cause}");
+                stopper.stop(cause);
+            }
+            drop(alive);
+        });
+        self.handles.lock().push(thread.map_err(|source| StartError::System { what: "a thread", source })?);
+        Ok(())
+    }
+}
+
+/// Runs `body`; a panic becomes a cause.
+pub(super) fn guarded<T>(body: impl FnOnce() -> Result<T, StopCause>) -> Result<T, StopCause> {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
+        let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
+        Err(StopCause::Panicked { thread, message: panic_message(&*panic).into() })
+    })
+}

@@ -1,0 +1,138 @@
+//! Clusters of real nodes in this process: real disks, real sockets, real threads.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use quorate::{Config, LogPosition, Node, Role, StateMachine};
+
+/// Long enough for any machine; tests wait for events, not for this.
+pub(crate) const LONG: Duration = Duration::from_secs(60);
+
+/// Keeps every applied command, so that tests can compare histories.
+#[derive(Default)]
+pub(crate) struct Journal {
+    pub(crate) lines: Vec<(LogPosition, String)>,
+}
+
+impl Journal {
+    pub(crate) fn texts(&self) -> Vec<String> {
+        self.lines.iter().map(|(_, text)| text.clone()).collect()
+    }
+}
+
+impl StateMachine for Journal {
+    type Command = String;
+    type Query = ();
+    type Response = String;
+
+    /// Echoes the command: an answer that belongs to another command shows at once.
+    fn apply(&mut self, at: LogPosition, command: String) -> String {
+        self.lines.push((at, command.clone()));
+        command
+    }
+
+    fn query(&self, (): ()) -> String {
+        self.texts().join(",")
+    }
+}
+
+/// Some nodes, each with a directory and a port that it keeps over restarts.
+pub(crate) struct Cluster {
+    directory: tempfile::TempDir,
+    members: Vec<(u64, String)>,
+    nodes: BTreeMap<u64, Node<Journal>>,
+    tune: fn(Config) -> Config,
+}
+
+impl Cluster {
+    /// `size` nodes, all of them started.
+    pub(crate) fn of(size: u64) -> Self {
+        Self::tuned(size, |config| config)
+    }
+
+    /// As [`Cluster::of`], with settings of its own.
+    pub(crate) fn tuned(size: u64, tune: fn(Config) -> Config) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let sockets: Vec<_> =
+            (1..=size).map(|id| (id, TcpListener::bind("127.0.0.1:0").expect("a free port"))).collect();
+        let members = sockets
+            .iter()
+            .map(|(id, socket)| (*id, socket.local_addr().expect("bound").to_string()))
+            .collect();
+        let mut cluster = Self { directory, members, nodes: BTreeMap::new(), tune };
+        for (id, socket) in sockets {
+            let config = cluster.config(id).listener(socket);
+            cluster.nodes.insert(id, Node::start(config, Journal::default()).expect("the node starts"));
+        }
+        cluster
+    }
+
+    pub(crate) fn directory_of(&self, id: u64) -> PathBuf {
+        self.directory.path().join(id.to_string())
+    }
+
+    pub(crate) fn address_of(&self, id: u64) -> &str {
+        &self.members.iter().find(|(member, _)| *member == id).expect("a member").1
+    }
+
+    fn config(&self, id: u64) -> Config {
+        let config =
+            Config::new(id, self.directory_of(id), self.address_of(id)).bootstrap(self.members.clone());
+        (self.tune)(config.segment_bytes(4 << 20).command_bytes_max(512 << 10).call_timeout(LONG))
+    }
+
+    pub(crate) fn node(&self, id: u64) -> &Node<Journal> {
+        &self.nodes[&id]
+    }
+
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (u64, &Node<Journal>)> {
+        self.nodes.iter().map(|(id, node)| (*id, node))
+    }
+
+    /// Stops a node; its directory and port stay.
+    pub(crate) fn stop(&mut self, id: u64) {
+        let node = self.nodes.remove(&id).expect("the node runs");
+        node.shutdown(LONG).expect("a clean stop");
+    }
+
+    pub(crate) fn restart(&mut self, id: u64) {
+        let node = Node::start(self.config(id), Journal::default()).expect("the node starts again");
+        self.nodes.insert(id, node);
+    }
+
+    /// The node that leads and knows it, once there is one.
+    pub(crate) fn leader(&self) -> u64 {
+        loop {
+            for (id, node) in &self.nodes {
+                node.wait_for_leader(LONG).expect("a leader is elected");
+                if node.status().role == Role::Leader {
+                    return *id;
+                }
+            }
+        }
+    }
+
+    pub(crate) fn follower(&self) -> u64 {
+        let leader = self.leader();
+        *self.nodes.keys().find(|id| **id != leader).expect("a follower")
+    }
+
+    /// What every running node has applied, once all of them have applied what is committed now.
+    pub(crate) fn histories(&self) -> Vec<Vec<(LogPosition, String)>> {
+        self.nodes
+            .values()
+            .map(|node| node.read(|journal| journal.lines.clone()).expect("a linearizable read"))
+            .collect()
+    }
+
+    /// Asserts that all running nodes applied the same commands at the same positions, and gives their texts.
+    pub(crate) fn agreed_texts(&self) -> Vec<String> {
+        let histories = self.histories();
+        for history in &histories {
+            assert_eq!(*history, histories[0], "replicas differ");
+        }
+        histories[0].iter().map(|(_, text)| text.clone()).collect()
+    }
+}
