@@ -1,0 +1,174 @@
+//! The house keeps its own rules: what may import what, how long a file may be, where the exceptions are.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Every room and the rooms it may import from. What is not listed is not allowed: no circles, no arrow back up.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("types", &[]),
+    ("metrics", &[]),
+    ("ticket", &["types"]),
+    ("consensus", &["types"]),
+    ("wire", &["types"]),
+    ("machine", &["types", "wire"]),
+    ("storage", &["types", "wire", "metrics"]),
+    ("net", &["types", "wire", "metrics"]),
+    ("transport", &["types", "wire", "metrics", "net"]),
+    ("replica", &["types", "ticket", "metrics", "consensus", "storage"]),
+    ("workers", &["types", "ticket", "metrics", "consensus", "machine", "storage", "replica"]),
+    (
+        "runtime",
+        &[
+            "types",
+            "ticket",
+            "metrics",
+            "consensus",
+            "wire",
+            "machine",
+            "storage",
+            "net",
+            "transport",
+            "replica",
+            "workers",
+        ],
+    ),
+];
+
+/// What the pure rooms must never touch.
+const NEVER: &[(&str, &[&str])] = &[
+    ("consensus", &["std::time", "std::thread", "std::fs", "std::net", "HashMap", "HashSet"]),
+    ("replica", &["std::thread", "crossbeam_channel", "std::fs", "std::net", "Instant::now"]),
+    ("workers", &["std::thread", "crossbeam_channel", "std::fs", "std::net", "Instant::now"]),
+    ("storage", &["std::thread::spawn", "crossbeam_channel"]),
+    ("wire", &["std::fs", "std::net", "std::thread"]),
+    ("types", &["std::fs", "std::net", "std::thread", "std::time::Instant"]),
+];
+
+/// No file is longer than this without its tests.
+const LINES_MAX: usize = 600;
+
+#[test]
+fn a_room_imports_only_from_the_rooms_it_may() {
+    let allowed: BTreeMap<_, _> = ROOMS.iter().copied().collect();
+    let mut wrong = Vec::new();
+    for file in sources() {
+        let Some(room) = room_of(&file) else { continue };
+        let may = allowed.get(room.as_str()).unwrap_or_else(|| panic!("room {room} is not in the plan"));
+        for imported in imports(&code(&file)) {
+            if imported != room && !may.contains(&imported.as_str()) {
+                wrong.push(format!("{} imports from {imported}", file.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_plan_has_no_circle() {
+    for (at, (room, may)) in ROOMS.iter().enumerate() {
+        for imported in *may {
+            let below = ROOMS[..at].iter().any(|(earlier, _)| earlier == imported);
+            assert!(below, "{room} may import {imported}, which is not below it");
+        }
+    }
+}
+
+#[test]
+fn pure_rooms_stay_pure() {
+    let mut wrong = Vec::new();
+    for file in sources() {
+        let Some(room) = room_of(&file) else { continue };
+        let text = code(&file);
+        for (pure, never) in NEVER {
+            for word in never.iter().filter(|word| room == *pure && text.contains(**word)) {
+                wrong.push(format!("{} speaks of {word}", file.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn files_stay_small() {
+    let long: Vec<_> = sources()
+        .into_iter()
+        .map(|file| (code(&file).lines().count(), file))
+        .filter(|(lines, _)| *lines > LINES_MAX)
+        .map(|(lines, file)| format!("{}: {lines} lines", file.display()))
+        .collect();
+    assert!(long.is_empty(), "{}", long.join("\n"));
+}
+
+#[test]
+fn channels_are_made_in_one_file_and_unsafe_code_stands_in_one() {
+    for file in sources() {
+        let text = code(&file);
+        let makes_channels = ["unbounded()", "bounded(0)", "bounded(1)", "mpsc::channel"];
+        if makes_channels.iter().any(|maker| text.contains(maker)) {
+            assert!(file.ends_with("runtime/channels.rs"), "{} makes a channel", file.display());
+        }
+        if text.contains("unsafe {") {
+            assert!(file.ends_with("storage/disk/segment.rs"), "{} is unsafe", file.display());
+        }
+    }
+}
+
+#[test]
+fn every_file_opens_with_its_story() {
+    for file in sources() {
+        let text = fs::read_to_string(&file).expect("a source file");
+        assert!(text.starts_with("//!"), "{} does not say what it is for", file.display());
+    }
+}
+
+fn sources() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+    assert!(files.len() > 50, "the sources are not where they were");
+    files
+}
+
+fn collect(dir: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).expect("a readable directory") {
+        let path = entry.expect("a readable entry").path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+/// The room a file stands in; `None` for the crate's front door.
+fn room_of(file: &Path) -> Option<String> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let inside = file.strip_prefix(src).expect("a file under src");
+    let room = inside.components().next()?.as_os_str().to_str()?;
+    (room != "lib.rs").then(|| room.to_owned())
+}
+
+/// A file without its comments and without what follows its first `#[cfg(test)]`; test files count as no code.
+fn code(file: &Path) -> String {
+    let is_test = file.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs");
+    let text = if is_test { String::new() } else { fs::read_to_string(file).expect("a source file") };
+    let lines = text.lines().take_while(|line| !line.starts_with("#[cfg(test)]"));
+    lines.filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+/// The rooms named after `crate::`, also inside braces.
+fn imports(code: &str) -> Vec<String> {
+    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let mut rooms = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        if let Some(group) = rest.strip_prefix('{') {
+            let inside = &group[..group.find("};").unwrap_or(group.len())];
+            rooms.extend(inside.split(',').map(|part| word(part.trim())));
+        } else {
+            rooms.push(word(rest));
+        }
+    }
+    rooms.retain(|room| room.starts_with(char::is_lowercase));
+    rooms
+}
