@@ -109,7 +109,7 @@ fn channels_are_made_in_one_file_and_unsafe_code_stands_in_one() {
             assert!(file.ends_with("runtime/channels.rs"), "{} makes a channel", file.display());
         }
         if text.contains("unsafe {") {
-            assert!(file.ends_with("storage/disk/segment.rs"), "{} is unsafe", file.display());
+            assert!(file.ends_with("storage/disk/map.rs"), "{} is unsafe", file.display());
         }
     }
 }

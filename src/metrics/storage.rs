@@ -10,6 +10,6 @@ metrics! {
         counter bytes: "Bytes written to the log, the zeros that fill its blocks included.";
         counter rotations: "How often the log went on in another segment.";
         gauge segments: "Segments that the log consists of now.";
-        counter unprepared_rotations: "Rotations for which no spare was ready, so that the writer had to make a segment itself.";
+        counter unprepared_segments: "Segments for which no spare was ready, so that the writer had to make them itself: the first one always.";
     }
 }

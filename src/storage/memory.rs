@@ -10,7 +10,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::{GroupWrite, Identity, LogReader, Recovered, Storage, StorageError, Upkeep};
-use crate::types::{Entry, GroupId, HardState, LogIndex, LogPosition, Membership};
+use crate::types::{Entry, EntryRun, GroupId, HardState, LogIndex, LogPosition, Membership};
 
 /// What survives a [`MemoryLog`]. Clones are the same disk.
 #[derive(Clone, Debug, Default)]
@@ -134,7 +134,7 @@ impl Storage for MemoryLog {
             for write in writes {
                 let log = content.groups.entry(write.group).or_default();
                 log.hard_state = write.hard_state.unwrap_or(log.hard_state);
-                write.entries.iter().flat_map(|run| run.entries()).for_each(|entry| log.append(entry));
+                write.entries.iter().flat_map(EntryRun::entries).for_each(|entry| log.append(entry));
             }
         })
     }

@@ -10,12 +10,13 @@
 //!   nothing: never a mixture, never a record that was replaced, never one that was not written.
 //! - A storage that finds that it has lost what it once made durable refuses to open
 //!   ([`StorageError::Corrupt`]). It never forgets quietly.
-//! - Several groups share one storage; they are told apart by [`GroupId`] and share each sync.
+//! - Several groups share one storage; they are told apart by their [`GroupId`](crate::types::GroupId) and share each sync.
 
 pub mod disk;
 mod error;
 pub mod memory;
 mod traits;
 
+pub use disk::inspect;
 pub use error::StorageError;
 pub use traits::{GroupWrite, Identity, LogReader, Recovered, Storage, Upkeep};

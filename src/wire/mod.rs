@@ -9,7 +9,7 @@ pub(crate) mod frame;
 pub(crate) mod hello;
 pub(crate) mod peer;
 
-pub(crate) use cursor::{Buffer, Reader, WireError, Writer};
+pub(crate) use cursor::{Reader, WireError, Writer};
 pub(crate) use entry::{
     decode_kind, decode_membership, decode_payload, encode_membership, encode_payload, payload_len,
 };

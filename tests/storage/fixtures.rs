@@ -13,30 +13,30 @@ use quorate::types::{
 };
 use tempfile::TempDir;
 
-pub fn node(id: u64) -> NodeId {
+pub(crate) fn node(id: u64) -> NodeId {
     NodeId::new(id).expect("not zero")
 }
 
-pub fn identity() -> Identity {
+pub(crate) fn identity() -> Identity {
     Identity { node: node(1), cluster: ClusterId(77), incarnation: Incarnation(99) }
 }
 
-pub fn membership() -> Arc<Membership> {
+pub(crate) fn membership() -> Arc<Membership> {
     let members = [(1, "a:1"), (2, "b:2"), (3, "c:3")];
     let members = members.map(|(id, address)| (node(id), address.to_owned()));
     Arc::new(Membership::founding(members).expect("three members"))
 }
 
-pub fn at(term: u64, index: u64) -> LogPosition {
+pub(crate) fn at(term: u64, index: u64) -> LogPosition {
     LogPosition::new(Term(term), LogIndex(index))
 }
 
 /// Entry 1 of every group.
-pub fn founding_entry() -> Entry {
+pub(crate) fn founding_entry() -> Entry {
     Entry { position: at(0, 1), payload: Payload::Membership(membership()) }
 }
 
-pub fn command(term: u64, index: u64, bytes: usize) -> Entry {
+pub(crate) fn command(term: u64, index: u64, bytes: usize) -> Entry {
     let command = (0..bytes).map(|byte| (byte as u64 * 7 + index * 13 + term) as u8).collect::<Vec<_>>();
     Entry {
         position: at(term, index),
@@ -45,31 +45,31 @@ pub fn command(term: u64, index: u64, bytes: usize) -> Entry {
 }
 
 /// Entries `first..=last` of one term, as one run.
-pub fn run(term: u64, first: u64, last: u64, bytes: usize) -> EntryRun {
+pub(crate) fn run(term: u64, first: u64, last: u64, bytes: usize) -> EntryRun {
     EntryRun::new((first..=last).map(|index| command(term, index, bytes)).collect()).expect("not empty")
 }
 
-pub fn append(term: u64, first: u64, last: u64, bytes: usize) -> GroupWrite {
+pub(crate) fn append(term: u64, first: u64, last: u64, bytes: usize) -> GroupWrite {
     GroupWrite { group: GroupId::MAIN, hard_state: None, entries: vec![run(term, first, last, bytes)] }
 }
 
-pub fn vote(term: u64, voted_for: u64) -> GroupWrite {
+pub(crate) fn vote(term: u64, voted_for: u64) -> GroupWrite {
     let hard_state = HardState { term: Term(term), voted_for: NodeId::new(voted_for) };
     GroupWrite { group: GroupId::MAIN, hard_state: Some(hard_state), entries: Vec::new() }
 }
 
 /// A founded directory with the smallest segments.
-pub struct Scene {
+pub(crate) struct Scene {
     dir: TempDir,
 }
 
 impl Scene {
-    pub fn blank() -> Self {
+    pub(crate) fn blank() -> Self {
         Self { dir: tempfile::tempdir().expect("a temporary directory") }
     }
 
     /// A log that was founded, took `writes`, and was closed without a witness.
-    pub fn with(writes: &[GroupWrite]) -> Self {
+    pub(crate) fn with(writes: &[GroupWrite]) -> Self {
         let scene = Self::blank();
         let mut log = scene.open().expect("a blank directory opens");
         log.found(identity(), &[(GroupId::MAIN, founding_entry())]).expect("found");
@@ -79,29 +79,29 @@ impl Scene {
         scene
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    pub fn config(&self) -> DiskConfig {
+    pub(crate) fn config(&self) -> DiskConfig {
         DiskConfig::new(self.path(), node(1)).segment_bytes(DiskConfig::SEGMENT_BYTES_MIN)
     }
 
-    pub fn open(&self) -> Result<DiskLog, StorageError> {
+    pub(crate) fn open(&self) -> Result<DiskLog, StorageError> {
         DiskLog::open(self.config())
     }
 
     /// What the main group recovers.
-    pub fn recover(&self) -> Result<Recovered, StorageError> {
+    pub(crate) fn recover(&self) -> Result<Recovered, StorageError> {
         Ok(self.open()?.recovered().remove(&GroupId::MAIN).expect("the group is there"))
     }
 
-    pub fn segment(&self, number: u64) -> PathBuf {
+    pub(crate) fn segment(&self, number: u64) -> PathBuf {
         self.path().join(format!("{number:010}.log"))
     }
 
     /// The numbers of the segments that are there.
-    pub fn segments(&self) -> Vec<u64> {
+    pub(crate) fn segments(&self) -> Vec<u64> {
         let names = fs::read_dir(self.path()).expect("list").map(|entry| entry.expect("entry").file_name());
         let numbers = names.filter_map(|name| name.to_str()?.strip_suffix(".log")?.parse().ok());
         let mut numbers: Vec<u64> = numbers.collect();
@@ -109,22 +109,15 @@ impl Scene {
         numbers
     }
 
-    /// Changes the bytes of a file in the directory.
-    pub fn alter(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
-        let mut bytes = fs::read(path).expect("read");
-        change(&mut bytes);
-        fs::write(path, bytes).expect("write");
-    }
-
     /// All files with their content.
-    pub fn content(&self) -> Vec<(PathBuf, Vec<u8>)> {
+    pub(crate) fn content(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let paths = fs::read_dir(self.path()).expect("list").map(|entry| entry.expect("entry").path());
         let mut files: Vec<_> = paths.map(|path| (path.clone(), fs::read(&path).expect("read"))).collect();
         files.sort();
         files
     }
 
-    pub fn restore(&self, content: &[(PathBuf, Vec<u8>)]) {
+    pub(crate) fn restore(&self, content: &[(PathBuf, Vec<u8>)]) {
         for (path, _) in self.content() {
             fs::remove_file(path).expect("remove");
         }
@@ -135,12 +128,19 @@ impl Scene {
 }
 
 /// The last index of what was recovered.
-pub fn last_index(recovered: &Recovered) -> u64 {
+pub(crate) fn last_index(recovered: &Recovered) -> u64 {
     recovered.entries.last().map_or(recovered.starts_after.index.0, |entry| entry.position.index.0)
 }
 
 /// Where the batches of a segment start, behind its header; the block numbers of those that have its salt.
-pub fn batches(segment: &[u8]) -> Vec<usize> {
+pub(crate) fn batches(segment: &[u8]) -> Vec<usize> {
     let salt = &segment[48..56];
     (1..segment.len() / 4096).map(|block| block * 4096).filter(|&at| &segment[at..at + 8] == salt).collect()
+}
+
+/// Changes the bytes of a file.
+pub(crate) fn alter(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = fs::read(path).expect("read");
+    change(&mut bytes);
+    fs::write(path, bytes).expect("write");
 }

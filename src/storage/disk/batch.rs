@@ -17,9 +17,8 @@
 //! No batch is written before the one in front of it is synced. So *synced up to* is the batch's own offset, which finds
 //! a misdirected write as well; and a valid header behind a hole proves that the hole was durable once.
 
-use byteorder::{ByteOrder, LittleEndian};
-
 use super::record::{self, HEAD_BYTES, Head, Restatement};
+use super::salt::Salt;
 use super::source::Source;
 use crate::storage::StorageError;
 use crate::types::{Entry, GroupId, HardState};
@@ -30,29 +29,6 @@ pub(super) const BLOCK_BYTES: u64 = 4096;
 
 /// How long a batch's header is. It lies in one sector, which is written whole or not at all.
 pub(super) const HEADER_BYTES: usize = 36;
-
-/// What all checksums of one segment are mixed with, so that nothing an earlier use of the file left behind verifies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Salt {
-    /// Drawn at random for each segment.
-    pub(super) value: u64,
-    seed: u32,
-}
-
-impl Salt {
-    /// The salt of the segment with that number.
-    pub(super) fn new(value: u64, segment: u64) -> Self {
-        let mut bytes = [0; 16];
-        LittleEndian::write_u64(&mut bytes[..8], value);
-        LittleEndian::write_u64(&mut bytes[8..], segment);
-        Self { value, seed: crc32c::crc32c(&bytes) }
-    }
-
-    /// The checksum of `bytes` in this segment.
-    pub(super) fn checksum(self, bytes: &[u8]) -> u32 {
-        crc32c::crc32c_append(self.seed, bytes)
-    }
-}
 
 /// The length of `bytes` in whole blocks.
 pub(super) fn padded(bytes: u64) -> u64 {

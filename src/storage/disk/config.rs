@@ -51,7 +51,7 @@ impl DiskConfig {
         let limits = Self::SEGMENT_BYTES_MIN..=Self::SEGMENT_BYTES_MAX;
         let reason = if !limits.contains(&self.segment_bytes) {
             format!("a segment has {limits:?} bytes, not {}", self.segment_bytes)
-        } else if self.segment_bytes % BLOCK_BYTES != 0 {
+        } else if !self.segment_bytes.is_multiple_of(BLOCK_BYTES) {
             format!("a segment has whole blocks of {BLOCK_BYTES} bytes, not {} bytes", self.segment_bytes)
         } else if u64::from(self.entry_bytes_max) > self.segment_bytes / 4 {
             format!("an entry is at most a quarter of a segment, not {} bytes", self.entry_bytes_max)

@@ -23,7 +23,8 @@ use std::path::Path;
 use byteorder::{ByteOrder, LittleEndian};
 
 use super::FORMAT;
-use super::batch::{BLOCK_BYTES, Salt};
+use super::batch::BLOCK_BYTES;
+use super::salt::Salt;
 use crate::storage::{Identity, StorageError};
 use crate::types::{ClusterId, Incarnation, LogIndex, NodeId};
 use crate::wire::{Reader, WireError, Writer};

@@ -6,20 +6,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::appender::{Appender, BATCH_OVERHEAD_BYTES, segment_bytes_for};
-use super::batch::{BLOCK_BYTES, Salt};
+use super::batch::BLOCK_BYTES;
 use super::config::DiskConfig;
 use super::directory::{Directory, segment_path};
 use super::files::{Files, Lock};
 use super::header::{End, SegmentHeader};
 use super::identity::{self, Stage};
-use super::index::Shared;
+use super::index::{Index, Shared};
 use super::pool::{DiskUpkeep, Pool, Spare};
 use super::reader::DiskReader;
 use super::record::{HARD_STATE_BYTES, RESTATEMENT_BYTES, Restatement, entry_bytes};
+use super::salt::Salt;
 use super::segment::Segment;
 use crate::metrics::StorageMetrics;
 use crate::storage::{GroupWrite, Identity, LogReader, Recovered, Storage, StorageError, Upkeep};
-use crate::types::{Entry, GroupId, HardState, LogIndex, LogPosition, Membership};
+use crate::types::{Entry, EntryRun, GroupId, HardState, LogIndex, LogPosition, Membership};
 
 /// A durable log of many groups in a directory of its own.
 pub struct DiskLog {
@@ -92,7 +93,7 @@ impl DiskLog {
                 self.appender().batch.hard_state(write.group, state);
                 self.unpublished.push(Change::HardState(write.group, state));
             }
-            for entry in write.entries.iter().flat_map(|run| run.entries()) {
+            for entry in write.entries.iter().flat_map(EntryRun::entries) {
                 self.make_room(entry_bytes(&entry.payload) as u64)?;
                 self.entry(write.group, entry);
             }
@@ -112,8 +113,9 @@ impl DiskLog {
                 *last = position;
             }
             _ => {
-                let known = self.groups.get(&group).cloned().unwrap_or_default();
-                assert!(position.index > known.starts_after.index, "an entry is written after its release");
+                let released =
+                    self.groups.get(&group).map_or(LogIndex::ZERO, |known| known.starts_after.index);
+                assert!(position.index > released, "an entry is written after its release");
                 self.unpublished.push(Change::Entries { group, first: position.index, last: position });
             }
         }
@@ -225,7 +227,7 @@ impl DiskLog {
         if let Some(spare) = self.pool.take(bytes) {
             return Ok(spare);
         }
-        self.metrics.unprepared_rotations.increment();
+        self.metrics.unprepared_segments.increment();
         let mut unfinished = self.pool.start(self.pool.small_segment_bytes(bytes))?;
         while !unfinished.step()? {}
         Ok(unfinished.into_spare())
@@ -284,7 +286,7 @@ impl DiskLog {
 
 fn write_bytes(write: &GroupWrite) -> u64 {
     let state = write.hard_state.map_or(0, |_| HARD_STATE_BYTES);
-    let entries = write.entries.iter().flat_map(|run| run.entries());
+    let entries = write.entries.iter().flat_map(EntryRun::entries);
     (state + entries.map(|entry| entry_bytes(&entry.payload)).sum::<usize>()) as u64
 }
 
@@ -302,7 +304,8 @@ impl Storage for DiskLog {
             if founded.is_err() {
                 (log.identity, log.appender) = (None, None);
                 log.groups.clear();
-                *log.shared.index.write() = super::index::Index::default();
+                log.unpublished.clear();
+                *log.shared.index.write() = Index::default();
             }
             founded
         })

@@ -98,7 +98,7 @@ impl DiskLog {
         }
         match (newest.ending, segments.last()) {
             (Ending::Clean, Some(before)) if newest.batches == 0 => {
-                self.complete_rotation(before, &newest)?
+                self.complete_rotation(before, &newest)?;
             }
             (Ending::Clean, _) => self.append_to(hot(&newest)?, &newest),
             // Nothing is written behind a cut: the header of the next segment makes it.

@@ -81,6 +81,7 @@ impl Wanted {
         if header.next_offset(found.offset) > found.segment.length {
             return Err(corrupt(found.offset, "a batch that was durable has changed"));
         }
+        source.expect(header.length);
         let mut places = self.places(&header, found, &mut source).map_err(|fault| match fault {
             Fault::Unreadable(error) => error,
             Fault::Broken { offset, reason } => corrupt(offset, reason),

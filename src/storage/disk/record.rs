@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use byteorder::{ByteOrder, LittleEndian};
 
-use super::batch::Salt;
+use super::salt::Salt;
 use crate::types::{Entry, GroupId, HardState, LogIndex, LogPosition, Membership, NodeId, Payload, Term};
 use crate::wire::{self, Reader, WireError, Writer};
 
@@ -129,9 +129,10 @@ fn hard_state(reader: &mut Reader<&[u8]>) -> Result<HardState, WireError> {
 fn restatement(mut reader: Reader<&[u8]>) -> Result<Restatement, WireError> {
     let (hard_state, starts_after, last) =
         (hard_state(&mut reader)?, position(&mut reader)?, position(&mut reader)?);
-    let membership = match reader.bool("mark of a compacted log")? {
-        true => Some(Arc::new(wire::decode_membership(&mut reader)?)),
-        false => None,
+    let membership = if reader.bool("mark of a compacted log")? {
+        Some(Arc::new(wire::decode_membership(&mut reader)?))
+    } else {
+        None
     };
     reader.finish("restatement")?;
     Ok(Restatement { hard_state, starts_after, membership, last })

@@ -73,7 +73,7 @@ pub(super) fn recover(
     identity: &Identity,
     numbers: &[u64],
 ) -> Result<Recovery, StorageError> {
-    let mut scan = Scan::default();
+    let mut scan = Scan::new(Access::Write);
     scan.read(files, dir, identity, numbers, &mut |_, _, _, _| {})?;
     scan.finish()
 }
@@ -82,13 +82,18 @@ pub(super) fn recover(
 pub(super) type Visitor<'a> = &'a mut dyn FnMut(&Scanned, u64, GroupId, &Record<'_>);
 
 /// What a log says, as far as it has been read.
-#[derive(Default)]
 pub(super) struct Scan {
+    access: Access,
     pub(super) segments: Vec<Scanned>,
     pub(super) replay: Replay,
 }
 
 impl Scan {
+    /// Nothing yet. With [`Access::Write`] the log can be gone on with.
+    pub(super) fn new(access: Access) -> Self {
+        Self { access, segments: Vec::new(), replay: Replay::default() }
+    }
+
     /// Reads the segments `numbers`. After an error all that is valid before it stands here.
     pub(super) fn read(
         &mut self,
@@ -99,8 +104,10 @@ impl Scan {
         visitor: Visitor<'_>,
     ) -> Result<(), StorageError> {
         require_consecutive(dir, numbers)?;
-        let opened: Vec<Scanned> =
-            numbers.iter().map(|&number| open(files, dir, identity, number)).collect::<Result<_, _>>()?;
+        let opened: Vec<Scanned> = numbers
+            .iter()
+            .map(|&number| open(files, dir, identity, number, self.access))
+            .collect::<Result<_, _>>()?;
         let followers: Vec<SegmentHeader> = opened.iter().skip(1).map(|segment| segment.header).collect();
         let mut followers = followers.iter();
         for mut segment in opened {
@@ -119,7 +126,7 @@ impl Scan {
             // Without its first batch no segment is ever alone: the founding syncs it, and a rotation keeps the one before.
             return Err(self.corrupt(first, BLOCK_BYTES, "nothing valid stands in the log".to_owned()));
         }
-        let Self { segments, replay } = self;
+        let Self { segments, replay, .. } = self;
         let index = replay.last_index;
         let groups = replay.finish().map_err(|reason| {
             let segment = segments.first().map(|segment| segment.path.clone()).unwrap_or_default();
@@ -330,9 +337,15 @@ fn require_consecutive(dir: &Path, numbers: &[u64]) -> Result<(), StorageError> 
     Err(StorageError::Corrupt { segment, offset: 0, index: LogIndex::ZERO, reason })
 }
 
-fn open(files: &dyn Files, dir: &Path, identity: &Identity, number: u64) -> Result<Scanned, StorageError> {
+fn open(
+    files: &dyn Files,
+    dir: &Path,
+    identity: &Identity,
+    number: u64,
+    access: Access,
+) -> Result<Scanned, StorageError> {
     let path = segment_path(dir, number);
-    let file = files.open(&path, Access::Write).map_err(StorageError::io("open", &path))?;
+    let file = files.open(&path, access).map_err(StorageError::io("open", &path))?;
     let length = file.len().map_err(StorageError::io("measure", &path))?;
     let mut block = vec![0; length.min(BLOCK_BYTES) as usize];
     file.read_exact_at(&mut block, 0).map_err(StorageError::io("read", &path))?;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::files::{Access, DataFile, Files, Listed, Lock};
-use super::segment::Map;
+use super::map::Map;
 
 const SECTOR_BYTES: usize = 512;
 const PAGE_SECTORS: usize = 8;
@@ -76,11 +76,6 @@ impl SimulatedDisk {
         self.state.lock().is_full = is_full;
     }
 
-    /// How many operations were done.
-    pub(crate) fn operations(&self) -> u64 {
-        self.state.lock().operations
-    }
-
     /// Whether power has failed.
     pub(crate) fn is_off(&self) -> bool {
         self.state.lock().is_off
@@ -98,6 +93,12 @@ impl SimulatedDisk {
             }
         }
         state.names = state.durable_names.clone();
+        (state.is_off, state.is_locked, state.fails_at, state.sync_fails_at) = (false, false, None, None);
+    }
+
+    /// The process died, and power is as it was: what was not synced is still in the cache.
+    pub(crate) fn restart_process(&self) {
+        let mut state = self.state.lock();
         (state.is_off, state.is_locked, state.fails_at, state.sync_fails_at) = (false, false, None, None);
     }
 

@@ -28,6 +28,11 @@ impl<'a> Window<'a> {
         Self { file, path, file_length, piece_bytes, start: 0, held: Vec::new() }
     }
 
+    /// From now on moves by `piece_bytes`.
+    pub(super) fn set_piece_bytes(&mut self, piece_bytes: usize) {
+        self.piece_bytes = piece_bytes;
+    }
+
     fn holds(&self, offset: u64, end: u64) -> bool {
         self.start <= offset && end <= self.start + self.held.len() as u64
     }
@@ -38,8 +43,10 @@ impl Source for Window<'_> {
         let end = offset + length as u64;
         if !self.holds(offset, end) {
             let left = self.file_length.saturating_sub(offset);
-            let wanted = (self.piece_bytes as u64).min(left).max(length as u64);
-            self.held.resize(wanted as usize, 0);
+            let wanted = (self.piece_bytes as u64).min(left).max(length as u64) as usize;
+            if self.held.len() != wanted {
+                self.held = vec![0; wanted];
+            }
             self.start = offset;
             let read = self.file.read_exact_at(&mut self.held, offset);
             if let Err(error) = read {
