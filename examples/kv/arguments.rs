@@ -1,0 +1,202 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use lexopt::{Arg, Parser, ValueExt};
+
+pub(crate) const HELP: &str = "\
+kv: a durable, linearizable key-value store that speaks the Redis protocol, on quorate
+
+kv                       the demo: three nodes, a crash, a recovery, a verdict
+kv serve --id N --data DIR --raft HOST:PORT --redis HOST:PORT
+         --cluster ID=HOST:PORT,ID=HOST:PORT,...
+                         one node, until SIGTERM or SIGINT
+kv inspect DIR           what a stopped node has on its disk, checksums verified; never writes
+kv help | kv --version
+
+  --id N                 this node's id, at least 1, one of those in --cluster
+  --data DIR             its directory, for this node alone; made if it is not there
+  --raft HOST:PORT       where it listens for the other nodes
+  --redis HOST:PORT      where it listens for clients
+  --cluster LIST         the first members: the same list on every node. A directory that already holds a
+                         cluster wins over it
+
+RUST_LOG=info (or warn, debug) makes a node say what it does.
+Exit status: 0 done, 1 failed (one line on stderr says why), 2 wrong arguments.";
+
+/// What the user wants.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Invocation {
+    Demo,
+    Serve(Serve),
+    Inspect(PathBuf),
+    Help,
+    Version,
+}
+
+/// One node.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Serve {
+    pub(crate) id: u64,
+    pub(crate) data: PathBuf,
+    pub(crate) raft: String,
+    pub(crate) redis: String,
+    pub(crate) cluster: Vec<(u64, String)>,
+}
+
+/// Reads the arguments behind the program's name. The error is one line that says what is wrong with them.
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, String> {
+    let mut parser = Parser::from_args(arguments);
+    match next(&mut parser)? {
+        None => Ok(Invocation::Demo),
+        Some(Arg::Value(word)) if word == "serve" => serve(parser).map(Invocation::Serve),
+        Some(Arg::Value(word)) if word == "inspect" => inspect(parser).map(Invocation::Inspect),
+        Some(Arg::Value(word)) if word == "help" => alone(parser, Invocation::Help),
+        Some(Arg::Long("help") | Arg::Short('h')) => alone(parser, Invocation::Help),
+        Some(Arg::Long("version") | Arg::Short('V')) => alone(parser, Invocation::Version),
+        Some(Arg::Value(word)) => Err(format!("unknown command {}", word.display())),
+        Some(other) => Err(unknown(&other)),
+    }
+}
+
+fn serve(mut parser: Parser) -> Result<Serve, String> {
+    let (mut id, mut data, mut raft, mut redis, mut cluster) = (None, None, None, None, None);
+    while let Some(argument) = next(&mut parser)? {
+        match argument {
+            Arg::Long("id") => once(&mut id, "--id", node_id(&text(&mut parser, "--id")?)?)?,
+            Arg::Long("data") => {
+                let directory = parser.value().map_err(|_| "--data needs a directory")?;
+                once(&mut data, "--data", PathBuf::from(directory))?;
+            }
+            Arg::Long("raft") => once(&mut raft, "--raft", address(text(&mut parser, "--raft")?)?)?,
+            Arg::Long("redis") => once(&mut redis, "--redis", address(text(&mut parser, "--redis")?)?)?,
+            Arg::Long("cluster") => {
+                once(&mut cluster, "--cluster", members(&text(&mut parser, "--cluster")?)?)?;
+            }
+            other => return Err(unknown(&other)),
+        }
+    }
+    let missing = |option: &str| format!("serve needs {option}");
+    Ok(Serve {
+        id: id.ok_or_else(|| missing("--id N"))?,
+        data: data.ok_or_else(|| missing("--data DIR"))?,
+        raft: raft.ok_or_else(|| missing("--raft HOST:PORT"))?,
+        redis: redis.ok_or_else(|| missing("--redis HOST:PORT"))?,
+        cluster: cluster.ok_or_else(|| missing("--cluster ID=HOST:PORT,..."))?,
+    })
+}
+
+fn inspect(mut parser: Parser) -> Result<PathBuf, String> {
+    match next(&mut parser)? {
+        Some(Arg::Value(directory)) => alone(parser, PathBuf::from(directory)),
+        Some(other) => Err(unknown(&other)),
+        None => Err("inspect needs a directory".into()),
+    }
+}
+
+/// Nothing may follow.
+fn alone<T>(mut parser: Parser, invocation: T) -> Result<T, String> {
+    next(&mut parser)?.map_or(Ok(invocation), |argument| Err(unknown(&argument)))
+}
+
+fn next(parser: &mut Parser) -> Result<Option<Arg<'_>>, String> {
+    parser.next().map_err(|error| error.to_string())
+}
+
+fn unknown(argument: &Arg) -> String {
+    match argument {
+        Arg::Long(name) => format!("unknown option --{name}"),
+        Arg::Short(letter) => format!("unknown option -{letter}"),
+        Arg::Value(word) => format!("unexpected argument {}", word.display()),
+    }
+}
+
+fn text(parser: &mut Parser, option: &str) -> Result<String, String> {
+    let value = parser.value().map_err(|_| format!("{option} needs a value"))?;
+    value.string().map_err(|_| format!("the value of {option} is not text"))
+}
+
+fn once<T>(place: &mut Option<T>, option: &str, value: T) -> Result<(), String> {
+    if place.replace(value).is_some() {
+        return Err(format!("{option} is given twice"));
+    }
+    Ok(())
+}
+
+fn node_id(text: &str) -> Result<u64, String> {
+    let id = text.parse().ok().filter(|&id| id > 0);
+    id.ok_or_else(|| format!("{text:?} is no node id: a node id is a whole number of at least 1"))
+}
+
+/// Whether anybody listens there, or the name means anything, is found out later.
+fn address(text: String) -> Result<String, String> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(text),
+        _ => Err(format!("{text:?} is no address: expected HOST:PORT")),
+    }
+}
+
+fn members(list: &str) -> Result<Vec<(u64, String)>, String> {
+    list.split(',')
+        .map(|member| {
+            let (id, at) = member.split_once('=').ok_or_else(|| {
+                format!("{member:?} in --cluster is no member: expected ID=HOST:PORT,ID=HOST:PORT,...")
+            })?;
+            Ok((node_id(id)?, address(at.to_owned())?))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Invocation, String> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    const SERVE: &str = "serve --id 2 --data d --raft 0.0.0.0:71 --redis :::72 --cluster 1=a:1,2=[::1]:2";
+
+    #[test]
+    fn every_command_is_understood() {
+        let serve = Serve {
+            id: 2,
+            data: "d".into(),
+            raft: "0.0.0.0:71".into(),
+            redis: ":::72".into(),
+            cluster: vec![(1, "a:1".into()), (2, "[::1]:2".into())],
+        };
+        assert_eq!(parsed(""), Ok(Invocation::Demo));
+        assert_eq!(parsed(SERVE), Ok(Invocation::Serve(serve)));
+        assert_eq!(parsed("inspect d"), Ok(Invocation::Inspect("d".into())));
+        assert_eq!(parsed("help"), Ok(Invocation::Help));
+        assert_eq!(parsed("--version"), Ok(Invocation::Version));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_by_name() {
+        for (line, reason) in [
+            ("frobnicate", "unknown command frobnicate"),
+            ("help me", "unexpected argument me"),
+            ("inspect", "inspect needs a directory"),
+            ("serve", "serve needs --id N"),
+            ("serve --id", "--id needs a value"),
+            ("serve --id 0", "\"0\" is no node id"),
+            ("serve --id one", "\"one\" is no node id"),
+            ("serve --id 1 --id 1", "--id is given twice"),
+            ("serve --join", "unknown option --join"),
+            ("serve --lease-reads", "unknown option --lease-reads"),
+            ("serve --raft 7001", "\"7001\" is no address"),
+            ("serve --redis a:70000", "\"a:70000\" is no address"),
+            ("serve --cluster 1:a:1", "\"1:a:1\" in --cluster is no member"),
+            ("serve --cluster 1=a:1,", "\"\" in --cluster is no member"),
+            ("serve --cluster 0=a:1", "\"0\" is no node id"),
+            ("serve --cluster 1=a", "\"a\" is no address"),
+        ] {
+            let error = parsed(line).unwrap_err();
+            assert!(error.starts_with(reason), "{line}: {error}");
+            assert!(!error.contains('\n'));
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The example program `kv`, driven from outside as its users drive it: processes, sockets, signals. Its own unit tests
+//! run here too: the program is compiled into this test as it stands.
+
+use std::process::ExitCode;
+
+#[path = "../../examples/kv/main.rs"]
+mod program;
+const _: fn() -> ExitCode = program::main;
+
+mod cluster;
+mod commands;
+mod demo;
+mod kills;
+mod protocol;
+mod random;
+mod stand;
+mod start;
