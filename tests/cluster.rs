@@ -5,6 +5,7 @@ mod scene;
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
 
 use quorate::{Config, ConfigError, Node, Outcome, ProposeError, ReadError, Role, StartError, StopCause};
 use scene::{Cluster, Journal, LONG};
@@ -69,6 +70,38 @@ fn a_stopped_leader_is_replaced_and_comes_back_with_everything() {
 }
 
 #[test]
+fn an_old_leader_that_returns_with_a_conflicting_tail_gives_it_up() {
+    // Long enough for the leader to write a tail before it notices that it is alone.
+    let mut cluster = Cluster::tuned(3, |config| config.election_timeout(Duration::from_secs(3)));
+    cluster.node(1).propose("agreed".to_owned()).expect("acknowledged");
+    let old_leader = cluster.leader();
+    let others: Vec<_> = (1..=3).filter(|id| *id != old_leader).collect();
+    for id in &others {
+        cluster.stop(*id);
+    }
+    let conflicting = cluster.node(old_leader).status().last_index + 100;
+    let lost: Vec<_> =
+        numbered(100).into_iter().map(|command| cluster.node(old_leader).submit(command)).collect();
+    while cluster.node(old_leader).status().last_index < conflicting {
+        assert_eq!(cluster.node(old_leader).status().role, Role::Leader, "it noticed too early");
+        std::thread::yield_now();
+    }
+    cluster.stop(old_leader);
+
+    for id in &others {
+        cluster.restart(*id);
+    }
+    cluster.node(others[0]).propose("instead".to_owned()).expect("two of three are enough");
+    cluster.restart(old_leader);
+
+    assert_eq!(cluster.node(old_leader).query(()), Ok("agreed,instead".to_owned()));
+    assert_eq!(cluster.agreed_texts(), ["agreed", "instead"]);
+    for ticket in lost {
+        assert_eq!(ticket.wait().expect_err("nobody acknowledged it").outcome(), Outcome::Unknown);
+    }
+}
+
+#[test]
 fn a_follower_that_was_away_catches_up_from_the_log() {
     let mut cluster = Cluster::tuned(3, |config| config.tail_bytes_max(64 << 10));
     let away = cluster.follower();
@@ -104,7 +137,7 @@ fn all_nodes_stopped_and_started_at_once_remember_everything() {
 
 #[test]
 fn without_a_majority_nothing_is_acknowledged_and_nobody_hangs() {
-    let mut cluster = Cluster::tuned(3, |config| config.call_timeout(std::time::Duration::from_millis(700)));
+    let mut cluster = Cluster::tuned(3, |config| config.call_timeout(Duration::from_millis(700)));
     let leader = cluster.leader();
     for id in (1..=3).filter(|id| *id != leader) {
         cluster.stop(id);
@@ -250,6 +283,28 @@ fn a_command_larger_than_allowed_is_refused_before_it_is_in_flight() {
 }
 
 #[test]
+fn a_node_that_lost_its_directory_is_refused_and_the_others_go_on() {
+    let mut cluster = Cluster::of(3);
+    cluster.node(1).propose("promised".to_owned()).expect("acknowledged");
+    let wiped = cluster.follower();
+    while !cluster.node(wiped).status().recognises_all {
+        let applied = cluster.node(wiped).status().applied;
+        cluster.node(wiped).wait_applied(applied + 1, LONG).expect("the leader tells what it learns");
+    }
+    cluster.stop(wiped);
+    std::fs::remove_dir_all(cluster.directory_of(wiped)).expect("the directory is wiped");
+
+    cluster.restart(wiped);
+    let leader = cluster.leader_but(wiped);
+    cluster.node(leader).propose("without it".to_owned()).expect("two of three are enough");
+    let alone = cluster.node(wiped).read_within(|journal: &Journal| journal.texts(), Duration::from_secs(3));
+
+    assert_eq!(alone, Err(ReadError::NoLeader), "it is heard, and hears");
+    assert!(cluster.node(wiped).metrics().net.refused.get() > 0, "nobody told it");
+    assert_eq!(cluster.node(leader).query(()), Ok("promised,without it".to_owned()));
+}
+
+#[test]
 fn garbage_and_strangers_on_the_raft_port_change_nothing() {
     let cluster = Cluster::of(3);
     let leader = cluster.leader();
@@ -374,7 +429,7 @@ fn nodes_with_unequal_founding_lists_refuse_each_other() {
         let members = addresses.clone().into_iter().chain([third]);
         let config = Config::new(id, directory.path().join(id.to_string()), "127.0.0.1:1")
             .listener(socket)
-            .call_timeout(std::time::Duration::from_secs(2))
+            .call_timeout(Duration::from_secs(2))
             .bootstrap(members);
         Node::start(config, Journal::default()).expect("the node starts")
     });

@@ -35,6 +35,9 @@ pub struct Status {
     pub learners: Vec<u64>,
     /// Whether decisions need two majorities now.
     pub joint: bool,
+    /// Whether the group knows every member's data directory: from then on a node that comes back with an empty one is
+    /// refused. It is so soon after all members have met for the first time.
+    pub recognises_all: bool,
     /// On a leader: how far each of the others is. Else empty.
     pub peers: Vec<PeerStatus>,
     /// Why the node stopped, if it did.
@@ -121,6 +124,7 @@ impl Status {
             voters: ids(membership.voters()),
             learners: ids(membership.learners()),
             joint: membership.is_joint(),
+            recognises_all: membership.members().all(|(_, member)| member.incarnation.is_some()),
             peers: replica.peers.iter().filter_map(|peer| PeerStatus::of(peer, membership)).collect(),
             stopped,
         }

@@ -104,8 +104,13 @@ impl Cluster {
 
     /// The node that leads and knows it, once there is one.
     pub(crate) fn leader(&self) -> u64 {
+        self.leader_but(0)
+    }
+
+    /// The same, asking everybody but one.
+    pub(crate) fn leader_but(&self, excluded: u64) -> u64 {
         loop {
-            for (id, node) in &self.nodes {
+            for (id, node) in self.nodes.iter().filter(|(id, _)| **id != excluded) {
                 node.wait_for_leader(LONG).expect("a leader is elected");
                 if node.status().role == Role::Leader {
                     return *id;
