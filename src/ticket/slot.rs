@@ -17,7 +17,7 @@ pub(crate) struct Slot<T, E> {
 struct State<T, E> {
     stage: Stage,
     answer: Option<Answer<T, E>>,
-    /// Whether a thread sleeps on the condition: nobody else is worth a system call.
+    /// Whether the one thread that may wait (a ticket is waited for by value) sleeps: nobody else is worth a system call.
     somebody_waits: bool,
     callbacks: Vec<Box<dyn FnOnce() + Send>>,
 }
@@ -79,7 +79,7 @@ impl<T, E: CallError> Slot<T, E> {
         let somebody_waits = state.somebody_waits;
         drop(state);
         if somebody_waits {
-            self.done.notify_all();
+            self.done.notify_one();
         }
         for callback in callbacks {
             callback();
