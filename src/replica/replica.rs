@@ -62,7 +62,11 @@ impl Replica {
         config.assert_consistent();
         let Recovered { hard_state, starts_after, membership, entries } = recovered;
         let restored = Restored { hard_state, starts_after, membership, entries };
-        let raft = Raft::new(config.raft.clone(), restored)?;
+        let mut raft = Raft::new(config.raft.clone(), restored)?;
+        if raft.membership().voters() == [raft.id()] {
+            // Nobody else could lead: there is nobody to wait for.
+            raft.campaign();
+        }
         let me = Me { node: raft.id(), incarnation: config.incarnation, boot: config.boot };
         let mut incarnations = Incarnations::new(me.node, me.incarnation);
         incarnations.judge(raft.membership());
