@@ -132,3 +132,30 @@ fn a_blocking_wait_on_a_runtime_thread_is_refused() {
 
     assert_eq!(refused.join().unwrap(), Err(ProposeError::WouldDeadlock));
 }
+
+#[test]
+fn a_wait_refused_on_a_runtime_thread_never_says_that_a_taken_request_is_not_applied() {
+    let (reply, ticket) = proposal(&gate(), far());
+    assert!(reply.take());
+
+    let refused = std::thread::spawn(move || {
+        enter_runtime_thread();
+        ticket.wait()
+    });
+
+    let error = refused.join().unwrap().expect_err("nobody answered");
+    assert_eq!(error.outcome(), Outcome::Unknown, "{error}");
+}
+
+#[test]
+fn a_wait_refused_on_a_runtime_thread_takes_a_queued_request_back() {
+    let (reply, ticket) = proposal(&gate(), far());
+
+    let refused = std::thread::spawn(move || {
+        enter_runtime_thread();
+        ticket.wait()
+    });
+
+    assert_eq!(refused.join().unwrap(), Err(ProposeError::WouldDeadlock));
+    assert!(!reply.take(), "it takes effect after its caller was told that it does not");
+}
