@@ -107,13 +107,22 @@ impl<T, E: CallError> Slot<T, E> {
     /// The caller's deadline passed: takes the request back if it is still queued, and says what may be concluded. If
     /// the answer came just now, gives that.
     pub(crate) fn give_up(&self) -> Answer<T, E> {
+        self.take_back(E::expired)
+    }
+
+    /// The caller may not sleep on its thread: likewise.
+    pub(crate) fn refuse_to_wait(&self) -> Answer<T, E> {
+        self.take_back(|taken| if taken { E::expired(true) } else { E::would_deadlock() })
+    }
+
+    fn take_back(&self, error: impl FnOnce(bool) -> E) -> Answer<T, E> {
         let mut state = self.state.lock();
         match state.stage {
-            Stage::Done => state.answer.take().unwrap_or_else(|| Ok(Err(E::expired(true)))),
-            Stage::Taken => Ok(Err(E::expired(true))),
+            Stage::Done => state.answer.take().unwrap_or_else(|| Ok(Err(error(true)))),
+            Stage::Taken => Ok(Err(error(true))),
             Stage::Queued | Stage::Abandoned => {
                 state.stage = Stage::Abandoned;
-                Ok(Err(E::expired(false)))
+                Ok(Err(error(false)))
             }
         }
     }

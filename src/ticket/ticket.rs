@@ -52,13 +52,14 @@ impl<T: Send + 'static, E: CallError> Ticket<T, E> {
         }
     }
 
-    /// Blocks until the answer is there, at most until `instant`; gives the ticket back if it is not there yet.
+    /// Blocks until the answer is there, at most until `instant`; gives the ticket back if it is not there yet. On a
+    /// thread of the runtime, which must not block, the request is taken back if it still can be.
     ///
     /// # Panics
     /// As [`Ticket::wait`].
     pub fn wait_until(self, instant: Instant) -> Result<Result<T, E>, Self> {
         if on_runtime_thread() && !self.is_done() {
-            return Ok(Err(E::would_deadlock()));
+            return Ok(open(self.slot.slot().refuse_to_wait()));
         }
         self.slot.slot().wait_until(instant).map(open).ok_or(self)
     }
