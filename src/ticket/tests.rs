@@ -159,3 +159,15 @@ fn a_wait_refused_on_a_runtime_thread_takes_a_queued_request_back() {
     assert_eq!(refused.join().unwrap(), Err(ProposeError::WouldDeadlock));
     assert!(!reply.take(), "it takes effect after its caller was told that it does not");
 }
+
+#[test]
+fn what_waits_behind_a_request_goes_on_when_its_caller_takes_it_back() {
+    let (reply, ticket) = proposal(&gate(), over());
+    let (sender, went_on) = mpsc::channel();
+    ticket.then(move || sender.send(()).expect("the test listens"));
+
+    ticket.wait().expect_err("it was never taken");
+    drop(reply);
+
+    assert_eq!(went_on.try_recv(), Ok(()), "what waited was dropped");
+}
