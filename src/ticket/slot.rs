@@ -122,6 +122,10 @@ impl<T, E: CallError> Slot<T, E> {
             Stage::Taken => Ok(Err(error(true))),
             Stage::Queued | Stage::Abandoned => {
                 state.stage = Stage::Abandoned;
+                // No answer will come that could let them go on.
+                let callbacks = std::mem::take(&mut state.callbacks);
+                drop(state);
+                callbacks.into_iter().for_each(|callback| callback());
                 Ok(Err(error(false)))
             }
         }
