@@ -6,7 +6,8 @@ mod scene;
 
 use std::time::Duration;
 
-use scene::leaderless;
+use quorate::Node;
+use scene::{Fragile, LONG, alone, config, leaderless, parts};
 
 #[test]
 fn a_read_behind_a_write_that_was_given_up_says_nothing_of_a_node_that_stopped() {
@@ -19,4 +20,53 @@ fn a_read_behind_a_write_that_was_given_up_says_nothing_of_a_node_that_stopped()
 
     assert_eq!(node.stop_cause(), None, "the node runs");
     assert!(!matches!(seen, Err(quorate::ReadError::Stopped { .. })), "{seen:?}");
+}
+
+#[test]
+fn a_callback_that_panics_stops_no_node() {
+    let node = alone();
+    let (sender, called) = std::sync::mpsc::channel();
+
+    node.submit(1).on_done(move |_| {
+        sender.send(()).expect("the test listens");
+        panic!("the callback's own");
+    });
+
+    called.recv().expect("the callback runs");
+    assert_eq!(node.propose(1), Ok(2));
+}
+
+/// What would end the process is tried in another one.
+#[test]
+fn callbacks_that_panic_because_the_node_failed_do_not_end_the_process() {
+    const ROLE: &str = "QUORATE_TEST_CHILD";
+    if std::env::var_os(ROLE).is_some() {
+        return fail_with_callbacks_that_unwrap();
+    }
+
+    let me = std::env::current_exe().expect("this test");
+    let child = std::process::Command::new(me)
+        .args(["--exact", "callbacks_that_panic_because_the_node_failed_do_not_end_the_process"])
+        .env(ROLE, "1")
+        .output()
+        .expect("a child process");
+
+    assert!(child.status.success(), "{}", child.status);
+}
+
+fn fail_with_callbacks_that_unwrap() {
+    let node = Node::start_with(config(1), Fragile, parts()).expect("the node starts");
+    node.wait_for_leader(LONG).expect("it elects itself");
+    let (sender, called) = std::sync::mpsc::channel();
+    for command in [0, 13] {
+        let sender = sender.clone();
+        node.submit(command).on_done(move |answer| {
+            sender.send(()).expect("the test listens");
+            answer.expect("a node that never fails");
+        });
+    }
+    for _ in 0..2 {
+        called.recv_timeout(LONG).expect("every callback runs");
+    }
+    node.shutdown(LONG).expect("down");
 }

@@ -171,3 +171,18 @@ fn what_waits_behind_a_request_goes_on_when_its_caller_takes_it_back() {
 
     assert_eq!(went_on.try_recv(), Ok(()), "what waited was dropped");
 }
+
+#[test]
+fn a_panic_in_a_callback_harms_neither_the_thread_that_answers_nor_the_other_callbacks() {
+    let (reply, ticket) = proposal(&gate(), far());
+    let (sender, others) = mpsc::channel();
+    ticket.then(|| panic!("the callback's own"));
+    ticket.then(move || sender.send(()).expect("the test listens"));
+
+    let answered =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| reply.answer(&Bytes::from_static(b"done"))));
+
+    assert!(answered.is_ok(), "the panic went on in the thread that answers");
+    assert_eq!(others.try_recv(), Ok(()));
+    assert_eq!(ticket.wait(), Ok(b"done".to_vec()));
+}

@@ -64,3 +64,18 @@ pub(crate) fn leaderless() -> Node<Sum> {
     let config = config(3).call_timeout(Duration::from_secs(1));
     Node::start_with(config, Sum::default(), parts()).expect("the node starts")
 }
+
+/// A state machine with a bug.
+pub(crate) struct Fragile;
+
+impl StateMachine for Fragile {
+    type Command = u64;
+    type Query = ();
+    type Response = ();
+
+    fn apply(&mut self, _at: LogPosition, command: u64) {
+        assert!(command != 13, "thirteen");
+    }
+
+    fn query(&self, (): ()) {}
+}
