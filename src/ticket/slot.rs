@@ -1,11 +1,12 @@
 //! The place where one answer arrives: filled once, from a thread of the runtime, while its caller waits or does not.
 
 use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{Outcome, ProposeError, ReadError, StopCause};
+use super::{Outcome, ProposeError, ReadError, StopCause, panic_message};
 
 /// Where one request stands. Its lock decides who wins the step from *queued*: the caller, who takes it back, or the
 /// engine, which takes it on.
@@ -19,8 +20,10 @@ struct State<T, E> {
     answer: Option<Answer<T, E>>,
     /// Whether a thread sleeps on the condition: nobody else is worth a system call.
     somebody_waits: bool,
-    callbacks: Vec<Box<dyn FnOnce() + Send>>,
+    callbacks: Vec<Callback>,
 }
+
+type Callback = Box<dyn FnOnce() + Send>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -81,9 +84,7 @@ impl<T, E: CallError> Slot<T, E> {
         if somebody_waits {
             self.done.notify_all();
         }
-        for callback in callbacks {
-            callback();
-        }
+        run_all(callbacks);
     }
 
     /// Sleeps until the answer is there, at most until `instant`.
@@ -125,7 +126,7 @@ impl<T, E: CallError> Slot<T, E> {
                 // No answer will come that could let them go on.
                 let callbacks = std::mem::take(&mut state.callbacks);
                 drop(state);
-                callbacks.into_iter().for_each(|callback| callback());
+                run_all(callbacks);
                 Ok(Err(error(false)))
             }
         }
@@ -136,13 +137,23 @@ impl<T, E: CallError> Slot<T, E> {
     }
 
     /// Runs `callback` once the answer is there; at once if it is there already.
-    pub(crate) fn when_done(&self, callback: Box<dyn FnOnce() + Send>) {
+    pub(crate) fn when_done(&self, callback: Callback) {
         let mut state = self.state.lock();
         if state.stage == Stage::Done {
             drop(state);
             callback();
         } else {
             state.callbacks.push(callback);
+        }
+    }
+}
+
+/// A panic of one is its own affair. The thread here belongs to all requests, and may be unwinding already because of
+/// another panic: a second one would end the process.
+fn run_all(callbacks: Vec<Callback>) {
+    for callback in callbacks {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(callback)) {
+            log::error!("a callback panicked: {}", panic_message(&*panic));
         }
     }
 }

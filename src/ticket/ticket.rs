@@ -78,7 +78,7 @@ impl<T: Send + 'static, E: CallError> Ticket<T, E> {
     }
 
     /// Runs `callback` with the answer, on a thread of the runtime (at once and here if the answer is there already).
-    /// It must not block. It is called at the request's deadline at the latest, give or take a tick.
+    /// It must not block; if it panics, that is logged and stops nobody. It is called at the request's deadline at the latest, give or take a tick.
     pub fn on_done(self, callback: impl FnOnce(Result<T, E>) + Send + 'static) {
         let slot = Arc::clone(&self.slot);
         self.then(move || {
