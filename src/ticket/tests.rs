@@ -186,3 +186,18 @@ fn a_panic_in_a_callback_harms_neither_the_thread_that_answers_nor_the_other_cal
     assert_eq!(others.try_recv(), Ok(()));
     assert_eq!(ticket.wait(), Ok(b"done".to_vec()));
 }
+
+#[test]
+fn a_panic_in_the_decoding_of_a_response_goes_on_in_its_caller_alone() {
+    let (reply, ticket) = Reply::pair(gate().enter(1).expect("room"), far(), |_| -> Result<(), _> {
+        panic!("the codec's own");
+    });
+    let (sender, answers) = mpsc::channel();
+    ticket.on_done(move |answer| sender.send(answer).expect("the test listens"));
+
+    let answered = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| reply.answer(&Bytes::new())));
+
+    assert!(answered.is_ok(), "the panic went on in the thread that answers");
+    let error = answers.try_recv().expect("the caller was never answered").unwrap_err();
+    assert_eq!(error, ProposeError::BadResponse { reason: "the codec's own".to_owned() });
+}
