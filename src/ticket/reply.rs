@@ -1,5 +1,6 @@
 //! The other end of a proposal's ticket: bytes in, the caller's type out.
 
+use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -100,7 +101,9 @@ impl<T: Send> Fill for Decoding<T> {
     }
 
     fn answer(&self, response: &[u8]) {
-        self.slot.fill(Ok((self.decode)(response)));
+        // The caller's own code: its panic goes on in its caller, as that of a read does.
+        let decode = self.decode;
+        self.slot.fill(catch_unwind(|| decode(response)));
     }
 
     fn fail(&self, error: ProposeError) {

@@ -43,7 +43,7 @@ impl<T: Send + 'static, E: CallError> Ticket<T, E> {
     /// Blocks until the answer is there, at most until the request's own deadline.
     ///
     /// # Panics
-    /// If the request was a read whose closure panicked: the panic goes on here.
+    /// If the request was a read whose closure panicked, or the response's own decoding did: the panic goes on here.
     pub fn wait(self) -> Result<T, E> {
         let deadline = self.deadline;
         match self.wait_until(deadline) {
