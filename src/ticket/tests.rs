@@ -201,3 +201,22 @@ fn a_panic_in_the_decoding_of_a_response_goes_on_in_its_caller_alone() {
     let error = answers.try_recv().expect("the caller was never answered").unwrap_err();
     assert_eq!(error, ProposeError::BadResponse { reason: "the codec's own".to_owned() });
 }
+
+#[test]
+fn a_request_that_is_answered_has_left_when_its_caller_hears_of_it() {
+    let (for_writes, for_reads) = (Arc::new(Gate::new(1, 1000)), Arc::new(Gate::new(1, 1000)));
+    let (reply, proposed) = proposal(&for_writes, far());
+    let (task, asked) = read(&for_reads, |state| *state);
+    let (sender, has_room) = mpsc::channel();
+    let tell = |gate| {
+        let sender = sender.clone();
+        move || sender.send(Gate::enter(&gate, 1).is_some()).expect("the test listens")
+    };
+    proposed.then(tell(for_writes));
+    asked.then(tell(for_reads));
+
+    reply.answer(&Bytes::new());
+    task.run(&7_u8);
+
+    assert_eq!(has_room.try_iter().collect::<Vec<_>>(), [true, true]);
+}
