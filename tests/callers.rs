@@ -6,8 +6,8 @@ mod scene;
 
 use std::time::Duration;
 
-use quorate::Node;
-use scene::{Fragile, LONG, alone, config, leaderless, parts};
+use quorate::{Config, Node, Outcome, Parts, ProposeError, ReadError, StartError, StopCause};
+use scene::{Fragile, LONG, Mumbled, Mumbler, Sum, alone, config, deaf, leaderless, parts, storage};
 
 #[test]
 fn a_read_behind_a_write_that_was_given_up_says_nothing_of_a_node_that_stopped() {
@@ -19,7 +19,7 @@ fn a_read_behind_a_write_that_was_given_up_says_nothing_of_a_node_that_stopped()
     let seen = read.wait();
 
     assert_eq!(node.stop_cause(), None, "the node runs");
-    assert!(!matches!(seen, Err(quorate::ReadError::Stopped { .. })), "{seen:?}");
+    assert!(!matches!(seen, Err(ReadError::Stopped { .. })), "{seen:?}");
 }
 
 #[test]
@@ -69,4 +69,14 @@ fn fail_with_callbacks_that_unwrap() {
         called.recv_timeout(LONG).expect("every callback runs");
     }
     node.shutdown(LONG).expect("down");
+}
+
+#[test]
+fn a_transport_that_ends_takes_the_node_with_it() {
+    let parts = Parts::new(Box::new(storage()), deaf());
+    let node = Node::start_with(config(3), Sum::default(), parts).expect("the node starts");
+
+    let told = node.wait_applied(u64::MAX, LONG);
+
+    assert!(matches!(told, Err(ReadError::Stopped { cause: StopCause::Transport(_) })), "{told:?}");
 }

@@ -1,11 +1,14 @@
 //! Nodes over a storage and a network in memory, and a state machine that adds up.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crossbeam_channel::Receiver;
+
 use quorate::storage::memory::{MemoryDisk, MemoryLog};
-use quorate::transport::{MemoryNetwork, Transport};
+use quorate::transport::{Inbox, LocalNode, MemoryNetwork, SendJob, Transport, TransportError, Wake};
 use quorate::types::NodeId;
-use quorate::{Config, LogPosition, Node, Parts, StateMachine};
+use quorate::{Codec, Config, DecodeError, LogPosition, Node, Parts, StateMachine};
 
 /// Long enough for any machine; tests wait for events, not for this.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
@@ -44,7 +47,7 @@ pub(crate) fn storage() -> MemoryLog {
     MemoryLog::open(&MemoryDisk::new()).expect("a blank disk")
 }
 
-pub(crate) fn transport() -> impl Transport {
+fn transport() -> impl Transport {
     MemoryNetwork::new().transport(NodeId::new(1).expect("not zero"))
 }
 
@@ -76,6 +79,54 @@ impl StateMachine for Fragile {
     fn apply(&mut self, _at: LogPosition, command: u64) {
         assert!(command != 13, "thirteen");
     }
+
+    fn query(&self, (): ()) {}
+}
+
+/// A transport that ends at once.
+struct Deaf(Arc<dyn Wake>);
+
+pub(crate) fn deaf() -> Box<dyn Transport> {
+    Box::new(Deaf(transport().waker()))
+}
+
+impl Transport for Deaf {
+    fn waker(&self) -> Arc<dyn Wake> {
+        Arc::clone(&self.0)
+    }
+
+    fn run(
+        self: Box<Self>,
+        _local: LocalNode,
+        _jobs: Receiver<SendJob>,
+        _inbox: Arc<dyn Inbox>,
+    ) -> Result<(), TransportError> {
+        Ok(())
+    }
+}
+
+/// A command whose byte form is not read back.
+pub(crate) struct Mumbled;
+
+impl Codec for Mumbled {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(0);
+    }
+
+    fn decode(_bytes: &[u8]) -> Result<Self, DecodeError> {
+        Err(DecodeError::new("cannot be understood"))
+    }
+}
+
+/// A state machine with a bug in its codec.
+pub(crate) struct Mumbler;
+
+impl StateMachine for Mumbler {
+    type Command = Mumbled;
+    type Query = ();
+    type Response = ();
+
+    fn apply(&mut self, _at: LogPosition, _command: Mumbled) {}
 
     fn query(&self, (): ()) {}
 }
