@@ -90,7 +90,8 @@ pub(super) fn launch(
     let net = NetEnd::new(sends, waker);
     let ends = WorkerEnds { jobs: worker_inputs, to_engine: &running.to_engine, net, tick, stopped };
     spawn_workers(&threads, storage, machine, ends)?;
-    spawn_transport(&threads, transport, identity, send_jobs, inbox)?;
+    let gate = Arc::clone(&running.stopper.gate);
+    spawn_transport(&threads, transport, identity, (send_jobs, inbox), gate)?;
     Ok(running)
 }
 
@@ -201,13 +202,18 @@ fn spawn_transport(
     threads: &Threads<'_>,
     transport: Box<dyn Transport>,
     identity: Identity,
-    jobs: Receiver<SendJob>,
-    inbox: EngineInbox,
+    (jobs, inbox): (Receiver<SendJob>, EngineInbox),
+    gate: Arc<Gate>,
 ) -> Result<(), StartError> {
     let Identity { node, cluster, incarnation } = identity;
     let local = LocalNode { id: node, cluster, incarnation };
     threads.spawn("net", move || {
         let ended = transport.run(local, jobs, Arc::new(inbox));
-        ended.map_err(|error| StopCause::Transport(error.to_string().into()))
+        ended.map_err(|error| StopCause::Transport(error.to_string().into()))?;
+        // A node that stops shuts its gate before it lets go of the transport.
+        match gate.stop_cause() {
+            Some(_) => Ok(()),
+            None => Err(StopCause::Transport("the transport ended by itself".into())),
+        }
     })
 }
