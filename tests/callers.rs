@@ -80,3 +80,14 @@ fn a_transport_that_ends_takes_the_node_with_it() {
 
     assert!(matches!(told, Err(ReadError::Stopped { cause: StopCause::Transport(_) })), "{told:?}");
 }
+
+#[test]
+fn a_command_that_does_not_decode_is_refused_before_it_is_in_the_log_for_ever() {
+    let node = Node::start_with(config(1), Mumbler, parts()).expect("the node starts");
+    node.wait_for_leader(LONG).expect("it elects itself");
+
+    let refused = node.propose(Mumbled).expect_err("it does not decode");
+
+    assert_eq!((refused.outcome(), refused), (Outcome::NotApplied, ProposeError::Malformed));
+    assert_eq!(node.stop_cause(), None);
+}
