@@ -91,3 +91,12 @@ fn a_command_that_does_not_decode_is_refused_before_it_is_in_the_log_for_ever() 
     assert_eq!((refused.outcome(), refused), (Outcome::NotApplied, ProposeError::Malformed));
     assert_eq!(node.stop_cause(), None);
 }
+
+#[test]
+fn a_log_that_does_not_take_the_largest_command_is_refused_at_the_start() {
+    let too_large = config(1).command_bytes_max(Config::COMMAND_BYTES_LIMIT).segment_bytes(128 << 20);
+
+    let refused = Node::start_with(too_large, Sum::default(), parts()).map(|_| ());
+
+    assert!(matches!(refused, Err(StartError::Storage(_))), "{refused:?}");
+}
