@@ -39,6 +39,7 @@ pub(super) fn launch(
     parts: Parts,
 ) -> Result<Running, StartError> {
     let Parts { mut storage, transport, metrics } = parts;
+    judge_limits(config, &*storage)?;
     let identity = found_or_recognise(config, judged, &mut *storage)?;
     let recovered = storage.recovered().remove(&GroupId::MAIN).ok_or(StartError::NoCluster)?;
     let mut replica_config = replica_config(config, identity, check_command)?;
@@ -93,6 +94,16 @@ pub(super) fn launch(
     let gate = Arc::clone(&running.stopper.gate);
     spawn_transport(&threads, transport, identity, (send_jobs, inbox), gate)?;
     Ok(running)
+}
+
+/// A storage that somebody brought must take what callers may propose here: it would fail on the first large command.
+fn judge_limits(config: &Config, storage: &dyn Storage) -> Result<(), StartError> {
+    let (largest, taken) = (config.command_bytes_max as u64, u64::from(storage.entry_bytes_max()));
+    if largest > taken {
+        let reason = format!("commands may have {largest} bytes, and it takes entries of {taken}");
+        return Err(StorageError::Limits { reason }.into());
+    }
+    Ok(())
 }
 
 /// A blank storage is founded; one that holds a cluster is taken as it is, if it is this node's and of this name.
