@@ -7,7 +7,10 @@ mod scene;
 use std::time::Duration;
 
 use quorate::{Config, Node, Outcome, Parts, ProposeError, ReadError, StartError, StopCause};
-use scene::{Fragile, LONG, Mumbled, Mumbler, Sum, alone, config, deaf, leaderless, parts, storage};
+use scene::{
+    Fragile, LONG, Mumbled, Mumbler, Sum, alone, config, deaf, leaderless, parts, storage,
+    three_with_a_disk_that_can_hang,
+};
 
 #[test]
 fn a_read_behind_a_write_that_was_given_up_says_nothing_of_a_node_that_stopped() {
@@ -99,4 +102,20 @@ fn a_log_that_does_not_take_the_largest_command_is_refused_at_the_start() {
     let refused = Node::start_with(too_large, Sum::default(), parts()).map(|_| ());
 
     assert!(matches!(refused, Err(StartError::Storage(_))), "{refused:?}");
+}
+
+#[test]
+fn a_leader_whose_disk_hangs_takes_no_more_than_it_may_hold_in_memory() {
+    const IN_FLIGHT: u64 = 256 << 10;
+    let (nodes, disk) = three_with_a_disk_that_can_hang(IN_FLIGHT);
+    let [leader, follower, _] = &nodes;
+    follower.propose(vec![0; 1000]).expect("it is forwarded");
+
+    disk.hang();
+    let command = || vec![0; IN_FLIGHT as usize / 8];
+    let taken = (0..100).take_while(|_| follower.propose(command()).is_ok()).count();
+
+    let held = leader.metrics().replica.tail_bytes.get();
+    disk.recover();
+    assert!(held < 2 * IN_FLIGHT, "{taken} commands were taken, and {held} bytes are held in memory");
 }
