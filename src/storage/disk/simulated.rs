@@ -353,7 +353,7 @@ impl Files for SimulatedDisk {
         if self.state.lock().file(path).is_err() {
             self.create(path)?;
         }
-        Ok(Some(Box::new(SimulatedLock(self.clone()))))
+        Ok(Some(Arc::new(SimulatedLock(self.clone()))))
     }
 
     fn random(&self) -> io::Result<u64> {
