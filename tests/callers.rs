@@ -119,3 +119,31 @@ fn a_leader_whose_disk_hangs_takes_no_more_than_it_may_hold_in_memory() {
     disk.recover();
     assert!(held < 2 * IN_FLIGHT, "{taken} commands were taken, and {held} bytes are held in memory");
 }
+
+/// Who restarts a node in place still holds the old one while the new one starts.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_node_that_failed_leaves_no_thread_behind_though_somebody_holds_it() {
+    const ID: u64 = 77;
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = socket.local_addr().expect("bound").to_string();
+    let config = Config::new(ID, directory.path(), &address).listener(socket).bootstrap([(ID, address)]);
+    let node = Node::start(config, Fragile).expect("the node starts");
+
+    node.propose(13).expect_err("the state machine panics");
+
+    let before = std::time::Instant::now();
+    while !threads_of(ID).is_empty() && before.elapsed() < LONG / 4 {
+        std::thread::yield_now();
+    }
+    assert_eq!(threads_of(ID), [""; 0], "they run on");
+    drop(node);
+}
+
+#[cfg(target_os = "linux")]
+fn threads_of(id: u64) -> Vec<String> {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("the threads of this process").flatten();
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+    names.filter(|name| name.starts_with(&format!("quorate-{id}-"))).collect()
+}
