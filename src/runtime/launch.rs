@@ -55,7 +55,8 @@ pub(super) fn launch(
     let (until_stopped, stopped) = channels::until_dropped();
     let (alive, all_gone) = channels::until_dropped();
     let gate = Arc::new(Gate::new(config.in_flight_requests_max, config.in_flight_bytes_max));
-    let stopper = Stopper { gate, control: to_engine.control.clone() };
+    let until_stopped = Arc::new(Mutex::new(Some(until_stopped)));
+    let stopper = Stopper { gate, control: to_engine.control.clone(), until_stopped };
     let view = Arc::new(View::new(replica.status()));
     let waiting = Arc::new(Waiting::default());
     let ticks_at_once = (ticks_of(config.election_timeout, tick) / 4).max(1);
@@ -80,7 +81,6 @@ pub(super) fn launch(
         stopper: stopper.clone(),
         to_engine,
         view,
-        until_stopped: Mutex::new(Some(until_stopped)),
         all_gone,
         handles: Mutex::new(Vec::new()),
     };

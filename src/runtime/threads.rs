@@ -13,17 +13,21 @@ use super::channels::Control;
 use crate::ticket::{Gate, StopCause, enter_runtime_thread, panic_message};
 use crate::types::NodeId;
 
-/// Stops a node: shuts the callers' gate and tells the engine. The first cause counts.
+/// Stops a node: shuts the callers' gate, tells the engine, and ends the threads that wait for nothing else. The first
+/// cause counts.
 #[derive(Clone, Debug)]
 pub(super) struct Stopper {
     pub(super) gate: Arc<Gate>,
     pub(super) control: Sender<Control>,
+    /// Dropped at the stop.
+    pub(super) until_stopped: Arc<Mutex<Option<Sender<()>>>>,
 }
 
 impl Stopper {
     pub(super) fn stop(&self, cause: StopCause) {
         self.gate.stop(cause.clone());
         let _ = self.control.send(Control::Stop(cause));
+        drop(self.until_stopped.lock().take());
     }
 }
 
