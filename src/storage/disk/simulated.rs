@@ -27,6 +27,7 @@ pub(crate) struct SimulatedDisk {
 }
 
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fault of its own")]
 struct State {
     files: Vec<Content>,
     names: BTreeMap<PathBuf, usize>,
