@@ -39,6 +39,7 @@ pub(super) fn launch(
     parts: Parts,
 ) -> Result<Running, StartError> {
     let Parts { mut storage, transport, metrics } = parts;
+    judge_limits(config, &*storage)?;
     let identity = found_or_recognise(config, judged, &mut *storage)?;
     let recovered = storage.recovered().remove(&GroupId::MAIN).ok_or(StartError::NoCluster)?;
     let mut replica_config = replica_config(config, identity, check_command)?;
@@ -54,7 +55,8 @@ pub(super) fn launch(
     let (until_stopped, stopped) = channels::until_dropped();
     let (alive, all_gone) = channels::until_dropped();
     let gate = Arc::new(Gate::new(config.in_flight_requests_max, config.in_flight_bytes_max));
-    let stopper = Stopper { gate, control: to_engine.control.clone() };
+    let until_stopped = Arc::new(Mutex::new(Some(until_stopped)));
+    let stopper = Stopper { gate, control: to_engine.control.clone(), until_stopped };
     let view = Arc::new(View::new(replica.status()));
     let waiting = Arc::new(Waiting::default());
     let ticks_at_once = (ticks_of(config.election_timeout, tick) / 4).max(1);
@@ -79,7 +81,6 @@ pub(super) fn launch(
         stopper: stopper.clone(),
         to_engine,
         view,
-        until_stopped: Mutex::new(Some(until_stopped)),
         all_gone,
         handles: Mutex::new(Vec::new()),
     };
@@ -90,8 +91,19 @@ pub(super) fn launch(
     let net = NetEnd::new(sends, waker);
     let ends = WorkerEnds { jobs: worker_inputs, to_engine: &running.to_engine, net, tick, stopped };
     spawn_workers(&threads, storage, machine, ends)?;
-    spawn_transport(&threads, transport, identity, send_jobs, inbox)?;
+    let gate = Arc::clone(&running.stopper.gate);
+    spawn_transport(&threads, transport, identity, (send_jobs, inbox), gate)?;
     Ok(running)
+}
+
+/// A storage that somebody brought must take what callers may propose here: it would fail on the first large command.
+fn judge_limits(config: &Config, storage: &dyn Storage) -> Result<(), StartError> {
+    let (largest, taken) = (config.command_bytes_max as u64, u64::from(storage.entry_bytes_max()));
+    if largest > taken {
+        let reason = format!("commands may have {largest} bytes, and it takes entries of {taken}");
+        return Err(StorageError::Limits { reason }.into());
+    }
+    Ok(())
 }
 
 /// A blank storage is founded; one that holds a cluster is taken as it is, if it is this node's and of this name.
@@ -201,13 +213,18 @@ fn spawn_transport(
     threads: &Threads<'_>,
     transport: Box<dyn Transport>,
     identity: Identity,
-    jobs: Receiver<SendJob>,
-    inbox: EngineInbox,
+    (jobs, inbox): (Receiver<SendJob>, EngineInbox),
+    gate: Arc<Gate>,
 ) -> Result<(), StartError> {
     let Identity { node, cluster, incarnation } = identity;
     let local = LocalNode { id: node, cluster, incarnation };
     threads.spawn("net", move || {
         let ended = transport.run(local, jobs, Arc::new(inbox));
-        ended.map_err(|error| StopCause::Transport(error.to_string().into()))
+        ended.map_err(|error| StopCause::Transport(error.to_string().into()))?;
+        // A node that stops shuts its gate before it lets go of the transport.
+        match gate.stop_cause() {
+            Some(_) => Ok(()),
+            None => Err(StopCause::Transport("the transport ended by itself".into())),
+        }
     })
 }

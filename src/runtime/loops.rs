@@ -3,11 +3,11 @@
 use std::iter::once;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 
 use super::net_end::{NetEnd, message_job};
 use crate::replica::{ApplyJob, Event, FetchJob, WriteJob};
-use crate::storage::Upkeep;
+use crate::storage::{StorageError, Upkeep};
 use crate::ticket::StopCause;
 use crate::types::GroupId;
 use crate::workers::{Applier, LogFetcher, LogWriter};
@@ -88,25 +88,24 @@ pub(super) fn read_log(
 
 /// Keeps space ready for the log writer, in small steps. A full disk is tried again: the writer decides when it is fatal.
 pub(super) fn keep_up(mut upkeep: Box<dyn Upkeep>, stop: &Receiver<()>) -> Result<(), StopCause> {
-    let mut full = false;
+    let mut was_full = false;
     while let Err(RecvTimeoutError::Timeout) = stop.recv_timeout(UPKEEP_INTERVAL) {
-        loop {
-            match upkeep.turn() {
-                Ok(true) if stop.try_recv().is_err_and(|error| error.is_empty()) => {}
-                Ok(_) => {
-                    full = false;
-                    break;
+        was_full = match work_off(&mut *upkeep, stop) {
+            Ok(()) => false,
+            Err(error) if error.is_recoverable() => {
+                if !was_full {
+                    log::warn!("{error}");
                 }
-                Err(error) if error.is_recoverable() => {
-                    if !full {
-                        log::warn!("{error}");
-                    }
-                    full = true;
-                    break;
-                }
-                Err(error) => return Err(StopCause::Storage(error.to_string().into())),
+                true
             }
-        }
+            Err(error) => return Err(StopCause::Storage(error.to_string().into())),
+        };
     }
+    Ok(())
+}
+
+/// Does what waits, or as much of it as can be done before the node stops.
+fn work_off(upkeep: &mut dyn Upkeep, stop: &Receiver<()>) -> Result<(), StorageError> {
+    while upkeep.turn()? && stop.try_recv() == Err(TryRecvError::Empty) {}
     Ok(())
 }

@@ -78,6 +78,10 @@ impl<S: StateMachine> Node<S> {
         let mut bytes = Vec::new();
         command.encode(&mut bytes);
         let (deadline, instant) = deadline_after(within);
+        // Once committed it would stop every replica, at each start again. Judged here, it costs only its caller's time.
+        if S::Command::decode(&bytes).is_err() {
+            return Ticket::refused(ProposeError::Malformed, instant);
+        }
         let permit = match self.running.admit_command(bytes.len()) {
             Ok(permit) => permit,
             Err(error) => return Ticket::refused(error, instant),

@@ -27,8 +27,6 @@ pub(super) struct Running {
     /// Held for as long as there are callers: no end of the engine's inputs is ever the last one.
     pub(super) to_engine: ToEngine,
     pub(super) view: Arc<View>,
-    /// Dropped to end the threads that wait for nothing else.
-    pub(super) until_stopped: Mutex<Option<Sender<()>>>,
     /// Heard when all threads are gone.
     pub(super) all_gone: Receiver<()>,
     pub(super) handles: Mutex<Vec<JoinHandle<()>>>,
@@ -116,7 +114,7 @@ impl Running {
 
     /// Stops the node and waits until it is down, at most `within`.
     pub(super) fn shutdown(&self, within: Duration) -> Result<(), ShutdownError> {
-        self.signal_stop();
+        self.stopper.stop(StopCause::Shutdown);
         if on_runtime_thread() {
             return Err(ShutdownError::WouldDeadlock);
         }
@@ -125,11 +123,6 @@ impl Running {
         }
         self.join();
         Ok(())
-    }
-
-    fn signal_stop(&self) {
-        self.stopper.stop(StopCause::Shutdown);
-        drop(self.until_stopped.lock().take());
     }
 
     /// Threads catch their own panics: a join gives nothing to look at.
@@ -142,7 +135,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.signal_stop();
+        self.stopper.stop(StopCause::Shutdown);
         if !on_runtime_thread() {
             self.join();
         }

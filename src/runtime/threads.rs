@@ -13,17 +13,21 @@ use super::channels::Control;
 use crate::ticket::{Gate, StopCause, enter_runtime_thread, panic_message};
 use crate::types::NodeId;
 
-/// Stops a node: shuts the callers' gate and tells the engine. The first cause counts.
+/// Stops a node: shuts the callers' gate, tells the engine, and ends the threads that wait for nothing else. The first
+/// cause counts.
 #[derive(Clone, Debug)]
 pub(super) struct Stopper {
     pub(super) gate: Arc<Gate>,
     pub(super) control: Sender<Control>,
+    /// Dropped at the stop.
+    pub(super) until_stopped: Arc<Mutex<Option<Sender<()>>>>,
 }
 
 impl Stopper {
     pub(super) fn stop(&self, cause: StopCause) {
         self.gate.stop(cause.clone());
         let _ = self.control.send(Control::Stop(cause));
+        drop(self.until_stopped.lock().take());
     }
 }
 
@@ -57,8 +61,9 @@ impl<'a> Threads<'a> {
         let thread = Builder::new().name(name).spawn(move || {
             enter_runtime_thread();
             if let Err(cause) = guarded(body) {
+                // First the stop: the logger is the user's, and may panic.
+                stopper.stop(cause.clone());
                 log::error!("the node stops: {cause}");
-                stopper.stop(cause);
             }
             drop(alive);
         });

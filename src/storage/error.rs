@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 use crate::types::{ClusterId, LogIndex, NodeId};
 
 /// Why a storage could not be opened, read or written.
@@ -22,6 +24,15 @@ pub enum StorageError {
     /// No space is left for what must be written. Nothing was written; it can be tried again when there is room.
     #[error("the disk is full: {operation} {}; free some space", path.display())]
     DiskFull {
+        /// What was tried.
+        operation: &'static str,
+        /// On which file.
+        path: PathBuf,
+    },
+    /// The process or the machine has no file descriptor left. Nothing was written; it can be tried again when some are
+    /// closed.
+    #[error("no file descriptor is left: {operation} {}; close some, or raise the limit", path.display())]
+    NoDescriptor {
         /// What was tried.
         operation: &'static str,
         /// On which file.
@@ -109,9 +120,9 @@ pub enum StorageError {
 }
 
 impl StorageError {
-    /// Whether the same call may succeed later, nothing having been written: only a full disk.
+    /// Whether the same call may succeed later, nothing having been written: only where something has run out.
     pub fn is_recoverable(&self) -> bool {
-        matches!(self, Self::DiskFull { .. })
+        matches!(self, Self::DiskFull { .. } | Self::NoDescriptor { .. })
     }
 
     /// For `map_err`: `operation` on `path` failed.
@@ -119,11 +130,14 @@ impl StorageError {
         move |source| Self::Io { operation, path: path.to_owned(), source }
     }
 
-    /// As [`StorageError::io`], where a full disk leaves everything as it was and may be tried again.
+    /// As [`StorageError::io`], where a full disk, or the want of a file descriptor, leaves everything as it was and may be tried again.
     pub(crate) fn io_or_full(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 Self::DiskFull { operation, path: path.to_owned() }
+            }
+            _ if matches!(Errno::from_io_error(&source), Some(Errno::MFILE | Errno::NFILE)) => {
+                Self::NoDescriptor { operation, path: path.to_owned() }
             }
             _ => Self::Io { operation, path: path.to_owned(), source },
         }

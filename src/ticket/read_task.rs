@@ -10,8 +10,8 @@ use super::{Permit, ReadError, StopCause, Ticket};
 
 /// A caller's read. Dropped before it ran, it answers that the node stopped.
 pub(crate) struct ReadTask {
-    task: Option<Box<dyn Task>>,
-    permit: Permit,
+    /// The closure and its place in flight, until it is answered.
+    open: Option<(Box<dyn Task>, Permit)>,
 }
 
 impl ReadTask {
@@ -23,7 +23,7 @@ impl ReadTask {
     ) -> (Self, Ticket<R, ReadError>) {
         let slot = Arc::new(Slot::new());
         let closure = Closure { read, slot: Arc::clone(&slot), machine: std::marker::PhantomData::<fn(&S)> };
-        (Self { task: Some(Box::new(closure)), permit }, Ticket::new(slot, deadline))
+        (Self { open: Some((Box::new(closure), permit)) }, Ticket::new(slot, deadline))
     }
 
     /// Reads. A panic of the closure is caught here and goes on in its caller alone.
@@ -31,14 +31,17 @@ impl ReadTask {
     /// # Panics
     /// If `machine` is not of the type the read was made for.
     pub(crate) fn run(mut self, machine: &dyn Any) {
-        if let Some(task) = self.task.take() {
+        if let Some((task, permit)) = self.open.take() {
+            // Whoever hears the answer may ask again at once, and must find room.
+            drop(permit);
             task.run(machine);
         }
     }
 
     /// The read failed.
     pub(crate) fn fail(mut self, error: ReadError) {
-        if let Some(task) = self.task.take() {
+        if let Some((task, permit)) = self.open.take() {
+            drop(permit);
             task.fail(error);
         }
     }
@@ -51,8 +54,10 @@ impl ReadTask {
 
 impl Drop for ReadTask {
     fn drop(&mut self) {
-        if let Some(task) = self.task.take() {
-            task.fail(ReadError::Stopped { cause: self.permit.drop_cause() });
+        if let Some((task, permit)) = self.open.take() {
+            let cause = permit.drop_cause();
+            drop(permit);
+            task.fail(ReadError::Stopped { cause });
         }
     }
 }

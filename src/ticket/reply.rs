@@ -1,5 +1,6 @@
 //! The other end of a proposal's ticket: bytes in, the caller's type out.
 
+use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,8 +13,8 @@ use super::{Permit, ProposeError, StopCause, Ticket};
 /// Fills a proposal's ticket exactly once. Dropped unfilled, it answers that the node stopped.
 /// As long as it lives the request counts as in flight.
 pub(crate) struct Reply {
-    end: Option<Arc<dyn Fill>>,
-    permit: Permit,
+    /// Its end and its place in flight, until it is answered.
+    open: Option<(Arc<dyn Fill>, Permit)>,
 }
 
 impl Reply {
@@ -24,12 +25,12 @@ impl Reply {
         decode: fn(&[u8]) -> Result<T, ProposeError>,
     ) -> (Self, Ticket<T, ProposeError>) {
         let end = Arc::new(Decoding { slot: Slot::new(), decode });
-        (Self { end: Some(Arc::clone(&end) as Arc<dyn Fill>), permit }, Ticket::new(end, deadline))
+        (Self { open: Some((Arc::clone(&end) as Arc<dyn Fill>, permit)) }, Ticket::new(end, deadline))
     }
 
     /// The engine takes the request: from here on it may take effect. `false` if its caller took it back before.
     pub(crate) fn take(&self) -> bool {
-        self.end.as_ref().is_some_and(|end| end.take())
+        self.open.as_ref().is_some_and(|(end, _)| end.take())
     }
 
     /// The response, as the state machine gave it.
@@ -53,7 +54,9 @@ impl Reply {
     }
 
     fn finish(&mut self, how: impl FnOnce(&dyn Fill)) {
-        if let Some(end) = self.end.take() {
+        if let Some((end, permit)) = self.open.take() {
+            // Whoever hears the answer may ask again at once, and must find room.
+            drop(permit);
             how(&*end);
         }
     }
@@ -61,8 +64,7 @@ impl Reply {
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        if self.end.is_some() {
-            let cause = self.permit.drop_cause();
+        if let Some(cause) = self.open.as_ref().map(|(_, permit)| permit.drop_cause()) {
             self.finish(|end| end.stop(&cause));
         }
     }
@@ -100,7 +102,9 @@ impl<T: Send> Fill for Decoding<T> {
     }
 
     fn answer(&self, response: &[u8]) {
-        self.slot.fill(Ok((self.decode)(response)));
+        // The caller's own code: its panic goes on in its caller, as that of a read does.
+        let decode = self.decode;
+        self.slot.fill(catch_unwind(|| decode(response)));
     }
 
     fn fail(&self, error: ProposeError) {

@@ -1,11 +1,12 @@
 //! The place where one answer arrives: filled once, from a thread of the runtime, while its caller waits or does not.
 
 use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{Outcome, ProposeError, ReadError, StopCause};
+use super::{Outcome, ProposeError, ReadError, StopCause, panic_message};
 
 /// Where one request stands. Its lock decides who wins the step from *queued*: the caller, who takes it back, or the
 /// engine, which takes it on.
@@ -19,8 +20,10 @@ struct State<T, E> {
     answer: Option<Answer<T, E>>,
     /// Whether the one thread that may wait (a ticket is waited for by value) sleeps: nobody else is worth a system call.
     somebody_waits: bool,
-    callbacks: Vec<Box<dyn FnOnce() + Send>>,
+    callbacks: Vec<Callback>,
 }
+
+type Callback = Box<dyn FnOnce() + Send>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -81,9 +84,7 @@ impl<T, E: CallError> Slot<T, E> {
         if somebody_waits {
             self.done.notify_one();
         }
-        for callback in callbacks {
-            callback();
-        }
+        run_all(callbacks);
     }
 
     /// Sleeps until the answer is there, at most until `instant`.
@@ -107,13 +108,26 @@ impl<T, E: CallError> Slot<T, E> {
     /// The caller's deadline passed: takes the request back if it is still queued, and says what may be concluded. If
     /// the answer came just now, gives that.
     pub(crate) fn give_up(&self) -> Answer<T, E> {
+        self.take_back(E::expired)
+    }
+
+    /// The caller may not sleep on its thread: likewise.
+    pub(crate) fn refuse_to_wait(&self) -> Answer<T, E> {
+        self.take_back(|taken| if taken { E::expired(true) } else { E::would_deadlock() })
+    }
+
+    fn take_back(&self, error: impl FnOnce(bool) -> E) -> Answer<T, E> {
         let mut state = self.state.lock();
         match state.stage {
-            Stage::Done => state.answer.take().unwrap_or_else(|| Ok(Err(E::expired(true)))),
-            Stage::Taken => Ok(Err(E::expired(true))),
+            Stage::Done => state.answer.take().unwrap_or_else(|| Ok(Err(error(true)))),
+            Stage::Taken => Ok(Err(error(true))),
             Stage::Queued | Stage::Abandoned => {
                 state.stage = Stage::Abandoned;
-                Ok(Err(E::expired(false)))
+                // No answer will come that could let them go on.
+                let callbacks = std::mem::take(&mut state.callbacks);
+                drop(state);
+                run_all(callbacks);
+                Ok(Err(error(false)))
             }
         }
     }
@@ -123,13 +137,23 @@ impl<T, E: CallError> Slot<T, E> {
     }
 
     /// Runs `callback` once the answer is there; at once if it is there already.
-    pub(crate) fn when_done(&self, callback: Box<dyn FnOnce() + Send>) {
+    pub(crate) fn when_done(&self, callback: Callback) {
         let mut state = self.state.lock();
         if state.stage == Stage::Done {
             drop(state);
             callback();
         } else {
             state.callbacks.push(callback);
+        }
+    }
+}
+
+/// A panic of one is its own affair. The thread here belongs to all requests, and may be unwinding already because of
+/// another panic: a second one would end the process.
+fn run_all(callbacks: Vec<Callback>) {
+    for callback in callbacks {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(callback)) {
+            log::error!("a callback panicked: {}", panic_message(&*panic));
         }
     }
 }

@@ -132,3 +132,91 @@ fn a_blocking_wait_on_a_runtime_thread_is_refused() {
 
     assert_eq!(refused.join().unwrap(), Err(ProposeError::WouldDeadlock));
 }
+
+#[test]
+fn a_wait_refused_on_a_runtime_thread_never_says_that_a_taken_request_is_not_applied() {
+    let (reply, ticket) = proposal(&gate(), far());
+    assert!(reply.take());
+
+    let refused = std::thread::spawn(move || {
+        enter_runtime_thread();
+        ticket.wait()
+    });
+
+    let error = refused.join().unwrap().expect_err("nobody answered");
+    assert_eq!(error.outcome(), Outcome::Unknown, "{error}");
+}
+
+#[test]
+fn a_wait_refused_on_a_runtime_thread_takes_a_queued_request_back() {
+    let (reply, ticket) = proposal(&gate(), far());
+
+    let refused = std::thread::spawn(move || {
+        enter_runtime_thread();
+        ticket.wait()
+    });
+
+    assert_eq!(refused.join().unwrap(), Err(ProposeError::WouldDeadlock));
+    assert!(!reply.take(), "it takes effect after its caller was told that it does not");
+}
+
+#[test]
+fn what_waits_behind_a_request_goes_on_when_its_caller_takes_it_back() {
+    let (reply, ticket) = proposal(&gate(), over());
+    let (sender, went_on) = mpsc::channel();
+    ticket.then(move || sender.send(()).expect("the test listens"));
+
+    ticket.wait().expect_err("it was never taken");
+    drop(reply);
+
+    assert_eq!(went_on.try_recv(), Ok(()), "what waited was dropped");
+}
+
+#[test]
+fn a_panic_in_a_callback_harms_neither_the_thread_that_answers_nor_the_other_callbacks() {
+    let (reply, ticket) = proposal(&gate(), far());
+    let (sender, others) = mpsc::channel();
+    ticket.then(|| panic!("the callback's own"));
+    ticket.then(move || sender.send(()).expect("the test listens"));
+
+    let answered =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| reply.answer(&Bytes::from_static(b"done"))));
+
+    assert!(answered.is_ok(), "the panic went on in the thread that answers");
+    assert_eq!(others.try_recv(), Ok(()));
+    assert_eq!(ticket.wait(), Ok(b"done".to_vec()));
+}
+
+#[test]
+fn a_panic_in_the_decoding_of_a_response_goes_on_in_its_caller_alone() {
+    let (reply, ticket) = Reply::pair(gate().enter(1).expect("room"), far(), |_| -> Result<(), _> {
+        panic!("the codec's own");
+    });
+    let (sender, answers) = mpsc::channel();
+    ticket.on_done(move |answer| sender.send(answer).expect("the test listens"));
+
+    let answered = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| reply.answer(&Bytes::new())));
+
+    assert!(answered.is_ok(), "the panic went on in the thread that answers");
+    let error = answers.try_recv().expect("the caller was never answered").unwrap_err();
+    assert_eq!(error, ProposeError::BadResponse { reason: "the codec's own".to_owned() });
+}
+
+#[test]
+fn a_request_that_is_answered_has_left_when_its_caller_hears_of_it() {
+    let (for_writes, for_reads) = (Arc::new(Gate::new(1, 1000)), Arc::new(Gate::new(1, 1000)));
+    let (reply, proposed) = proposal(&for_writes, far());
+    let (task, asked) = read(&for_reads, |state| *state);
+    let (sender, has_room) = mpsc::channel();
+    let tell = |gate| {
+        let sender = sender.clone();
+        move || sender.send(Gate::enter(&gate, 1).is_some()).expect("the test listens")
+    };
+    proposed.then(tell(for_writes));
+    asked.then(tell(for_reads));
+
+    reply.answer(&Bytes::new());
+    task.run(&7_u8);
+
+    assert_eq!(has_room.try_iter().collect::<Vec<_>>(), [true, true]);
+}

@@ -43,7 +43,7 @@ impl<T: Send + 'static, E: CallError> Ticket<T, E> {
     /// Blocks until the answer is there, at most until the request's own deadline.
     ///
     /// # Panics
-    /// If the request was a read whose closure panicked: the panic goes on here.
+    /// If the request was a read whose closure panicked, or the response's own decoding did: the panic goes on here.
     pub fn wait(self) -> Result<T, E> {
         let deadline = self.deadline;
         match self.wait_until(deadline) {
@@ -52,13 +52,14 @@ impl<T: Send + 'static, E: CallError> Ticket<T, E> {
         }
     }
 
-    /// Blocks until the answer is there, at most until `instant`; gives the ticket back if it is not there yet.
+    /// Blocks until the answer is there, at most until `instant`; gives the ticket back if it is not there yet. On a
+    /// thread of the runtime, which must not block, the request is taken back if it still can be.
     ///
     /// # Panics
     /// As [`Ticket::wait`].
     pub fn wait_until(self, instant: Instant) -> Result<Result<T, E>, Self> {
         if on_runtime_thread() && !self.is_done() {
-            return Ok(Err(E::would_deadlock()));
+            return Ok(open(self.slot.slot().refuse_to_wait()));
         }
         self.slot.slot().wait_until(instant).map(open).ok_or(self)
     }
@@ -77,7 +78,10 @@ impl<T: Send + 'static, E: CallError> Ticket<T, E> {
     }
 
     /// Runs `callback` with the answer, on a thread of the runtime (at once and here if the answer is there already).
-    /// It must not block. It is called at the request's deadline at the latest, give or take a tick.
+    /// It must not block; if it panics, that is logged and stops nobody.
+    ///
+    /// It is called when the request's fate is known, or when the deadline passes before that, give or take a tick. Once the
+    /// command or the read is with the state machine its fate is known, and a state machine that is slow is waited for.
     pub fn on_done(self, callback: impl FnOnce(Result<T, E>) + Send + 'static) {
         let slot = Arc::clone(&self.slot);
         self.then(move || {

@@ -134,7 +134,7 @@ fn released_segments_become_spares_and_then_segments_again() {
     }
     let files = scene.content().len();
     assert!(files <= 7, "{files} files: the log must not grow when nothing is kept");
-    drop(log);
+    drop((log, upkeep));
 
     let recovered = scene.recover().unwrap();
 

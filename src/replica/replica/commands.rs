@@ -116,13 +116,15 @@ impl Replica {
         }
     }
 
-    /// Entries wait for their commit while too few followers answer: these limits keep them in memory.
+    /// Entries wait for their commit while too few followers answer, and for this node's own disk while that is slower
+    /// than theirs; until then they stay in memory, and these limits say how many.
     fn room(&self) -> Room {
-        let (commit, last) = (self.raft.commit(), self.raft.last().index);
+        let settled = self.raft.commit().min(self.raft.stable());
+        let last = self.raft.last().index;
         let (entries_max, bytes_max) = (self.config.proposals_max as u64, self.config.proposals_bytes_max);
         Room {
-            entries: entries_max.saturating_sub(last.distance_from(commit)),
-            bytes: bytes_max.saturating_sub(self.raft.bytes_between(commit, last)),
+            entries: entries_max.saturating_sub(last.distance_from(settled)),
+            bytes: bytes_max.saturating_sub(self.raft.bytes_between(settled, last)),
         }
     }
 

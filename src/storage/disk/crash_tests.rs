@@ -505,6 +505,38 @@ fn a_full_disk_stops_the_upkeep_until_there_is_room() {
     assert_eq!(spares(&disk), 1);
 }
 
+#[test]
+fn a_process_without_file_descriptors_has_no_spare_until_it_has_one_again() {
+    let disk = SimulatedDisk::default();
+    let mut log = open(&disk).expect("open");
+    let mut upkeep = log.upkeep().expect("the first");
+    Step::Found.run(&mut log, &mut Idle).expect("found");
+    Step::Write(vec![append(GroupId::MAIN, 1, 2, &[9000, 9000])]).run(&mut log, &mut Idle).expect("write");
+
+    disk.set_no_descriptors(true);
+    let refused = upkeep.turn().expect_err("no file can be made");
+    assert!(refused.is_recoverable(), "{refused}");
+    disk.set_no_descriptors(false);
+    while upkeep.turn().expect("files can be made again") {}
+
+    assert_eq!(spares(&disk), 1);
+}
+
+#[test]
+fn a_directory_is_not_free_while_its_upkeep_may_still_write_there() {
+    let disk = SimulatedDisk::default();
+    let mut log = open(&disk).expect("open");
+    Step::Found.run(&mut log, &mut Idle).expect("found");
+    let upkeep = log.upkeep().expect("the first");
+
+    drop(log);
+    let refused = open(&disk).map(|_| ());
+    drop(upkeep);
+
+    assert!(matches!(refused, Err(StorageError::Locked { .. })), "{refused:?}");
+    open(&disk).expect("nobody writes there any more");
+}
+
 fn spares(disk: &SimulatedDisk) -> usize {
     disk.names().iter().filter(|name| name.display().to_string().contains("spare")).count()
 }

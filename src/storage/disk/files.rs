@@ -81,7 +81,7 @@ pub(crate) struct Listed {
 }
 
 /// Holds a lock until dropped.
-pub(crate) type Lock = Box<dyn Any + Send>;
+pub(crate) type Lock = Arc<dyn Any + Send + Sync>;
 
 /// The file system of this machine.
 #[derive(Clone, Copy, Debug, Default)]
@@ -136,7 +136,7 @@ impl Files for RealFiles {
             }
         };
         match locked {
-            (Ok(()), file) => Ok(Some(Box::new(file))),
+            (Ok(()), file) => Ok(Some(Arc::new(file))),
             (Err(TryLockError::WouldBlock), _) => Ok(None),
             (Err(TryLockError::Error(error)), _) => Err(error),
         }

@@ -38,7 +38,7 @@ pub struct DiskLog {
     /// What the batch that is being made will change, once it is durable.
     pub(super) unpublished: Vec<Change>,
     pub(super) has_upkeep: AtomicBool,
-    pub(super) _lock: Lock,
+    pub(super) lock: Lock,
 }
 
 /// What a record changes.
@@ -351,7 +351,8 @@ impl Storage for DiskLog {
         if self.has_upkeep.swap(true, Ordering::Relaxed) {
             return None;
         }
-        Some(Box::new(DiskUpkeep::new(Arc::clone(&self.pool), Arc::clone(&self.shared))))
+        let (pool, shared) = (Arc::clone(&self.pool), Arc::clone(&self.shared));
+        Some(Box::new(DiskUpkeep::new(pool, shared, Arc::clone(&self.lock))))
     }
 }
 

@@ -59,7 +59,7 @@ impl DiskLog {
             recovered: std::collections::BTreeMap::new(),
             unpublished: Vec::new(),
             has_upkeep: AtomicBool::new(false),
-            _lock: lock,
+            lock,
         }
     }
     /// Takes over the spares that are whole; others were in the making, and are removed.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::directory::{segment_path, spare_path};
-use super::files::{DataFile, Files};
+use super::files::{DataFile, Files, Lock};
 use super::index::Shared;
 use super::segment::Segment;
 use crate::storage::{StorageError, Upkeep};
@@ -173,11 +173,13 @@ pub(super) struct DiskUpkeep {
     pool: Arc<Pool>,
     shared: Arc<Shared>,
     unfinished: Option<Unfinished>,
+    /// It may outlive the log: until it is gone too, nobody else may take over the spare that it fills.
+    _lock: Lock,
 }
 
 impl DiskUpkeep {
-    pub(super) fn new(pool: Arc<Pool>, shared: Arc<Shared>) -> Self {
-        Self { pool, shared, unfinished: None }
+    pub(super) fn new(pool: Arc<Pool>, shared: Arc<Shared>, lock: Lock) -> Self {
+        Self { pool, shared, unfinished: None, _lock: lock }
     }
 
     fn prepare(&mut self) -> Result<(), StorageError> {

@@ -27,6 +27,7 @@ pub(crate) struct SimulatedDisk {
 }
 
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fault of its own")]
 struct State {
     files: Vec<Content>,
     names: BTreeMap<PathBuf, usize>,
@@ -40,6 +41,7 @@ struct State {
     syncs: u64,
     is_off: bool,
     is_full: bool,
+    has_no_descriptors: bool,
     is_locked: bool,
     randoms: u64,
 }
@@ -74,6 +76,11 @@ impl SimulatedDisk {
     /// Whether the disk has room for anything new.
     pub(crate) fn set_full(&self, is_full: bool) {
         self.state.lock().is_full = is_full;
+    }
+
+    /// Whether the process has no file descriptor left to make a file with.
+    pub(crate) fn set_no_descriptors(&self, has_none: bool) {
+        self.state.lock().has_no_descriptors = has_none;
     }
 
     /// Whether power has failed.
@@ -187,6 +194,10 @@ impl State {
         if self.is_full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
+    fn require_descriptor(&self) -> io::Result<()> {
+        if self.has_no_descriptors { Err(rustix::io::Errno::MFILE.into()) } else { Ok(()) }
+    }
+
     fn file(&self, path: &Path) -> io::Result<usize> {
         self.names.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
@@ -297,6 +308,7 @@ impl Files for SimulatedDisk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DataFile>> {
         let file = self.change(|state| {
             state.require_room()?;
+            state.require_descriptor()?;
             state.files.push(Content::default());
             let file = state.files.len() - 1;
             state.rename(NameChange::Set(path.to_owned(), file));
@@ -343,7 +355,7 @@ impl Files for SimulatedDisk {
         if self.state.lock().file(path).is_err() {
             self.create(path)?;
         }
-        Ok(Some(Box::new(SimulatedLock(self.clone()))))
+        Ok(Some(Arc::new(SimulatedLock(self.clone()))))
     }
 
     fn random(&self) -> io::Result<u64> {

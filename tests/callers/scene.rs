@@ -1,0 +1,248 @@
+//! Nodes over a storage and a network in memory, and a state machine that adds up.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+
+use quorate::storage::memory::{MemoryDisk, MemoryLog};
+use quorate::storage::{GroupWrite, Identity, LogReader, Recovered, Storage, StorageError, Upkeep};
+use quorate::transport::{Inbox, LocalNode, MemoryNetwork, SendJob, Transport, TransportError, Wake};
+use quorate::types::{Entry, GroupId, Membership, NodeId};
+use quorate::{Codec, Config, DecodeError, LogPosition, Node, Parts, StateMachine};
+
+/// Long enough for any machine; tests wait for events, not for this.
+pub(crate) const LONG: Duration = Duration::from_secs(60);
+
+/// Adds up.
+#[derive(Default)]
+pub(crate) struct Sum {
+    pub(crate) total: u64,
+}
+
+impl StateMachine for Sum {
+    type Command = u64;
+    type Query = ();
+    type Response = u64;
+
+    fn apply(&mut self, _at: LogPosition, command: u64) -> u64 {
+        self.total += command;
+        self.total
+    }
+
+    fn query(&self, (): ()) -> u64 {
+        self.total
+    }
+}
+
+/// Node 1 of `size`.
+pub(crate) fn config(size: u64) -> Config {
+    Config::new(1, "(memory)", "127.0.0.1:1").bootstrap(members(size))
+}
+
+fn members(size: u64) -> Vec<(u64, String)> {
+    (1..=size).map(|id| (id, format!("127.0.0.1:{id}"))).collect()
+}
+
+pub(crate) fn storage() -> MemoryLog {
+    MemoryLog::open(&MemoryDisk::new()).expect("a blank disk")
+}
+
+fn transport() -> impl Transport {
+    MemoryNetwork::new().transport(NodeId::new(1).expect("not zero"))
+}
+
+pub(crate) fn parts() -> Parts {
+    Parts::new(Box::new(storage()), Box::new(transport()))
+}
+
+/// A node that is a cluster by itself.
+pub(crate) fn alone() -> Node<Sum> {
+    let node = Node::start_with(config(1), Sum::default(), parts()).expect("the node starts");
+    node.wait_for_leader(LONG).expect("it elects itself");
+    node
+}
+
+/// A node whose two peers are not there. Its calls wait for a second.
+pub(crate) fn leaderless() -> Node<Sum> {
+    let config = config(3).call_timeout(Duration::from_secs(1));
+    Node::start_with(config, Sum::default(), parts()).expect("the node starts")
+}
+
+/// A state machine with a bug.
+pub(crate) struct Fragile;
+
+impl StateMachine for Fragile {
+    type Command = u64;
+    type Query = ();
+    type Response = ();
+
+    fn apply(&mut self, _at: LogPosition, command: u64) {
+        assert!(command != 13, "thirteen");
+    }
+
+    fn query(&self, (): ()) {}
+}
+
+/// A transport that ends at once.
+struct Deaf(Arc<dyn Wake>);
+
+pub(crate) fn deaf() -> Box<dyn Transport> {
+    Box::new(Deaf(transport().waker()))
+}
+
+impl Transport for Deaf {
+    fn waker(&self) -> Arc<dyn Wake> {
+        Arc::clone(&self.0)
+    }
+
+    fn run(
+        self: Box<Self>,
+        _local: LocalNode,
+        _jobs: Receiver<SendJob>,
+        _inbox: Arc<dyn Inbox>,
+    ) -> Result<(), TransportError> {
+        Ok(())
+    }
+}
+
+/// A command whose byte form is not read back.
+pub(crate) struct Mumbled;
+
+impl Codec for Mumbled {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(0);
+    }
+
+    fn decode(_bytes: &[u8]) -> Result<Self, DecodeError> {
+        Err(DecodeError::new("cannot be understood"))
+    }
+}
+
+/// A state machine with a bug in its codec.
+pub(crate) struct Mumbler;
+
+impl StateMachine for Mumbler {
+    type Command = Mumbled;
+    type Query = ();
+    type Response = ();
+
+    fn apply(&mut self, _at: LogPosition, _command: Mumbled) {}
+
+    fn query(&self, (): ()) {}
+}
+
+/// Counts the bytes it is given.
+#[derive(Default)]
+pub(crate) struct Bin(u64);
+
+impl StateMachine for Bin {
+    type Command = Vec<u8>;
+    type Query = ();
+    type Response = u64;
+
+    fn apply(&mut self, _at: LogPosition, command: Vec<u8>) -> u64 {
+        self.0 += command.len() as u64;
+        self.0
+    }
+
+    fn query(&self, (): ()) -> u64 {
+        self.0
+    }
+}
+
+/// A log in memory whose writes can be made to hang.
+struct Hanging {
+    log: MemoryLog,
+    disk: Disk,
+}
+
+/// Whether the writes of a [`Hanging`] log hang.
+#[derive(Clone, Default)]
+pub(crate) struct Disk(Arc<(Mutex<bool>, Condvar)>);
+
+impl Disk {
+    pub(crate) fn hang(&self) {
+        *self.0.0.lock().expect("no panic") = true;
+    }
+
+    pub(crate) fn recover(&self) {
+        *self.0.0.lock().expect("no panic") = false;
+        self.0.1.notify_all();
+    }
+
+    fn wait(&self) {
+        let hangs = self.0.0.lock().expect("no panic");
+        drop(self.0.1.wait_while(hangs, |hangs| *hangs).expect("no panic"));
+    }
+}
+
+impl Storage for Hanging {
+    fn identity(&self) -> Option<Identity> {
+        self.log.identity()
+    }
+
+    fn found(&mut self, identity: Identity, groups: &[(GroupId, Entry)]) -> Result<(), StorageError> {
+        self.log.found(identity, groups)
+    }
+
+    fn recovered(&mut self) -> BTreeMap<GroupId, Recovered> {
+        self.log.recovered()
+    }
+
+    fn write(&mut self, writes: &[GroupWrite]) -> Result<(), StorageError> {
+        self.disk.wait();
+        self.log.write(writes)
+    }
+
+    fn settle(&mut self) -> Result<(), StorageError> {
+        self.log.settle()
+    }
+
+    fn entry_bytes_max(&self) -> u32 {
+        self.log.entry_bytes_max()
+    }
+
+    fn release(
+        &mut self,
+        group: GroupId,
+        through: LogPosition,
+        membership: &Arc<Membership>,
+    ) -> Result<(), StorageError> {
+        self.log.release(group, through, membership)
+    }
+
+    fn reader(&self) -> Box<dyn LogReader> {
+        self.log.reader()
+    }
+
+    fn upkeep(&self) -> Option<Box<dyn Upkeep>> {
+        self.log.upkeep()
+    }
+}
+
+/// Three nodes of which the first leads, with at most `in_flight` bytes in flight; its disk can hang.
+pub(crate) fn three_with_a_disk_that_can_hang(in_flight: u64) -> ([Node<Bin>; 3], Disk) {
+    let (network, disk) = (MemoryNetwork::new(), Disk::default());
+    let start = |id: u64| {
+        // The others do not stand for election while the test runs.
+        let patience = if id == 1 { Duration::from_millis(500) } else { LONG };
+        let config = Config::new(id, "(memory)", "127.0.0.1:1")
+            .bootstrap(members(3))
+            .election_timeout(patience)
+            .call_timeout(Duration::from_secs(5))
+            .in_flight_bytes_max(in_flight)
+            .command_bytes_max(in_flight as usize)
+            .tail_bytes_max(in_flight);
+        let log: Box<dyn Storage> = match id {
+            1 => Box::new(Hanging { log: storage(), disk: disk.clone() }),
+            _ => Box::new(storage()),
+        };
+        let transport = network.transport(NodeId::new(id).expect("not zero"));
+        Node::start_with(config, Bin::default(), Parts::new(log, Box::new(transport))).expect("it starts")
+    };
+    let nodes = [1, 2, 3].map(start);
+    nodes[0].wait_for_leader(LONG).expect("the first is elected");
+    (nodes, disk)
+}
