@@ -56,15 +56,17 @@ fn exchange(transports: [(Box<dyn Transport>, String); 2]) {
         let thread = thread::spawn(move || transport.run(local, taken, Arc::new(Channel(told))));
         nodes.push((me, jobs, wake, tells, thread));
     }
-    for (me, jobs, wake, tells, _) in &nodes {
+    // Each says when it can send; until both can, nobody does, so that nothing else is told first.
+    for (me, _, _, tells, _) in &nodes {
         assert!(matches!(tells.recv_timeout(PATIENCE), Ok(Told::Connected(peer)) if peer == id(3 - me)));
+    }
+    for (me, jobs, wake, _, _) in &nodes {
         let message = Message { term: Term(*me), body: Body::Vote { last: LogPosition::ZERO } };
         let message = PeerMessage::Raft { message, entries: Vec::new() };
         jobs.send(SendJob::Message { group: GroupId::MAIN, to: id(3 - me), message }).expect("it runs");
         wake.wake();
     }
     for (me, _, _, tells, _) in &nodes {
-        // Whether the other one is connected is told too, before or after.
         let asked = tells.iter().find_map(|told| match told {
             Told::Message(from, PeerMessage::Raft { message, .. }) => Some((from, message.term)),
             _ => None,
