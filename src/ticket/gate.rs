@@ -63,6 +63,11 @@ impl Permit {
         Arc::new(Gate::new(u64::MAX, u64::MAX)).enter(0).expect("the gate is open")
     }
 
+    /// The node stops: nobody else is let in.
+    pub(super) fn shut_gate(&self, cause: &StopCause) {
+        self.gate.stop(cause.clone());
+    }
+
     /// What to tell the caller of a request that is dropped unanswered.
     pub(super) fn drop_cause(&self) -> StopCause {
         if let Some(cause) = self.gate.stop_cause() {

@@ -46,8 +46,11 @@ impl ReadTask {
         }
     }
 
-    /// The node stops.
+    /// The node stops. Whoever hears so finds the gate shut.
     pub(crate) fn stop(self, cause: &StopCause) {
+        if let Some((_, permit)) = &self.open {
+            permit.shut_gate(cause);
+        }
         self.fail(ReadError::Stopped { cause: cause.clone() });
     }
 }

@@ -48,8 +48,11 @@ impl Reply {
         self.finish(|end| end.expire());
     }
 
-    /// The node stops.
+    /// The node stops. Whoever hears so finds the gate shut.
     pub(crate) fn stop(mut self, cause: &StopCause) {
+        if let Some((_, permit)) = &self.open {
+            permit.shut_gate(cause);
+        }
         self.finish(|end| end.stop(cause));
     }
 

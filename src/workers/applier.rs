@@ -3,13 +3,14 @@
 //! A batch is applied as a whole; then its answers and reads leave. A command that does not decode stops the node: another
 //! version may know it, and to skip it would make this replica differ from the others.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::machine::Machine;
 use crate::replica::{Applied, ApplyJob, PendingReply};
-use crate::ticket::{ReadTask, Reply, StopCause};
+use crate::ticket::{ReadTask, Reply, StopCause, panic_message};
 use crate::types::{Entry, EntryRun, LogPosition, Payload};
 
 /// Owns the state machine of one group.
@@ -37,8 +38,7 @@ impl Applier {
     /// learns it.
     ///
     /// # Panics
-    /// If an entry does not follow the one before it, and with whatever the state machine's `apply` panics with. The node
-    /// stops then; callers of this batch whose commands were taken learn that their fate is unknown.
+    /// If an entry does not follow the one before it.
     pub(crate) fn turn(&mut self, jobs: Vec<ApplyJob>) -> Result<Option<Applied>, StopCause> {
         let before = self.applied;
         let mut jobs = jobs.into_iter();
@@ -94,28 +94,40 @@ impl Applier {
 
     fn apply(&mut self, entry: &Entry, reply: Option<Reply>) -> Result<(), StopCause> {
         let Payload::Normal { command, .. } = &entry.payload else { return Ok(()) };
-        let response = match self.machine.apply(entry.position, command, reply.is_some()) {
-            Ok(response) => response,
-            Err(error) => {
-                let reason = Arc::from(error.reason);
-                let cause = StopCause::Undecodable { position: entry.position, reason };
-                if let Some(reply) = reply {
-                    reply.stop(&cause);
-                }
-                return Err(cause);
+        match (self.change(entry.position, command, reply.is_some()), reply) {
+            (Ok(response), Some(reply)) => {
+                self.answers.push((reply, response.expect("a machine answers when somebody waits")));
+                Ok(())
             }
-        };
-        if let Some(reply) = reply {
-            self.answers.push((reply, response.expect("a machine answers when somebody waits")));
+            (Err(cause), Some(reply)) => {
+                reply.stop(&cause);
+                Err(cause)
+            }
+            (changed, None) => changed.map(|_| ()),
         }
-        Ok(())
+    }
+
+    /// What the user's own code does with a command. Its panic is a cause like any other: everybody who waits learns it.
+    fn change(
+        &mut self,
+        at: LogPosition,
+        command: &[u8],
+        somebody_waits: bool,
+    ) -> Result<Option<Bytes>, StopCause> {
+        let machine = &mut self.machine;
+        match catch_unwind(AssertUnwindSafe(|| machine.apply(at, command, somebody_waits))) {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(StopCause::Undecodable { position: at, reason: Arc::from(error.reason) }),
+            Err(panic) => Err(StopCause::Panicked {
+                thread: "apply".to_owned(),
+                message: Arc::from(panic_message(&*panic)),
+            }),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::panic::{AssertUnwindSafe, catch_unwind};
-
     use super::*;
     use crate::machine::{Codec, StateMachine, Typed};
     use crate::replica::tests::instant;
@@ -213,23 +225,24 @@ mod tests {
     }
 
     #[test]
-    fn after_a_panic_in_apply_the_callers_of_the_batch_do_not_hang() {
+    fn after_a_panic_in_apply_everybody_in_the_batch_learns_what_it_said() {
         let (before, before_answer) = caller_of(1);
         let (after, after_answer) = caller_of(3);
         let entries = entries(1, [command(1), command(7), command(2)]);
         let (read, seen) = read();
         let jobs = vec![ApplyJob::Entries { entries, replies: vec![before, after] }, read];
 
-        let mut applier = applier();
-        let panicked = catch_unwind(AssertUnwindSafe(|| applier.turn(jobs)));
-        drop(applier);
+        let cause = applier().turn(jobs).expect_err("seven is too much");
 
-        assert!(panicked.is_err());
+        assert!(
+            matches!(&cause, StopCause::Panicked { message, .. } if message.contains("seven")),
+            "{cause}"
+        );
+        let stopped = ProposeError::Stopped { cause: cause.clone(), outcome: Outcome::Unknown };
         for answer in [before_answer, after_answer] {
-            let error = answer.try_wait().unwrap().unwrap_err();
-            assert!(matches!(error, ProposeError::Stopped { outcome: Outcome::Unknown, .. }), "{error}");
+            assert_eq!(answer.try_wait().unwrap(), Err(stopped.clone()));
         }
-        assert!(matches!(seen.try_wait().unwrap(), Err(ReadError::Stopped { .. })));
+        assert_eq!(seen.try_wait().unwrap(), Err(ReadError::Stopped { cause }));
     }
 
     #[test]
