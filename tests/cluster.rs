@@ -439,3 +439,33 @@ fn nodes_with_unequal_founding_lists_refuse_each_other() {
     assert_eq!(answer, Err(ProposeError::NoLeader));
     assert!(nodes[0].metrics().net.refused.get() + nodes[1].metrics().net.refused.get() > 0);
 }
+
+#[test]
+fn a_command_that_says_not_applied_on_a_thread_of_the_node_is_never_applied() {
+    let cluster = Cluster::of(1);
+    cluster.leader();
+    let node = cluster.node(1).clone();
+    let (sender, outcomes) = std::sync::mpsc::channel();
+
+    let inside = move |_: &Journal| {
+        let error = node.submit("inside".to_owned()).wait().expect_err("it would wait for itself");
+        sender.send(error.outcome()).expect("the test listens");
+    };
+    cluster.node(1).read_local(inside).expect("read");
+
+    let outcome = outcomes.recv().expect("the closure ran");
+    cluster.node(1).propose("behind it".to_owned()).expect("acknowledged");
+    let texts = cluster.agreed_texts();
+    assert!(outcome == Outcome::Unknown || texts == ["behind it"], "{outcome:?}, but applied: {texts:?}");
+}
+
+#[test]
+fn the_status_is_there_on_the_threads_of_the_node_too() {
+    let cluster = Cluster::of(1);
+    cluster.leader();
+    let node = cluster.node(1).clone();
+
+    let seen = cluster.node(1).read_local(move |_| node.status().id);
+
+    assert_eq!(seen, Ok(1));
+}
