@@ -84,7 +84,9 @@ impl Running {
     /// a thread of the node, which must not wait for another.
     pub(super) fn status(&self) -> ReplicaStatus {
         let (answer, answered) = status_answer();
-        if !on_runtime_thread() {
+        if on_runtime_thread() {
+            drop(answer);
+        } else {
             let _ = self.to_engine.control.send(Control::Status(answer));
         }
         answered.recv().unwrap_or_else(|_| self.view.last_status())
