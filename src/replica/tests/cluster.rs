@@ -14,8 +14,8 @@ use crate::replica::{
 };
 use crate::ticket::{Permit, ProposeError, ReadError, ReadTask, Reply, StopCause, Ticket};
 use crate::types::{
-    Body, Boot, Entry, GroupId, Incarnation, LogIndex, LogPosition, Membership, Message, Moment, NodeId,
-    Payload, PeerMessage, Term,
+    Append, Body, Boot, Entry, EntryRun, GroupId, Incarnation, LogIndex, LogPosition, LogSlice, Membership,
+    Message, Moment, NodeId, Payload, PeerMessage, Term,
 };
 use crate::workers::{Applier, LogFetcher, LogWriter};
 
@@ -133,20 +133,20 @@ impl Cluster {
             lossy: None,
         };
         for number in 1..=count {
-            cluster.start(number, SharedLog::founded_with(founding.clone()));
+            cluster.start(number, Incarnation(number), SharedLog::founded_with(founding.clone()));
         }
         cluster.settle();
         cluster
     }
 
-    fn start(&mut self, number: u64, log: SharedLog) {
+    fn start(&mut self, number: u64, incarnation: Incarnation, log: SharedLog) {
         self.boots += 1;
         let mut raft = RaftConfig::new(id(number));
         (raft.pre_vote, raft.check_quorum) = (false, false);
         let check =
             Box::new(|command: &[u8]| std::str::from_utf8(command).is_ok_and(|text| text != "malformed"));
         let boot = Boot(self.boots << 32);
-        let mut config = ReplicaConfig::new(raft, Incarnation(number), boot, check);
+        let mut config = ReplicaConfig::new(raft, incarnation, boot, check);
         (self.tune)(&mut config);
         let node = Node {
             replica: Replica::new(config, log.recover()).expect("a log that was written here"),
@@ -174,10 +174,34 @@ impl Cluster {
     pub(super) fn restart(&mut self, number: u64) {
         let crashed = self.nodes.remove(&number).expect("a node of this cluster");
         self.in_transit.retain(|(from, to, _)| *from != id(number) && *to != id(number));
-        self.start(number, crashed.log);
+        self.start(number, Incarnation(number), crashed.log);
         for other in self.numbers().into_iter().filter(|&other| other != number) {
             self.handle(other, Event::PeerLost { peer: id(number) });
         }
+    }
+
+    /// The process ends, and starts again on an empty directory; everybody sees the new one.
+    pub(super) fn wipe(&mut self, number: u64) {
+        let wiped = self.nodes.remove(&number).expect("a node of this cluster");
+        self.in_transit.retain(|(from, to, _)| *from != id(number) && *to != id(number));
+        let founding = wiped.log.entries().swap_remove(0);
+        let incarnation = Incarnation(number * 11);
+        self.start(number, incarnation, SharedLog::founded_with(founding));
+        for other in self.numbers().into_iter().filter(|&other| other != number) {
+            self.handle(other, Event::PeerLost { peer: id(number) });
+            self.handle(other, Event::PeerConnected { peer: id(number), incarnation });
+        }
+    }
+
+    /// Node 1 sends `entries`, the first ones of its log, to another node.
+    pub(super) fn send_log(&mut self, to: u64, entries: &[Entry], term: Term) {
+        let metas = entries.iter().map(Entry::meta).collect();
+        let slice = LogSlice::new(LogPosition::ZERO, metas).expect("the beginning of a log");
+        let message = Message { term, body: Body::Append(Append { slice, commit: LogIndex(1) }) };
+        let entries = EntryRun::new(entries.into()).into_iter().collect();
+        let message = PeerMessage::Raft { message, entries };
+        self.handle(to, Event::Received { from: id(1), message });
+        self.settle();
     }
 
     pub(super) fn numbers(&self) -> Vec<u64> {

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Cluster, id, three_nodes, three_nodes_with};
+use super::{Cluster, body, five_nodes, id, three_nodes, three_nodes_with};
+use crate::consensus::RoleName;
 use crate::replica::Event;
 use crate::types::{
-    Append, Body, EntryKind, EntryMeta, Incarnation, LogIndex, LogPosition, LogSlice, Message, Moment,
-    PeerMessage, Term,
+    Append, Body, Entry, EntryKind, EntryMeta, Incarnation, LogIndex, LogPosition, LogSlice, Message, Moment,
+    Payload, PeerMessage, Term,
 };
 
 /// Node 1 leads, node 3 lacks twenty commands, and memory holds few of them.
@@ -20,6 +21,10 @@ fn three_nodes_of_which_3_is_far_behind() -> Cluster {
     (0..20).for_each(|nth| drop(cluster.propose(1, &nth.to_string())));
     cluster.heal();
     cluster
+}
+
+fn is_membership(entry: &Entry) -> bool {
+    matches!(entry.payload, Payload::Membership(_))
 }
 
 fn commands(count: u64) -> String {
@@ -175,4 +180,32 @@ fn an_append_that_does_not_carry_what_it_announces_is_dropped() {
     cluster.settle();
 
     assert_eq!(cluster.status(2).last_index, last);
+}
+
+#[test]
+fn a_node_that_learns_that_it_lost_its_own_directory_neither_votes_nor_stands_for_election() {
+    let mut cluster = three_nodes();
+    cluster.elect(1);
+    cluster.isolate(3);
+    cluster.connect_all();
+    cluster.heartbeat(1);
+    let agreed = cluster.status(2).membership;
+    assert_eq!(agreed.member(id(2)).unwrap().incarnation, Some(Incarnation(2)));
+    let acknowledged = cluster.propose(1, "a");
+    assert!(acknowledged.is_done());
+
+    // The new directory of node 2 gets the log as far as the membership, and no further.
+    cluster.isolate(1);
+    cluster.wipe(2);
+    let known = cluster.node(1).log.entries();
+    let (membership, _) = known.iter().enumerate().rfind(|(_, entry)| is_membership(entry)).unwrap();
+    let term = cluster.status(1).term;
+    cluster.send_log(2, &known[..=membership], term);
+    cluster.heal();
+    cluster.isolate(1);
+    for _ in 0..20 {
+        cluster.handle(3, Event::Tick { ticks: 10 });
+        cluster.tick(2, 20);
+        assert_ne!(cluster.status(2).role, RoleName::Leader, "it leads without the acknowledged command");
+    }
 }
