@@ -116,6 +116,7 @@ impl Replica {
         self.propose_incarnations();
         let mut jobs = self.carry_out();
         self.announce_membership(&mut jobs);
+        self.keep_silent_if_wiped(&mut jobs);
         self.count();
         jobs
     }
@@ -308,6 +309,20 @@ impl Replica {
         self.incarnations.judge(membership);
         self.announced = Some(Arc::clone(membership));
         jobs.peers = Some(Arc::clone(membership));
+        if self.incarnations.contradicts(self.raft.id()) {
+            log::error!(
+                "this node has another data directory than its group knows: it lost what it promised and keeps \
+                 silent; remove it from the group and add it again"
+            );
+        }
+    }
+
+    /// Who does not know the membership yet would hear this node, and count it: so it says nothing.
+    fn keep_silent_if_wiped(&self, jobs: &mut Jobs) {
+        if self.incarnations.contradicts(self.raft.id()) {
+            jobs.send.clear();
+            jobs.write.iter_mut().for_each(|write| write.send_when_durable.clear());
+        }
     }
 
     fn leader_other_than(&self, refused: NodeId) -> Option<(NodeId, String)> {
