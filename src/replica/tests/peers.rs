@@ -209,3 +209,27 @@ fn a_node_that_learns_that_it_lost_its_own_directory_neither_votes_nor_stands_fo
         assert_ne!(cluster.status(2).role, RoleName::Leader, "it leads without the acknowledged command");
     }
 }
+
+#[test]
+fn what_a_lost_directory_acknowledged_does_not_count_for_the_one_that_took_its_place() {
+    let mut cluster = five_nodes();
+    cluster.connect_all();
+    cluster.lose(|from, to, message| {
+        let is_vote = matches!(body(message), Some(Body::Vote { .. } | Body::VoteAnswer { .. }));
+        !is_vote && [from, to].iter().any(|node| [3, 4, 5].contains(node))
+    });
+    cluster.elect(1);
+    let unacknowledged = cluster.propose(1, "a");
+    assert!(!unacknowledged.is_done(), "two of five hold it");
+
+    cluster.wipe(2);
+    cluster.lose(|from, to, _| [from, to].iter().any(|node| [2, 4, 5].contains(node)));
+    (0..4).for_each(|_| cluster.heartbeat(1));
+
+    assert!(!unacknowledged.is_done(), "acknowledged, and only nodes 1 and 3 hold it");
+
+    cluster.heal();
+    (0..4).for_each(|_| cluster.heartbeat(1));
+    assert!(unacknowledged.is_done());
+    assert_eq!(cluster.journal(2), "a", "the new directory catches up");
+}
