@@ -30,11 +30,17 @@ impl Incarnations {
         }
     }
 
-    /// A connection with `peer` stands, and it showed `incarnation`.
-    pub(super) fn connected(&mut self, peer: NodeId, incarnation: Incarnation, membership: &Membership) {
+    /// A connection with `peer` stands, and it showed `incarnation`. Whether it showed another one before.
+    pub(super) fn connected(
+        &mut self,
+        peer: NodeId,
+        incarnation: Incarnation,
+        membership: &Membership,
+    ) -> bool {
         self.connected.insert(peer);
-        self.shown.insert(peer, incarnation);
+        let before = self.shown.insert(peer, incarnation);
         self.judge(membership);
+        before.is_some_and(|before| before != incarnation)
     }
 
     /// The connection with `peer` is gone. Of strangers nothing is kept.

@@ -241,12 +241,15 @@ impl Replica {
         // A new connection is a new start, also for a transport that did not notice the end of the last one.
         self.cold.forget(peer);
         self.raft.peer_lost(peer);
-        self.incarnations.connected(peer, incarnation, self.raft.membership());
+        let is_another = self.incarnations.connected(peer, incarnation, self.raft.membership());
         if self.incarnations.contradicts(peer) {
             log::error!(
                 "node {peer} came back with another data directory ({incarnation}): it lost what it promised and is \
                  not heard; remove it from the group and add it again"
             );
+        } else if is_another {
+            log::warn!("node {peer} came back with another data directory ({incarnation}): it begins anew");
+            self.raft.peer_replaced(peer);
         }
     }
 

@@ -34,6 +34,18 @@ impl Raft {
         self.assert_invariants();
     }
 
+    /// `peer` came back without what it had acknowledged, and will be heard: nothing is proved of it any more. (Of a peer
+    /// that is never heard again the old acknowledgements stay true: it is dead.)
+    pub fn peer_replaced(&mut self, peer: NodeId) {
+        let last = self.log.last().index;
+        if let Role::Leader(leader) = &mut self.role
+            && let Some(progress) = leader.peers.get_mut(&peer)
+        {
+            *progress = Progress::new(last);
+        }
+        self.assert_invariants();
+    }
+
     /// A leader that hears no quorum steps down (thesis §6.2): somebody else may lead by now. Otherwise its heartbeats
     /// keep the others calm.
     pub(super) fn tick_leader(&mut self, ticks: u32) {
