@@ -233,3 +233,24 @@ fn what_a_lost_directory_acknowledged_does_not_count_for_the_one_that_took_its_p
     assert!(unacknowledged.is_done());
     assert_eq!(cluster.journal(2), "a", "the new directory catches up");
 }
+
+#[test]
+fn a_leader_that_was_overwritten_records_data_directories_when_it_leads_again() {
+    let mut cluster = three_nodes();
+    cluster.elect(1);
+    cluster.isolate(1);
+    (0..20).for_each(|nth| drop(cluster.propose(1, &nth.to_string())));
+    cluster.handle(1, Event::PeerConnected { peer: id(2), incarnation: Incarnation(2) });
+    cluster.settle();
+    cluster.elect(2);
+    cluster.heal();
+    (0..4).for_each(|_| cluster.heartbeat(2));
+
+    cluster.elect(1);
+    cluster.connect_all();
+    (0..4).for_each(|_| cluster.heartbeat(1));
+
+    let membership = cluster.status(3).membership;
+    let learnt: Vec<_> = membership.members().map(|(_, member)| member.incarnation).collect();
+    assert_eq!(learnt, [1, 2, 3].map(|number| Some(Incarnation(number))));
+}
