@@ -85,6 +85,13 @@ impl Incarnations {
     pub(super) fn proposed_at(&mut self, index: LogIndex) {
         self.proposed = index;
     }
+
+    /// Another leader's entries took the place of those from `first` on.
+    pub(super) fn replaced_from(&mut self, first: LogIndex) {
+        if self.proposed >= first {
+            self.proposed = LogIndex::ZERO;
+        }
+    }
 }
 
 #[cfg(test)]

@@ -206,6 +206,7 @@ impl Replica {
     /// Of `entries`, exactly those of `span` are in the log now, and nothing behind them.
     fn replace_tail(&mut self, span: LogSpan, entries: &[EntryRun]) {
         self.tail.truncate_from(span.first);
+        self.incarnations.replaced_from(span.first);
         let taken = entries.iter().filter_map(|run| run.slice(span.first, span.last.index));
         self.tail.extend(taken);
     }
