@@ -7,7 +7,8 @@ use super::{Cluster, id, three_nodes, three_nodes_with};
 use crate::replica::Event;
 use crate::ticket::{Outcome, ProposeError};
 use crate::types::{
-    Boot, Forward, ForwardAnswer, Forwarded, Incarnation, Moment, Origin, PeerMessage, Refusal, Term,
+    Body, Boot, Forward, ForwardAnswer, Forwarded, Incarnation, Message, Moment, Origin, PeerMessage, Refusal,
+    Term,
 };
 
 fn three_nodes_led_by_1() -> Cluster {
@@ -33,6 +34,12 @@ fn answer_of_1(cluster: &mut Cluster, forward: Forward) -> ForwardAnswer {
         _ => None,
     });
     answers.last().expect("an answer for node 2")
+}
+
+/// A vote of a term so high that whoever gets it steps down.
+fn higher_term(term: Term) -> PeerMessage {
+    let body = Body::VoteAnswer { granted: false };
+    PeerMessage::Raft { message: Message { term: Term(term.0 + 1), body }, entries: Vec::new() }
 }
 
 fn forward_from(node: u64, term: Term, commands: &[&'static str]) -> Forward {
@@ -231,4 +238,40 @@ fn a_flood_of_forwards_is_refused_and_not_kept() {
 
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 5);
     assert!(outcomes[5..].iter().all(|outcome| *outcome == Err(Refusal::Busy)));
+}
+
+#[test]
+fn a_forward_that_arrives_twice_is_appended_once() {
+    let mut cluster = three_nodes_led_by_1();
+    let term = cluster.status(1).term;
+
+    for _ in 0..2 {
+        let message = PeerMessage::Forward(forward_from(2, term, &["a"]));
+        cluster.handle(1, Event::Received { from: id(2), message });
+        cluster.settle();
+    }
+
+    assert_eq!(cluster.journal(1), "a");
+}
+
+#[test]
+fn a_forward_that_arrives_again_after_its_term_does_not_refuse_what_was_appended() {
+    let mut cluster = three_nodes_led_by_1();
+    let term = cluster.status(1).term;
+    cluster.lose(|from, to, _| from == 1 && to == 2);
+    let forwarded = cluster.propose(2, "a");
+    assert_eq!(cluster.journal(1), "a", "committed by nodes 1 and 3");
+    cluster.heal();
+    cluster.handle(1, Event::Received { from: id(3), message: higher_term(term) });
+
+    let request = (2 << 32) >> 1;
+    let mut again = forward_from(2, term, &["a"]);
+    again.commands[0].origin = Origin { boot: Boot(2 << 32), request, ..again.commands[0].origin };
+    cluster.handle(1, Event::Received { from: id(2), message: PeerMessage::Forward(again) });
+    cluster.settle();
+
+    if forwarded.is_done() {
+        let outcome = forwarded.try_wait().unwrap().unwrap_err().outcome();
+        assert_eq!(outcome, Outcome::Unknown, "it is committed");
+    }
 }
