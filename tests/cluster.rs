@@ -469,3 +469,29 @@ fn the_status_is_there_on_the_threads_of_the_node_too() {
 
     assert_eq!(seen, Ok(1));
 }
+
+#[test]
+fn a_follower_takes_what_its_leader_took_although_its_own_limit_is_lower() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let sockets = [1, 2].map(|id| (id, TcpListener::bind("127.0.0.1:0").expect("a free port")));
+    let address = |socket: &TcpListener| socket.local_addr().expect("bound").to_string();
+    let members: Vec<_> = sockets.iter().map(|(id, socket)| (*id, address(socket))).collect();
+    let nodes = sockets.map(|(id, socket)| {
+        let config = Config::new(id, directory.path().join(id.to_string()), address(&socket))
+            .listener(socket)
+            .bootstrap(members.clone())
+            .segment_bytes(4 << 20);
+        // Node 1 is the first to stand for election, and its limit was raised before that of node 2.
+        let config = match id {
+            1 => config.command_bytes_max(512 << 10),
+            _ => config.command_bytes_max(16 << 10).election_timeout(LONG),
+        };
+        Node::start(config, Journal::default()).expect("the node starts")
+    });
+    assert_eq!(nodes[0].wait_for_leader(LONG), Ok(1));
+
+    let large = nodes[0].propose("x".repeat(100 << 10)).map(|response| response.len());
+
+    assert_eq!(nodes[1].stop_cause(), None);
+    assert_eq!(large, Ok(100 << 10));
+}
