@@ -44,7 +44,9 @@ impl Parts {
         let transport = TcpTransport::bind(tcp)?;
         let mut disk = DiskConfig::new(&config.dir, id);
         disk.segment_bytes = config.segment_bytes;
-        disk.entry_bytes_max = config.entry_bytes_max();
+        // What a leader took, a follower takes: its own limit may not be raised yet. That segments hold at least four of
+        // its own largest entries is judged before.
+        disk.entry_bytes_max = u32::try_from(config.segment_bytes / 4).unwrap_or(u32::MAX);
         let storage = DiskLog::open(disk)?;
         metrics.storage = storage.metrics();
         Ok(Self { storage: Box::new(storage), transport: Box::new(transport), metrics })
