@@ -13,6 +13,7 @@ mod incarnations;
 mod jobs;
 mod pending;
 mod reads;
+mod repeats;
 #[allow(clippy::module_inception, reason = "the type the room is named for")]
 mod replica;
 mod status;

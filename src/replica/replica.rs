@@ -10,6 +10,7 @@ use super::forwards::{Forwards, Me};
 use super::incarnations::Incarnations;
 use super::pending::Pending;
 use super::reads::Reads;
+use super::repeats::Repeats;
 use super::tail::Tail;
 use super::waiting::Waiting;
 use super::{Event, Fetched, Jobs, PeerStatus, Persisted, Read, ReplicaConfig, ReplicaStatus};
@@ -40,6 +41,7 @@ pub(crate) struct Replica {
     reads: Reads,
     pub(super) cold: ColdAppends,
     incarnations: Incarnations,
+    repeats: Repeats,
     /// Other nodes' forwards that came in this turn.
     forwarded: Vec<(NodeId, Forward)>,
     /// The payloads of the entries that this turn appends; empty between turns, kept for its memory.
@@ -80,6 +82,7 @@ impl Replica {
             // Consensus keeps no more in flight; beyond that comes a probe.
             cold: ColdAppends::new(config.raft.in_flight_messages_max.saturating_add(1)),
             incarnations,
+            repeats: Repeats::default(),
             forwarded: Vec::new(),
             batch: Vec::new(),
             outbox: Vec::new(),
@@ -184,7 +187,11 @@ impl Replica {
         }
         match message {
             PeerMessage::Raft { message, entries } => self.step(from, message, &entries),
-            PeerMessage::Forward(forward) => self.forwarded.push((from, forward)),
+            PeerMessage::Forward(forward) => {
+                if self.repeats.is_first(from, &forward) {
+                    self.forwarded.push((from, forward));
+                }
+            }
             PeerMessage::ForwardAnswer(answer) => {
                 let leader = self.leader_other_than(from);
                 self.forwards.answered(from, &answer, leader.as_ref());

@@ -7,8 +7,8 @@ use super::{Cluster, id, three_nodes, three_nodes_with};
 use crate::replica::Event;
 use crate::ticket::{Outcome, ProposeError};
 use crate::types::{
-    Body, Boot, Forward, ForwardAnswer, Forwarded, Incarnation, Message, Moment, Origin, PeerMessage, Refusal,
-    Term,
+    Body, Boot, Forward, ForwardAnswer, Forwarded, Incarnation, Message, Moment, Origin, PeerMessage,
+    Refusal, Term,
 };
 
 fn three_nodes_led_by_1() -> Cluster {
@@ -48,6 +48,12 @@ fn forward_from(node: u64, term: Term, commands: &[&'static str]) -> Forward {
         command: Bytes::from_static(command.as_bytes()),
     });
     Forward { term, commands: commands.collect() }
+}
+
+/// The same commands as later requests.
+fn as_requests_from(first: u64, mut forward: Forward) -> Forward {
+    forward.commands.iter_mut().zip(first..).for_each(|(command, request)| command.origin.request = request);
+    forward
 }
 
 #[test]
@@ -106,9 +112,10 @@ fn a_forward_for_another_term_is_refused() {
     let term = cluster.status(1).term;
     let last = cluster.status(1).last_index;
 
-    for other in [Term(term.0 - 1), Term(term.0 + 1)] {
-        let answer = answer_of_1(&mut cluster, forward_from(2, other, &["a"]));
-        assert_eq!(answer, ForwardAnswer { requests: vec![7], outcome: Err(Refusal::NotLeader) });
+    for (request, other) in [(7, Term(term.0 - 1)), (8, Term(term.0 + 1))] {
+        let forward = as_requests_from(request, forward_from(2, other, &["a"]));
+        let answer = answer_of_1(&mut cluster, forward);
+        assert_eq!(answer, ForwardAnswer { requests: vec![request], outcome: Err(Refusal::NotLeader) });
     }
     assert_eq!(cluster.status(1).last_index, last);
 }
@@ -233,8 +240,8 @@ fn a_flood_of_forwards_is_refused_and_not_kept() {
     cluster.isolate(1);
     let term = cluster.status(1).term;
 
-    let outcomes: Vec<_> =
-        (0..20).map(|_| answer_of_1(&mut cluster, forward_from(2, term, &["a", "b"])).outcome).collect();
+    let forwards = (0..20).map(|nth| as_requests_from(2 * nth, forward_from(2, term, &["a", "b"])));
+    let outcomes: Vec<_> = forwards.map(|forward| answer_of_1(&mut cluster, forward).outcome).collect();
 
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 5);
     assert!(outcomes[5..].iter().all(|outcome| *outcome == Err(Refusal::Busy)));
