@@ -44,7 +44,7 @@ fn wrong_arguments_are_told_by_name_before_anything_is_written() {
         refuses(&with(&stand, option, value), 2, reason);
     }
     for (value, reason) in [
-        (format!("2={a},3={b}"), "1"),
+        (format!("2={a},3={b}"), "node 1 is not in"),
         (format!("1={a},1={b}"), "listed twice"),
         (format!("1={a},2={a}"), "listed twice"),
         (format!("1={a},2=b:0"), "b:0"),
