@@ -92,7 +92,7 @@ fn a_second_process_on_a_directory_is_told_and_harms_nobody() {
     let at = second.iter().position(|word| word == "--raft").unwrap();
     second[at + 1] = free_address();
 
-    refuses(&second, 1, "in use by another process");
+    refuses(&second, 1, "in use by another node or process");
 
     assert_eq!(stand.client(1).call(&[b"SET", b"k", b"v"]).unwrap(), Answer::Status("OK".into()));
 }
