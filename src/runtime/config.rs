@@ -120,6 +120,7 @@ impl Config {
     }
 
     /// The largest encoded command, in bytes. Default: 1 MiB; at most [`Config::COMMAND_BYTES_LIMIT`]. The same on every node.
+    /// Close to the limit it needs a larger [`Config::segment_bytes`] too.
     #[must_use]
     pub fn command_bytes_max(mut self, bytes: usize) -> Self {
         self.command_bytes_max = bytes;
