@@ -69,6 +69,20 @@ fn a_stopped_leader_is_replaced_and_comes_back_with_everything() {
 }
 
 #[test]
+fn who_waits_for_an_index_finds_it_applied_in_this_nodes_own_copy() {
+    let cluster = Cluster::of(3);
+    let (leader, follower) = (cluster.leader(), cluster.follower());
+    cluster.node(leader).propose("here".to_owned()).expect("acknowledged");
+    let index = cluster.node(leader).status().last_index;
+
+    cluster.node(follower).wait_applied(index, LONG).expect("it applies what is committed");
+
+    assert_eq!(cluster.node(follower).read_local(Journal::texts), Ok(vec!["here".to_owned()]));
+    let never = cluster.node(follower).wait_applied(u64::MAX, std::time::Duration::ZERO);
+    assert_eq!(never, Err(ReadError::DeadlinePassed));
+}
+
+#[test]
 fn a_follower_that_was_away_catches_up_from_the_log() {
     let mut cluster = Cluster::tuned(3, |config| config.tail_bytes_max(64 << 10));
     let away = cluster.follower();
