@@ -134,7 +134,8 @@ impl Config {
         self
     }
 
-    /// How many requests may be in flight from this node's callers before they get `Busy`. Default: 65,536.
+    /// How many requests may be in flight from this node's callers before they get `Busy`. Default: 65,536; of commands,
+    /// and of reads, no more than that wait in any case.
     #[must_use]
     pub fn in_flight_requests_max(mut self, requests: u64) -> Self {
         self.in_flight_requests_max = requests;
