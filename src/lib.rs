@@ -1,6 +1,41 @@
 //! A Raft runtime for Rust programs that are not async: implement [`StateMachine`], start a [`Node`], call
 //! [`propose`](Node::propose) and [`read`](Node::read).
 //!
+//! ```no_run
+//! use quorate::{Config, LogPosition, Node, StateMachine};
+//!
+//! #[derive(Default)]
+//! struct Counter(i64);
+//!
+//! impl StateMachine for Counter {
+//!     type Command = i64; // numbers, strings and bytes have a Codec already; write one for a type of your own
+//!     type Query = ();
+//!     type Response = i64;
+//!
+//!     fn apply(&mut self, _at: LogPosition, add: i64) -> i64 {
+//!         self.0 += add;
+//!         self.0
+//!     }
+//!
+//!     fn query(&self, (): ()) -> i64 {
+//!         self.0
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let founders = [(1, "10.0.0.1:7001"), (2, "10.0.0.2:7001"), (3, "10.0.0.3:7001")]; // the same on all three
+//! let config = Config::new(1, "/var/lib/counter", "0.0.0.0:7001").bootstrap(founders);
+//! let node = Node::start(config, Counter::default())?;
+//! let total = node.propose(5)?; // durable on a majority, committed, applied here
+//! let now = node.read(|counter| counter.0)?; // linearizable, on any node
+//! # Ok(()) }
+//! ```
+//!
+//! From there: [`Codec`] for commands of your own, [`ProposeError::outcome`] for what an error lets you conclude,
+//! [`Ticket`] for thousands of requests in flight, [`Config`] for what can be set. The modules [`storage`], [`transport`],
+//! [`consensus`] and [`types`] are for those who bring a log or a network of their own ([`Node::start_with`]) or test with
+//! the ones in memory.
+//!
 //! # The house
 //!
 //! A room imports only from the floors below it.

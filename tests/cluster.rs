@@ -75,6 +75,7 @@ fn an_old_leader_that_returns_with_a_conflicting_tail_gives_it_up() {
     let mut cluster = Cluster::tuned(3, |config| config.election_timeout(Duration::from_secs(3)));
     cluster.node(1).propose("agreed".to_owned()).expect("acknowledged");
     let old_leader = cluster.leader();
+    cluster.wait_until_acquainted(old_leader);
     let others: Vec<_> = (1..=3).filter(|id| *id != old_leader).collect();
     for id in &others {
         cluster.stop(*id);
@@ -99,6 +100,20 @@ fn an_old_leader_that_returns_with_a_conflicting_tail_gives_it_up() {
     for ticket in lost {
         assert_eq!(ticket.wait().expect_err("nobody acknowledged it").outcome(), Outcome::Unknown);
     }
+}
+
+#[test]
+fn who_waits_for_an_index_finds_it_applied_in_this_nodes_own_copy() {
+    let cluster = Cluster::of(3);
+    let (leader, follower) = (cluster.leader(), cluster.follower());
+    cluster.node(leader).propose("here".to_owned()).expect("acknowledged");
+    let index = cluster.node(leader).status().last_index;
+
+    cluster.node(follower).wait_applied(index, LONG).expect("it applies what is committed");
+
+    assert_eq!(cluster.node(follower).read_local(Journal::texts), Ok(vec!["here".to_owned()]));
+    let never = cluster.node(follower).wait_applied(u64::MAX, Duration::ZERO);
+    assert_eq!(never, Err(ReadError::DeadlinePassed));
 }
 
 #[test]
@@ -287,10 +302,7 @@ fn a_node_that_lost_its_directory_is_refused_and_the_others_go_on() {
     let mut cluster = Cluster::of(3);
     cluster.node(1).propose("promised".to_owned()).expect("acknowledged");
     let wiped = cluster.follower();
-    while !cluster.node(wiped).status().recognises_all {
-        let applied = cluster.node(wiped).status().applied;
-        cluster.node(wiped).wait_applied(applied + 1, LONG).expect("the leader tells what it learns");
-    }
+    cluster.wait_until_acquainted(wiped);
     cluster.stop(wiped);
     std::fs::remove_dir_all(cluster.directory_of(wiped)).expect("the directory is wiped");
 

@@ -19,11 +19,16 @@ kv help | kv --version
   --data DIR             its directory, for this node alone; made if it is not there
   --raft HOST:PORT       where it listens for the other nodes
   --redis HOST:PORT      where it listens for clients
-  --cluster LIST         the first members: the same list on every node. A directory that already holds a
-                         cluster wins over it
+  --cluster LIST         the first members (the bootstrap list): the same on every node, with the addresses at
+                         which the others reach them. A directory that already holds a cluster wins over it
+
+The first of three nodes on one machine; the others differ in --id, --data, --raft and --redis:
+  kv serve --id 1 --data kv1 --raft 127.0.0.1:7001 --redis 127.0.0.1:6301 \\
+           --cluster 1=127.0.0.1:7001,2=127.0.0.1:7002,3=127.0.0.1:7003
+It prints `ready` when both ports listen. Then: redis-cli -p 6301 set k v; redis-cli -p 6301 raft status
 
 RUST_LOG=info (or warn, debug) makes a node say what it does.
-Exit status: 0 done, 1 failed (one line on stderr says why), 2 wrong arguments.";
+Exit status: 0 done, 1 failed (one line on stderr says why and what to do), 2 wrong arguments.";
 
 /// What the user wants.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,7 +55,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Inv
     let mut parser = Parser::from_args(arguments);
     match next(&mut parser)? {
         None => Ok(Invocation::Demo),
-        Some(Arg::Value(word)) if word == "serve" => serve(parser).map(Invocation::Serve),
+        Some(Arg::Value(word)) if word == "serve" => serve(parser),
         Some(Arg::Value(word)) if word == "inspect" => inspect(parser).map(Invocation::Inspect),
         Some(Arg::Value(word)) if word == "help" => alone(parser, Invocation::Help),
         Some(Arg::Long("help") | Arg::Short('h')) => alone(parser, Invocation::Help),
@@ -60,7 +65,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Inv
     }
 }
 
-fn serve(mut parser: Parser) -> Result<Serve, String> {
+fn serve(mut parser: Parser) -> Result<Invocation, String> {
     let (mut id, mut data, mut raft, mut redis, mut cluster) = (None, None, None, None, None);
     while let Some(argument) = next(&mut parser)? {
         match argument {
@@ -74,17 +79,18 @@ fn serve(mut parser: Parser) -> Result<Serve, String> {
             Arg::Long("cluster") => {
                 once(&mut cluster, "--cluster", members(&text(&mut parser, "--cluster")?)?)?;
             }
+            Arg::Long("help") | Arg::Short('h') => return Ok(Invocation::Help),
             other => return Err(unknown(&other)),
         }
     }
     let missing = |option: &str| format!("serve needs {option}");
-    Ok(Serve {
+    Ok(Invocation::Serve(Serve {
         id: id.ok_or_else(|| missing("--id N"))?,
         data: data.ok_or_else(|| missing("--data DIR"))?,
         raft: raft.ok_or_else(|| missing("--raft HOST:PORT"))?,
         redis: redis.ok_or_else(|| missing("--redis HOST:PORT"))?,
         cluster: cluster.ok_or_else(|| missing("--cluster ID=HOST:PORT,..."))?,
-    })
+    }))
 }
 
 fn inspect(mut parser: Parser) -> Result<PathBuf, String> {
@@ -171,6 +177,7 @@ mod tests {
         assert_eq!(parsed(SERVE), Ok(Invocation::Serve(serve)));
         assert_eq!(parsed("inspect d"), Ok(Invocation::Inspect("d".into())));
         assert_eq!(parsed("help"), Ok(Invocation::Help));
+        assert_eq!(parsed("serve --id 1 --help"), Ok(Invocation::Help));
         assert_eq!(parsed("--version"), Ok(Invocation::Version));
     }
 

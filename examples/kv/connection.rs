@@ -104,15 +104,18 @@ impl Reader<'_> {
 
     /// Starts one request; `false` if it was the last.
     fn take(&mut self, arguments: &[Bytes], bytes: usize) -> bool {
-        let Some((name, rest)) = arguments.split_first() else { return true };
-        let name = name.to_ascii_uppercase();
+        let Some((first, rest)) = arguments.split_first() else { return true };
+        let name = first.to_ascii_uppercase();
         if !self.flight.admit(bytes) {
             return false;
         }
         let answer = match request::of_store(&name, rest) {
             Some(Ok(request)) => self.submit(request),
             Some(Err(refusal)) => Some(Answer::Here(refusal)),
-            None => Some(Answer::Here(self.session.answer(self.node, &name, rest))),
+            None => {
+                let reply = self.session.answer(self.node, &name, rest);
+                Some(Answer::Here(reply.unwrap_or_else(|| request::unknown_command(first, rest))))
+            }
         };
         answer.is_some_and(|answer| self.queue(answer, bytes)) && name != b"QUIT"
     }

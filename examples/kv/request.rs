@@ -78,7 +78,7 @@ pub(crate) fn wrong_arity(name: &[u8]) -> Reply {
     Reply::error(format!("wrong number of arguments for '{name}' command"))
 }
 
-/// Redis' words for a command it does not know.
+/// Redis' words for a command it does not know: with its name as it was sent.
 pub(crate) fn unknown_command(name: &[u8], rest: &[Bytes]) -> Reply {
     const SHOWN_MAX: usize = 128;
     let shown = |word: &[u8], max: usize| String::from_utf8_lossy(&word[..word.len().min(max)]).into_owned();

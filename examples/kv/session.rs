@@ -6,7 +6,7 @@ use quorate::Node;
 use super::info;
 use super::parser::integer;
 use super::reply::Reply;
-use super::request::{is, not_an_integer, unknown_command, wrong_arity};
+use super::request::{is, not_an_integer, wrong_arity};
 use super::store::Store;
 
 /// What a connection remembers of its client.
@@ -20,9 +20,9 @@ impl Session {
         Self { id: id.cast_signed(), name: Bytes::new() }
     }
 
-    /// Answers at once. Whatever is no command of the store comes here.
-    pub(crate) fn answer(&mut self, node: &Node<Store>, name: &[u8], rest: &[Bytes]) -> Reply {
-        match (name, rest) {
+    /// Answers at once. Whatever is no command of the store comes here; `None` if it is no command at all.
+    pub(crate) fn answer(&mut self, node: &Node<Store>, name: &[u8], rest: &[Bytes]) -> Option<Reply> {
+        Some(match (name, rest) {
             (b"PING", []) => Reply::Status("PONG"),
             (b"PING" | b"ECHO", [text]) => Reply::Bulk(text.clone()),
             (b"QUIT", _) => Reply::Status("OK"),
@@ -43,8 +43,8 @@ impl Session {
             }
             (b"RAFT", [what, rest @ ..]) => raft(node, what, rest),
             (b"PING" | b"ECHO" | b"SELECT" | b"CLIENT" | b"CONFIG" | b"RAFT", _) => wrong_arity(name),
-            _ => unknown_command(name, rest),
-        }
+            _ => return None,
+        })
     }
 
     fn client(&mut self, what: &[u8], rest: &[Bytes]) -> Reply {

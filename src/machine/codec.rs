@@ -3,6 +3,46 @@
 use bytes::Bytes;
 
 /// A type with a byte form. The form is part of your log and your protocol: what one version wrote, the next must read.
+///
+/// For a type of your own, begin with a byte that tells its forms apart:
+///
+/// ```
+/// use quorate::{Codec, DecodeError};
+///
+/// enum Command {
+///     Remove(String),
+///     Add(i64),
+/// }
+///
+/// impl Codec for Command {
+///     fn encode(&self, out: &mut Vec<u8>) {
+///         match self {
+///             Self::Remove(name) => {
+///                 out.push(1);
+///                 name.encode(out);
+///             }
+///             Self::Add(number) => {
+///                 out.push(2);
+///                 number.encode(out);
+///             }
+///         }
+///     }
+///
+///     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+///         match bytes {
+///             [1, name @ ..] => String::decode(name).map(Self::Remove),
+///             [2, number @ ..] => i64::decode(number).map(Self::Add),
+///             _ => Err(DecodeError::new("no command begins so")),
+///         }
+///     }
+/// }
+/// # let mut bytes = Vec::new();
+/// # Command::Add(7).encode(&mut bytes);
+/// # assert!(matches!(Command::decode(&bytes), Ok(Command::Add(7))));
+/// ```
+///
+/// Bytes that a follower cannot decode once they are committed stop it
+/// ([`StopCause::Undecodable`](crate::StopCause::Undecodable)): teach every node a new form before any node writes it.
 pub trait Codec: Sized + Send + 'static {
     /// Appends the byte form to `out`.
     fn encode(&self, out: &mut Vec<u8>);

@@ -120,6 +120,7 @@ impl Config {
     }
 
     /// The largest encoded command, in bytes. Default: 1 MiB; at most [`Config::COMMAND_BYTES_LIMIT`]. The same on every node.
+    /// Close to the limit it needs a larger [`Config::segment_bytes`] too.
     #[must_use]
     pub fn command_bytes_max(mut self, bytes: usize) -> Self {
         self.command_bytes_max = bytes;
@@ -133,7 +134,8 @@ impl Config {
         self
     }
 
-    /// How many requests may be in flight from this node's callers before they get `Busy`. Default: 65,536.
+    /// How many requests may be in flight from this node's callers before they get `Busy`. Default: 65,536; of commands,
+    /// and of reads, no more than that wait in any case.
     #[must_use]
     pub fn in_flight_requests_max(mut self, requests: u64) -> Self {
         self.in_flight_requests_max = requests;

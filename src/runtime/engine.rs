@@ -119,6 +119,7 @@ impl Engine {
             applied: self.replica.applied(),
             ended: false,
         };
+        log_leader(&self.shown, &facts);
         self.view.show(&mut self.shown, facts);
     }
 
@@ -137,6 +138,18 @@ impl Engine {
         for apply in jobs.apply {
             let _ = self.outputs.applies.send(apply);
         }
+    }
+}
+
+/// The one thing that every operator wants to see in the log.
+fn log_leader(before: &Facts, now: &Facts) {
+    if (before.term, before.leader) == (now.term, now.leader) {
+        return;
+    }
+    match now.leader {
+        Some(leader) => log::info!("node {leader} leads in term {}", now.term),
+        None if before.leader.is_some() => log::info!("no leader is known in term {}", now.term),
+        None => {}
     }
 }
 

@@ -32,7 +32,8 @@ pub struct Node<S> {
 impl<S: StateMachine> Node<S> {
     /// Starts a node on its data directory and its address. Returns when it serves; it need not know a leader by then.
     ///
-    /// Everything is judged before anything is written.
+    /// Everything that the configuration and the directory can be judged by is judged before anything is written, but for
+    /// the directory itself and its lock.
     pub fn start(mut config: Config, machine: S) -> Result<Self, StartError> {
         let judged = config.validate()?;
         let parts = Parts::on_disk_and_tcp(&mut config, judged.id)?;

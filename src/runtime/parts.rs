@@ -9,8 +9,7 @@ use super::{Config, StartError};
 use crate::metrics::Metrics;
 use crate::storage::Storage;
 use crate::storage::disk::{DiskConfig, DiskLog};
-use crate::transport::Transport;
-use crate::transport::{Listen, TcpConfig, TcpTransport};
+use crate::transport::{Listen, TcpConfig, TcpTransport, Transport};
 use crate::types::NodeId;
 
 /// However short elections are, a busy machine may keep a healthy peer silent for a while.

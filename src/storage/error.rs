@@ -12,7 +12,7 @@ use crate::types::{ClusterId, LogIndex, NodeId};
 #[non_exhaustive]
 pub enum StorageError {
     /// The operating system refused. After a failed write or sync nothing that was not durable before is believed.
-    #[error("{operation} {}: {source}", path.display())]
+    #[error("cannot {operation} {}: {source}; {}", path.display(), advice(source.kind()))]
     Io {
         /// What was tried, as a verb: "sync", "create".
         operation: &'static str,
@@ -22,7 +22,7 @@ pub enum StorageError {
         source: io::Error,
     },
     /// No space is left for what must be written. Nothing was written; it can be tried again when there is room.
-    #[error("the disk is full: {operation} {}; free some space", path.display())]
+    #[error("the disk is full: cannot {operation} {}; free some space", path.display())]
     DiskFull {
         /// What was tried.
         operation: &'static str,
@@ -60,8 +60,12 @@ pub enum StorageError {
         /// Which limit, and what it must be.
         reason: String,
     },
-    /// Another process has the directory open.
-    #[error("{} is in use by another process: a data directory serves one node at a time", path.display())]
+    /// Another node has the directory open, in this process or another one.
+    #[error(
+        "{} is in use by another node or process: a data directory serves one node at a time; stop the other one, or \
+         choose another directory",
+        path.display()
+    )]
     Locked {
         /// The directory.
         path: PathBuf,
@@ -141,5 +145,16 @@ impl StorageError {
             }
             _ => Self::Io { operation, path: path.to_owned(), source },
         }
+    }
+}
+
+/// What the operator can do about an error of the operating system.
+fn advice(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "this user must be able to read and write there"
+        }
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => "check the path of the data directory",
+        _ => "check the disk and its file system",
     }
 }

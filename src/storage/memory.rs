@@ -55,7 +55,7 @@ pub struct MemoryLog {
 }
 
 impl MemoryLog {
-    /// The largest command that is taken.
+    /// The largest entry that is taken.
     pub const ENTRY_BYTES_MAX: u32 = 8 << 20;
 
     /// A log on a blank disk of its own.

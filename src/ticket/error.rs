@@ -17,8 +17,9 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProposeError {
-    /// Not appended: this node does not lead, and does not forward or was refused by the node it took for the leader.
-    #[error("not the leader{}; nothing was applied, ask the leader", hint(leader.as_ref()))]
+    /// Not appended: this node does not lead, and does not forward, or the node that it took for the leader is gone or
+    /// leads no more. Soon after a leader's end this is what callers of the others see: retry.
+    #[error("not the leader; nothing was applied, {}", whom_to_ask(leader.as_ref()))]
     NotLeader {
         /// Who leads, and at which address, if known.
         leader: Option<(NodeId, String)>,
@@ -88,8 +89,9 @@ impl ProposeError {
     }
 }
 
-fn hint(leader: Option<&(NodeId, String)>) -> String {
-    leader.map_or_else(String::new, |(id, address)| format!(" (node {id} at {address} is)"))
+fn whom_to_ask(leader: Option<&(NodeId, String)>) -> String {
+    let ask = |(id, address): &(NodeId, String)| format!("ask node {id} at {address}, which leads");
+    leader.map_or_else(|| "no leader is known now: retry".to_owned(), ask)
 }
 
 fn conclusion(outcome: Outcome) -> &'static str {

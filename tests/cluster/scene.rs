@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use quorate::{Config, LogPosition, Node, Role, StateMachine};
@@ -55,8 +56,7 @@ impl Cluster {
     /// As [`Cluster::of`], with settings of its own.
     pub(crate) fn tuned(size: u64, tune: fn(Config) -> Config) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let sockets: Vec<_> =
-            (1..=size).map(|id| (id, TcpListener::bind("127.0.0.1:0").expect("a free port"))).collect();
+        let sockets: Vec<_> = (1..=size).map(|id| (id, socket_of_ones_own())).collect();
         let members = sockets
             .iter()
             .map(|(id, socket)| (*id, socket.local_addr().expect("bound").to_string()))
@@ -124,6 +124,18 @@ impl Cluster {
         *self.nodes.keys().find(|id| **id != leader).expect("a follower")
     }
 
+    /// Waits until `id` knows every member's data directory: from then on the leader has nothing of its own to append.
+    pub(crate) fn wait_until_acquainted(&self, id: u64) {
+        let node = self.node(id);
+        loop {
+            let status = node.status();
+            if status.recognises_all {
+                return;
+            }
+            node.wait_applied(status.applied + 1, LONG).expect("the leader tells what it learns");
+        }
+    }
+
     /// What every running node has applied, once all of them have applied what is committed now.
     pub(crate) fn histories(&self) -> Vec<Vec<(LogPosition, String)>> {
         self.nodes
@@ -140,4 +152,14 @@ impl Cluster {
         }
         histories[0].iter().map(|(_, text)| text.clone()).collect()
     }
+}
+
+/// A socket on a port that the kernel gives to no outgoing connection: a node that restarts finds it free again.
+fn socket_of_ones_own() -> TcpListener {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = std::process::id() as u16;
+    (0..20_000)
+        .map(|_| 10_000 + start.wrapping_add(NEXT.fetch_add(7, Ordering::Relaxed)) % 20_000)
+        .find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok())
+        .expect("a free port")
 }

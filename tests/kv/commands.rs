@@ -137,6 +137,7 @@ fn what_is_not_known_or_not_well_formed_is_told_in_the_words_of_redis() {
         &stand,
         &[
             ("LPUSH l a", "-ERR unknown command 'LPUSH', with args beginning with: 'l' 'a' \r\n"),
+            ("lpush l a", "-ERR unknown command 'lpush', with args beginning with: 'l' 'a' \r\n"),
             ("GET", "-ERR wrong number of arguments for 'get' command\r\n"),
             ("MSET a", "-ERR wrong number of arguments for 'mset' command\r\n"),
             ("MSET a 1 b", "-ERR wrong number of arguments for 'mset' command\r\n"),

@@ -44,7 +44,7 @@ fn wrong_arguments_are_told_by_name_before_anything_is_written() {
         refuses(&with(&stand, option, value), 2, reason);
     }
     for (value, reason) in [
-        (format!("2={a},3={b}"), "1"),
+        (format!("2={a},3={b}"), "node 1 is not in"),
         (format!("1={a},1={b}"), "listed twice"),
         (format!("1={a},2={a}"), "listed twice"),
         (format!("1={a},2=b:0"), "b:0"),
@@ -92,7 +92,7 @@ fn a_second_process_on_a_directory_is_told_and_harms_nobody() {
     let at = second.iter().position(|word| word == "--raft").unwrap();
     second[at + 1] = free_address();
 
-    refuses(&second, 1, "in use by another process");
+    refuses(&second, 1, "in use by another node or process");
 
     assert_eq!(stand.client(1).call(&[b"SET", b"k", b"v"]).unwrap(), Answer::Status("OK".into()));
 }

@@ -15,7 +15,7 @@ pub struct DiskConfig {
     pub node: NodeId,
     /// How long a segment is: from [`DiskConfig::SEGMENT_BYTES_MIN`] to [`DiskConfig::SEGMENT_BYTES_MAX`].
     pub segment_bytes: u64,
-    /// The largest command that is taken, at most a quarter of a segment.
+    /// The largest entry that is taken, at most a quarter of a segment.
     pub entry_bytes_max: u32,
 }
 
@@ -26,7 +26,7 @@ impl DiskConfig {
     pub const SEGMENT_BYTES_MAX: u64 = 1 << 30;
     /// The length of a segment unless configured.
     pub const SEGMENT_BYTES: u64 = 64 << 20;
-    /// The largest command unless configured.
+    /// The largest entry unless configured.
     pub const ENTRY_BYTES_MAX: u32 = 8 << 20;
 
     /// The log of `node` in `dir`, with the limits that serve most.

@@ -62,6 +62,7 @@ impl DiskLog {
             lock,
         }
     }
+
     /// Takes over the spares that are whole; others were in the making, and are removed.
     fn collect_spares(&self, directory: &Directory) -> Result<(), StorageError> {
         for &number in &directory.spares {
