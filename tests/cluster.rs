@@ -231,7 +231,11 @@ fn a_shut_down_node_answers_everybody_and_frees_its_directory() {
     }
     let refused = node.propose("too late".to_owned()).expect_err("it is down");
     assert_eq!(refused.outcome(), Outcome::NotApplied);
-    assert_eq!(node.status().stopped, Some(StopCause::Shutdown));
+    let status = node.status();
+    assert_eq!(
+        (status.stopped, status.role, status.leader),
+        (Some(StopCause::Shutdown), Role::Follower, None)
+    );
     drop(node);
     cluster.stop(1);
     cluster.restart(1);
@@ -371,11 +375,13 @@ fn bad_configurations_are_refused_before_anything_is_written() {
     let zero = refusal(Config::new(0, &data, "127.0.0.1:0"));
     let unlisted = refusal(Config::new(1, &data, "127.0.0.1:7").bootstrap([(2, "127.0.0.1:8")]));
     let twice = refusal(Config::new(1, &data, "127.0.0.1:7").bootstrap([(1, "a:1"), (1, "b:1")]));
+    let nobody = refusal(Config::new(1, &data, "127.0.0.1:7"));
     let address = refusal(Config::new(1, &data, "nonsense").bootstrap([(1, "a:1")]));
 
     assert!(matches!(zero, StartError::Config(ConfigError::ZeroId)));
     assert!(matches!(unlisted, StartError::Config(ConfigError::NotAFounder(_))));
     assert!(matches!(twice, StartError::Config(ConfigError::Membership(_))));
+    assert!(matches!(nobody, StartError::NoCluster));
     assert!(matches!(address, StartError::Config(ConfigError::BadListenAddress(_))));
     assert!(!data.exists(), "something was written");
 }

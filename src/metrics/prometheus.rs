@@ -23,8 +23,9 @@ impl Metrics {
     /// The text format of Prometheus, version 0.0.4. Every name starts with `quorate_`.
     pub fn to_prometheus(&self) -> String {
         let mut text = String::new();
-        for sample in self.samples() {
+        for (room, sample) in self.samples() {
             let Sample { name, kind, help, value } = sample;
+            let name = format!("{room}_{name}");
             let suffix = if kind == super::registry::Kind::Counter { "_total" } else { "" };
             let (kind, value) = (kind.name(), value.get());
             // Writing to a string does not fail.
@@ -36,10 +37,15 @@ impl Metrics {
         text
     }
 
-    fn samples(&self) -> Vec<Sample<'_>> {
-        let rooms =
-            [self.runtime.samples(), self.replica.samples(), self.storage.samples(), self.net.samples()];
-        rooms.into_iter().flatten().collect()
+    /// Every number with the room that counts it.
+    fn samples(&self) -> impl Iterator<Item = (&'static str, Sample<'_>)> {
+        let rooms = [
+            ("runtime", self.runtime.samples()),
+            ("raft", self.replica.samples()),
+            ("log", self.storage.samples()),
+            ("net", self.net.samples()),
+        ];
+        rooms.into_iter().flat_map(|(room, samples)| samples.into_iter().map(move |sample| (room, sample)))
     }
 }
 
@@ -53,11 +59,11 @@ mod tests {
     fn every_number_has_a_name_of_its_own_and_a_help() {
         let metrics = Metrics::default();
 
-        let samples = metrics.samples();
-        let names: BTreeSet<_> = samples.iter().map(|sample| sample.name).collect();
+        let samples: Vec<_> = metrics.samples().collect();
+        let names: BTreeSet<_> = samples.iter().map(|(room, sample)| (room, sample.name)).collect();
 
         assert_eq!(names.len(), samples.len(), "a name stands twice");
-        assert!(samples.iter().all(|sample| sample.help.ends_with('.')));
+        assert!(samples.iter().all(|(_, sample)| sample.help.ends_with('.')));
     }
 
     #[test]
@@ -69,7 +75,7 @@ mod tests {
 
         assert!(
             text.contains(
-                "# TYPE quorate_refused_at_the_door_total counter\nquorate_refused_at_the_door_total 3\n"
+                "# TYPE quorate_runtime_refused_at_the_door_total counter\nquorate_runtime_refused_at_the_door_total 3\n"
             ),
             "{text}"
         );

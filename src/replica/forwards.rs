@@ -3,10 +3,11 @@
 //! A forward names one term, and only the leader of that term appends it. So there are three ways to learn its fate, and
 //! whichever comes first counts:
 //! - The command itself is committed: this node finds its own tag on the entry, perhaps before the leader's answer.
-//! - The leader refuses, or not one byte was written: it never takes effect.
+//! - The leader refuses: it never takes effect.
 //! - An entry of a higher term is committed first: what is not in the log by then never will be.
 //!
-//! A lost connection proves nothing, and nothing is sent twice. Without a fate the deadline comes: unknown.
+//! A lost connection proves nothing, and nothing is sent twice. Without a fate the deadline comes: unknown. But a forward
+//! of which not one byte was written was not sent at all: its commands wait again, for that leader or the next.
 
 use std::collections::VecDeque;
 
@@ -161,19 +162,24 @@ impl Forwards {
         }
     }
 
-    /// Not one byte of `forward` was written.
-    pub(super) fn undelivered(&mut self, to: NodeId, forward: &Forward, leader: Option<&(NodeId, String)>) {
-        for command in &forward.commands {
-            let error = || ProposeError::NotLeader { leader: leader.cloned() };
-            self.refuse(command.origin.request, to, error);
-        }
+    /// Not one byte of `forward` was written: gives back those whose callers still wait, in their order.
+    pub(super) fn undelivered(&mut self, to: NodeId, forward: Forward) -> Vec<Proposal> {
+        let given_back = |Forwarded { origin, command }| {
+            let Caller { reply, deadline, .. } = self.remove_asked_of(to, origin.request)?;
+            Some(Proposal { command, reply, deadline })
+        };
+        forward.commands.into_iter().filter_map(given_back).collect()
     }
 
     fn refuse(&mut self, request: u64, by: NodeId, error: impl FnOnce() -> ProposeError) {
-        let asked = self.find(request).filter(|&nth| self.callers[nth].to == by);
-        if let Some(caller) = asked.and_then(|nth| self.remove(nth)) {
+        if let Some(caller) = self.remove_asked_of(by, request) {
             caller.reply.fail(error());
         }
+    }
+
+    fn remove_asked_of(&mut self, node: NodeId, request: u64) -> Option<Caller> {
+        let nth = self.find(request).filter(|&nth| self.callers[nth].to == node)?;
+        self.remove(nth)
     }
 
     /// Answers those whose deadline has passed: their commands may commit yet. Gives their number.

@@ -42,6 +42,8 @@ pub(crate) struct Replica {
     pub(super) cold: ColdAppends,
     incarnations: Incarnations,
     repeats: Repeats,
+    /// The leader could not be reached: commands wait for the next tick.
+    holds_forwards: bool,
     /// Other nodes' forwards that came in this turn.
     forwarded: Vec<(NodeId, Forward)>,
     /// The payloads of the entries that this turn appends; empty between turns, kept for its memory.
@@ -83,6 +85,7 @@ impl Replica {
             cold: ColdAppends::new(config.raft.in_flight_messages_max.saturating_add(1)),
             incarnations,
             repeats: Repeats::default(),
+            holds_forwards: false,
             forwarded: Vec::new(),
             batch: Vec::new(),
             outbox: Vec::new(),
@@ -104,7 +107,7 @@ impl Replica {
             Event::Received { from, message } => self.received(from, message),
             Event::PeerConnected { peer, incarnation } => self.peer_connected(peer, incarnation),
             Event::PeerLost { peer } => self.peer_lost(peer),
-            Event::Undelivered { to, message } => self.undelivered(to, &message),
+            Event::Undelivered { to, message } => self.undelivered(to, message),
             Event::Tick { ticks } => self.tick(ticks, now),
             Event::Propose(proposal) => self.propose(proposal),
             Event::Read(read) => self.read(read),
@@ -267,16 +270,20 @@ impl Replica {
         self.raft.peer_lost(peer);
     }
 
-    fn undelivered(&mut self, to: NodeId, message: &PeerMessage) {
+    /// A leader that cannot be reached now is not tried again before the next tick.
+    fn undelivered(&mut self, to: NodeId, message: PeerMessage) {
         if let PeerMessage::Forward(forward) = message {
-            let leader = self.leader_other_than(to);
-            self.forwards.undelivered(to, forward, leader.as_ref());
+            self.holds_forwards = true;
+            for proposal in self.forwards.undelivered(to, forward) {
+                self.waiting.give_back(proposal);
+            }
         }
     }
 
     fn tick(&mut self, ticks: u32, now: Moment) {
         self.raft.tick(ticks);
         self.ticks += u64::from(ticks);
+        self.holds_forwards = false;
         let leader_known = self.raft.leader().is_some();
         let unknown = self.pending.expire(now) + self.forwards.expire(now);
         let expired = unknown + self.waiting.expire(now) + self.reads.expire(now, leader_known);

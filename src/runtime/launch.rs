@@ -152,6 +152,9 @@ fn replica_config(
     let mut replica = ReplicaConfig::new(raft, identity.incarnation, boot, check_command);
     replica.forwarding = config.forwarding;
     replica.command_bytes_max = config.command_bytes_max;
+    let requests_max = usize::try_from(config.in_flight_requests_max).unwrap_or(usize::MAX);
+    replica.proposals_max = requests_max;
+    replica.reads_max = requests_max;
     replica.tail_bytes_max = config.tail_bytes_max;
     replica.proposals_bytes_max = config.in_flight_bytes_max.max(config.command_bytes_max as u64);
     Ok(replica)

@@ -1,6 +1,9 @@
 //! What a node is put together from.
 
+use std::fs;
+use std::io::ErrorKind;
 use std::mem::take;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +33,9 @@ impl Parts {
 
     /// The parts of a node as most people run it. The address is bound before the directory is touched.
     pub(super) fn on_disk_and_tcp(config: &mut Config, id: NodeId) -> Result<Self, StartError> {
+        if config.founders.is_none() && is_blank(&config.dir) {
+            return Err(StartError::NoCluster);
+        }
         let mut metrics = Metrics::default();
         let listen = match config.listener.take() {
             Some(socket) => Listen::Socket(socket),
@@ -49,5 +55,13 @@ impl Parts {
         let storage = DiskLog::open(disk)?;
         metrics.storage = storage.metrics();
         Ok(Self { storage: Box::new(storage), transport: Box::new(transport), metrics })
+    }
+}
+
+/// Whether nothing at all is kept there. What cannot be looked at is judged by whoever opens it.
+fn is_blank(dir: &Path) -> bool {
+    match fs::read_dir(dir) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == ErrorKind::NotFound,
     }
 }

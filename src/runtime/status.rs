@@ -111,11 +111,13 @@ impl Status {
     pub(super) fn of(replica: &ReplicaStatus, stopped: Option<StopCause>) -> Self {
         let ids = |ids: &[NodeId]| ids.iter().map(|id| id.get()).collect();
         let membership = &replica.membership;
+        // A node that stopped leads nobody and follows nobody, whatever it was.
+        let runs = stopped.is_none();
         Self {
             id: replica.id.get(),
-            role: Role::of(replica.role),
+            role: if runs { Role::of(replica.role) } else { Role::Follower },
             term: replica.term.0,
-            leader: replica.leader.map(NodeId::get),
+            leader: replica.leader.filter(|_| runs).map(NodeId::get),
             commit: replica.commit.0,
             applied: replica.applied.0,
             last_index: replica.last_index.0,
@@ -125,7 +127,12 @@ impl Status {
             learners: ids(membership.learners()),
             joint: membership.is_joint(),
             recognises_all: membership.members().all(|(_, member)| member.incarnation.is_some()),
-            peers: replica.peers.iter().filter_map(|peer| PeerStatus::of(peer, membership)).collect(),
+            peers: replica
+                .peers
+                .iter()
+                .filter(|_| runs)
+                .filter_map(|peer| PeerStatus::of(peer, membership))
+                .collect(),
             stopped,
         }
     }

@@ -33,6 +33,13 @@ impl Reply {
         self.open.as_ref().is_some_and(|(end, _)| end.take())
     }
 
+    /// The request certainly went nowhere: its caller may take it back again.
+    pub(crate) fn put_back(&self) {
+        if let Some((end, _)) = &self.open {
+            end.put_back();
+        }
+    }
+
     /// The response, as the state machine gave it.
     pub(crate) fn answer(mut self, response: &Bytes) {
         self.finish(|end| end.answer(response));
@@ -82,6 +89,7 @@ impl std::fmt::Debug for Reply {
 /// A slot whose type the runtime does not know.
 trait Fill: Send + Sync {
     fn take(&self) -> bool;
+    fn put_back(&self);
     fn answer(&self, response: &[u8]);
     fn fail(&self, error: ProposeError);
     fn expire(&self);
@@ -102,6 +110,10 @@ impl<T: Send> HasSlot<T, ProposeError> for Decoding<T> {
 impl<T: Send> Fill for Decoding<T> {
     fn take(&self) -> bool {
         self.slot.take()
+    }
+
+    fn put_back(&self) {
+        self.slot.put_back();
     }
 
     fn answer(&self, response: &[u8]) {

@@ -56,6 +56,14 @@ impl<T, E: CallError> Slot<T, E> {
         state.stage == Stage::Taken
     }
 
+    /// Taken becomes queued again: it turned out that the request certainly went nowhere.
+    pub(crate) fn put_back(&self) {
+        let mut state = self.state.lock();
+        if state.stage == Stage::Taken {
+            state.stage = Stage::Queued;
+        }
+    }
+
     /// Gives the answer. The first one counts.
     pub(crate) fn fill(&self, answer: Answer<T, E>) {
         self.finish(|_| answer);

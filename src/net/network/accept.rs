@@ -22,7 +22,7 @@ impl Network {
                 Err(error) => {
                     self.metrics.turned_away.increment();
                     if let Some(left_out) = self.strangers_log.pass(self.now) {
-                        log::error!("cannot accept connections for now: {error} (and {left_out} more lines)");
+                        log::error!("cannot accept connections for now: {error}{left_out}");
                     }
                     if let Some(at) = self.acceptor.resume_at() {
                         self.due_by(at);

@@ -127,7 +127,7 @@ impl Network {
             }
             (Side::Accepted(from), None) => {
                 if let Some(left_out) = self.strangers_log.pass(self.now) {
-                    log::warn!("closed a connection from {from}: {why} (and {left_out} more lines)");
+                    log::warn!("closed a connection from {from}: {why}{left_out}");
                 }
             }
         }

@@ -95,7 +95,7 @@ impl Network {
             (self.connections.get(&token), self.strangers_log.pass(self.now))
         {
             let from = connection.side;
-            log::warn!("refused node {node}, {from}: {reason} (and {left_out} more lines)");
+            log::warn!("refused node {node}, {from}: {reason}{left_out}");
         }
     }
 }

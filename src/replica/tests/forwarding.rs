@@ -167,13 +167,32 @@ fn a_refusal_counts_only_from_the_node_that_was_asked() {
 }
 
 #[test]
-fn what_was_never_written_was_not_applied() {
+fn what_was_never_written_waits_in_its_order_for_the_next_leader() {
+    let mut cluster = three_nodes_led_by_1();
+    cluster.disconnect(2, 1);
+    let answers = ["a", "b", "c"].map(|command| cluster.propose(2, command));
+    cluster.tick(2, 1);
+    let late = cluster.propose(2, "d");
+    assert!(answers.iter().all(|answer| !answer.is_done()), "nothing went anywhere");
+
+    cluster.elect(3);
+    cluster.tick(2, 1);
+    cluster.heartbeat(3);
+
+    assert_eq!(answers.map(|answer| answer.try_wait().unwrap().unwrap()), ["1: a", "2: b", "3: c"]);
+    assert_eq!(late.try_wait().unwrap(), Ok("4: d".to_owned()));
+    assert_eq!(cluster.journal(2), "a, b, c, d");
+}
+
+#[test]
+fn what_was_never_written_can_be_taken_back_at_its_deadline() {
     let mut cluster = three_nodes_led_by_1();
     cluster.disconnect(2, 1);
 
-    let error = cluster.propose(2, "a").try_wait().unwrap().unwrap_err();
+    let waiting = cluster.propose(2, "a");
+    let error = waiting.wait_until(crate::replica::tests::instant()).unwrap_err().wait().unwrap_err();
 
-    assert_eq!((&error, error.outcome()), (&ProposeError::NotLeader { leader: None }, Outcome::NotApplied));
+    assert_eq!((&error, error.outcome()), (&ProposeError::DeadlinePassed, Outcome::NotApplied));
 }
 
 #[test]
