@@ -109,3 +109,50 @@ fn work_off(upkeep: &mut dyn Upkeep, stop: &Receiver<()>) -> Result<(), StorageE
     while upkeep.turn()? && stop.try_recv() == Err(TryRecvError::Empty) {}
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use crossbeam_channel::unbounded;
+
+    use super::*;
+    use crate::machine::{StateMachine, Typed};
+    use crate::replica::tests::instant;
+    use crate::ticket::{Gate, ReadError, ReadTask};
+    use crate::types::{Entry, EntryRun, LogIndex, LogPosition, Payload, Term};
+
+    /// Cannot stand any command.
+    struct Fragile;
+
+    impl StateMachine for Fragile {
+        type Command = Vec<u8>;
+        type Query = ();
+        type Response = ();
+
+        fn apply(&mut self, _at: LogPosition, _command: Vec<u8>) {
+            panic!("too much");
+        }
+
+        fn query(&self, (): ()) {}
+    }
+
+    #[test]
+    fn who_asks_after_the_applier_has_failed_hears_why() {
+        let gate = Arc::new(Gate::new(10, 10));
+        let position = LogPosition::new(Term(1), LogIndex(1));
+        let payload = Payload::Normal { origin: None, command: Bytes::new() };
+        let run = EntryRun::new([Entry { position, payload }].into()).expect("one entry");
+        let (sender, jobs) = unbounded();
+        sender.send(ApplyJob::Entries { entries: vec![run], replies: Vec::new() }).unwrap();
+
+        let applier = Applier::new(Box::new(Typed(Fragile)));
+        let cause = apply(applier, &jobs, &unbounded().0).expect_err("it panics");
+        let (task, seen) = ReadTask::pair(gate.enter(0).unwrap(), instant(), |_: &Fragile| ());
+        sender.send(ApplyJob::Read(task)).unwrap();
+        drop((jobs, sender));
+
+        assert_eq!(seen.try_wait().unwrap(), Err(ReadError::Stopped { cause }));
+    }
+}
