@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use super::net_end::{NetEnd, message_job};
 use crate::replica::{ApplyJob, Event, FetchJob, WriteJob};
 use crate::storage::{StorageError, Upkeep};
-use crate::ticket::StopCause;
+use crate::ticket::{Gate, StopCause};
 use crate::types::GroupId;
 use crate::workers::{Applier, LogFetcher, LogWriter};
 
@@ -54,11 +54,12 @@ fn next_write(
     }
 }
 
-/// Applies what waits, answers its callers, reports once.
+/// Applies what waits, answers its callers, reports once. If it fails the gate is shut before anybody can be dropped.
 pub(super) fn apply(
     mut applier: Applier,
     jobs: &Receiver<ApplyJob>,
     completions: &Sender<Event>,
+    gate: &Gate,
 ) -> Result<(), StopCause> {
     while let Ok(first) = jobs.recv() {
         let batch = once(first).chain(jobs.try_iter()).take(JOBS_PER_TURN_MAX).collect();
@@ -66,6 +67,7 @@ pub(super) fn apply(
             Ok(Some(applied)) => _ = completions.send(Event::Applied(applied)),
             Ok(None) => {}
             Err(cause) => {
+                gate.stop(cause.clone());
                 jobs.try_iter().for_each(|job| job.stop(&cause));
                 return Err(cause);
             }
@@ -120,7 +122,7 @@ mod tests {
     use super::*;
     use crate::machine::{StateMachine, Typed};
     use crate::replica::tests::instant;
-    use crate::ticket::{Gate, ReadError, ReadTask};
+    use crate::ticket::{ReadError, ReadTask};
     use crate::types::{Entry, EntryRun, LogIndex, LogPosition, Payload, Term};
 
     /// Cannot stand any command.
@@ -148,7 +150,7 @@ mod tests {
         sender.send(ApplyJob::Entries { entries: vec![run], replies: Vec::new() }).unwrap();
 
         let applier = Applier::new(Box::new(Typed(Fragile)));
-        let cause = apply(applier, &jobs, &unbounded().0).expect_err("it panics");
+        let cause = apply(applier, &jobs, &unbounded().0, &gate).expect_err("it panics");
         let (task, seen) = ReadTask::pair(gate.enter(0).unwrap(), instant(), |_: &Fragile| ());
         sender.send(ApplyJob::Read(task)).unwrap();
         drop((jobs, sender));
