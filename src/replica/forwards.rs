@@ -7,7 +7,8 @@
 //! - An entry of a higher term is committed first: what is not in the log by then never will be.
 //!
 //! A lost connection proves nothing, and nothing is sent twice. Without a fate the deadline comes: unknown. But a forward
-//! of which not one byte was written was not sent at all: its commands wait again, for that leader or the next.
+//! of which not one byte was written was not sent at all: its commands wait again, for that leader or the next. Only if
+//! a later command may have left meanwhile they are refused, for they would take effect behind it.
 
 use std::collections::VecDeque;
 
@@ -37,6 +38,10 @@ pub(super) struct Me {
 pub(super) struct Forwards {
     me: Me,
     next_request: u64,
+    /// Every request from here on has certainly gone nowhere.
+    left_before: u64,
+    /// Forwards that came back, until it is known whether those behind them did as well.
+    came_back: Vec<(NodeId, Forward)>,
     callers: VecDeque<Caller>,
     earliest: EarliestDeadline,
     bytes: u64,
@@ -57,7 +62,15 @@ impl Forwards {
     /// earlier process asked for must not refuse a request of this one.
     pub(super) fn new(me: Me) -> Self {
         let next_request = me.boot.0 >> 1;
-        Self { me, next_request, callers: VecDeque::new(), earliest: EarliestDeadline::NONE, bytes: 0 }
+        Self {
+            me,
+            next_request,
+            left_before: next_request,
+            came_back: Vec::new(),
+            callers: VecDeque::new(),
+            earliest: EarliestDeadline::NONE,
+            bytes: 0,
+        }
     }
 
     /// How many callers wait.
@@ -102,6 +115,7 @@ impl Forwards {
         let Me { node, incarnation, boot } = self.me;
         let request = self.next_request;
         self.next_request += 1;
+        self.left_before = self.next_request;
         let Proposal { command, reply, deadline } = proposal;
         let bytes = command.len() as u32;
         self.earliest.note(deadline);
@@ -162,13 +176,46 @@ impl Forwards {
         }
     }
 
-    /// Not one byte of `forward` was written: gives back those whose callers still wait, in their order.
-    pub(super) fn undelivered(&mut self, to: NodeId, forward: Forward) -> Vec<Proposal> {
-        let given_back = |Forwarded { origin, command }| {
-            let Caller { reply, deadline, .. } = self.remove_asked_of(to, origin.request)?;
-            Some(Proposal { command, reply, deadline })
-        };
-        forward.commands.into_iter().filter_map(given_back).collect()
+    /// Not one byte of `forward` was written: from now on its callers may take their commands back.
+    pub(super) fn undelivered(&mut self, to: NodeId, forward: Forward) {
+        for command in &forward.commands {
+            if let Some(nth) = self.find_asked_of(to, command.origin.request) {
+                self.callers[nth].reply.put_back();
+            }
+        }
+        self.came_back.push((to, forward));
+    }
+
+    /// What came back and may be sent again, the latest first: nothing that was submitted later has left. What else
+    /// came back is refused; `leader` is whom its callers may ask.
+    pub(super) fn take_back(&mut self, leader: Option<&(NodeId, String)>) -> Vec<Proposal> {
+        let mut came_back = std::mem::take(&mut self.came_back);
+        came_back.sort_by_key(|(_, forward)| forward.commands.first().map(|command| command.origin.request));
+        let mut proposals = Vec::new();
+        for (to, forward) in came_back.into_iter().rev() {
+            for Forwarded { origin, command } in forward.commands.into_iter().rev() {
+                let is_overtaken = self.left_before.checked_sub(1) != Some(origin.request);
+                if !is_overtaken {
+                    self.left_before = origin.request;
+                }
+                match self.remove_asked_of(to, origin.request) {
+                    Some(Caller { reply, .. }) if is_overtaken => {
+                        reply.fail(ProposeError::NotLeader { leader: leader.cloned() });
+                    }
+                    Some(Caller { reply, deadline, .. }) => {
+                        proposals.push(Proposal { command, reply, deadline });
+                    }
+                    None => {}
+                }
+            }
+        }
+        proposals
+    }
+
+    /// Commands of this node went into the log: what comes back later comes too late to stand before them.
+    pub(super) fn overtake(&mut self) {
+        self.next_request += 1;
+        self.left_before = self.next_request;
     }
 
     fn refuse(&mut self, request: u64, by: NodeId, error: impl FnOnce() -> ProposeError) {
@@ -178,8 +225,12 @@ impl Forwards {
     }
 
     fn remove_asked_of(&mut self, node: NodeId, request: u64) -> Option<Caller> {
-        let nth = self.find(request).filter(|&nth| self.callers[nth].to == node)?;
+        let nth = self.find_asked_of(node, request)?;
         self.remove(nth)
+    }
+
+    fn find_asked_of(&self, node: NodeId, request: u64) -> Option<usize> {
+        self.find(request).filter(|&nth| self.callers[nth].to == node)
     }
 
     /// Answers those whose deadline has passed: their commands may commit yet. Gives their number.

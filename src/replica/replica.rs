@@ -270,19 +270,19 @@ impl Replica {
         self.raft.peer_lost(peer);
     }
 
-    /// A leader that cannot be reached now is not tried again before the next tick.
+    /// A leader that cannot be reached now is not tried again before the next tick. By then the forwards behind this one
+    /// have come back too, or have left.
     fn undelivered(&mut self, to: NodeId, message: PeerMessage) {
         if let PeerMessage::Forward(forward) = message {
             self.holds_forwards = true;
-            for proposal in self.forwards.undelivered(to, forward) {
-                self.waiting.give_back(proposal);
-            }
+            self.forwards.undelivered(to, forward);
         }
     }
 
     fn tick(&mut self, ticks: u32, now: Moment) {
         self.raft.tick(ticks);
         self.ticks += u64::from(ticks);
+        self.take_back_forwards();
         self.holds_forwards = false;
         let leader_known = self.raft.leader().is_some();
         let unknown = self.pending.expire(now) + self.forwards.expire(now);

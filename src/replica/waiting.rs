@@ -13,13 +13,11 @@ pub(super) struct Waiting {
     proposals: VecDeque<Proposal>,
     earliest: EarliestDeadline,
     bytes: u64,
-    /// How many at the front were given back, and stand before those that came meanwhile.
-    given_back: usize,
 }
 
 impl Waiting {
     pub(super) fn new() -> Self {
-        Self { proposals: VecDeque::new(), earliest: EarliestDeadline::NONE, bytes: 0, given_back: 0 }
+        Self { proposals: VecDeque::new(), earliest: EarliestDeadline::NONE, bytes: 0 }
     }
 
     /// How many wait.
@@ -38,13 +36,11 @@ impl Waiting {
         self.proposals.push_back(proposal);
     }
 
-    /// One that was taken and certainly went nowhere: it has its place again, before those that came after it.
+    /// One that was taken and certainly went nowhere: it came before all that wait, and stands before them again.
     pub(super) fn give_back(&mut self, proposal: Proposal) {
-        proposal.reply.put_back();
         self.earliest.note(proposal.deadline);
         self.bytes += proposal.command.len() as u64;
-        self.proposals.insert(self.given_back, proposal);
-        self.given_back += 1;
+        self.proposals.push_front(proposal);
     }
 
     /// The next one that may be appended or forwarded. From here on its caller cannot take it back. Those whose
@@ -52,7 +48,6 @@ impl Waiting {
     pub(super) fn take(&mut self, now: Moment) -> Option<Proposal> {
         while let Some(proposal) = self.proposals.pop_front() {
             self.bytes -= proposal.command.len() as u64;
-            self.given_back = self.given_back.saturating_sub(1);
             if proposal.deadline <= now {
                 proposal.reply.expire();
             } else if proposal.reply.take() {
@@ -71,7 +66,6 @@ impl Waiting {
         let (late, waiting): (VecDeque<_>, _) =
             std::mem::take(&mut self.proposals).into_iter().partition(|proposal| proposal.deadline <= now);
         self.proposals = waiting;
-        self.given_back = self.given_back.min(self.proposals.len());
         self.earliest = self.proposals.iter().map(|proposal| proposal.deadline).collect();
         self.bytes = self.proposals.iter().map(|proposal| proposal.command.len() as u64).sum();
         let count = late.len() as u64;

@@ -89,9 +89,10 @@ pub(super) fn launch(
     let threads = Threads::new(identity.node, stopper.clone(), alive, &running.handles);
     spawn_engine(&threads, engine, stopper)?;
     let net = NetEnd::new(sends, waker);
-    let ends = WorkerEnds { jobs: worker_inputs, to_engine: &running.to_engine, net, tick, stopped };
-    spawn_workers(&threads, storage, machine, ends)?;
     let gate = Arc::clone(&running.stopper.gate);
+    let to_engine = &running.to_engine;
+    let ends = WorkerEnds { jobs: worker_inputs, to_engine, net, tick, stopped, gate: Arc::clone(&gate) };
+    spawn_workers(&threads, storage, machine, ends)?;
     spawn_transport(&threads, transport, identity, (send_jobs, inbox), gate)?;
     Ok(running)
 }
@@ -183,6 +184,7 @@ struct WorkerEnds<'a> {
     net: NetEnd,
     tick: Duration,
     stopped: Receiver<()>,
+    gate: Arc<Gate>,
 }
 
 fn spawn_workers(
@@ -191,7 +193,7 @@ fn spawn_workers(
     machine: Box<dyn Machine>,
     ends: WorkerEnds<'_>,
 ) -> Result<(), StartError> {
-    let WorkerEnds { jobs, to_engine, net, tick, stopped } = ends;
+    let WorkerEnds { jobs, to_engine, net, tick, stopped, gate } = ends;
     if let Some(upkeep) = storage.upkeep() {
         let stopped = stopped.clone();
         threads.spawn("upkeep", move || loops::keep_up(upkeep, &stopped))?;
@@ -200,7 +202,8 @@ fn spawn_workers(
     let completions = to_engine.completions.clone();
     threads.spawn("log-reader", move || loops::read_log(reader, &jobs.fetches, &completions))?;
     let completions = to_engine.completions.clone();
-    threads.spawn("apply", move || loops::apply(Applier::new(machine), &jobs.applies, &completions))?;
+    let applier = Applier::new(machine);
+    threads.spawn("apply", move || loops::apply(applier, &jobs.applies, &completions, &gate))?;
     let completions = to_engine.completions.clone();
     let ends = LogWriterEnds { writes: jobs.writes, completions, net, idle_after: tick };
     threads.spawn("log-writer", move || loops::write_log(LogWriter::new(storage), &ends))?;

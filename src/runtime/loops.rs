@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use super::net_end::{NetEnd, message_job};
 use crate::replica::{ApplyJob, Event, FetchJob, WriteJob};
 use crate::storage::{StorageError, Upkeep};
-use crate::ticket::StopCause;
+use crate::ticket::{Gate, StopCause};
 use crate::types::GroupId;
 use crate::workers::{Applier, LogFetcher, LogWriter};
 
@@ -54,11 +54,12 @@ fn next_write(
     }
 }
 
-/// Applies what waits, answers its callers, reports once.
+/// Applies what waits, answers its callers, reports once. If it fails the gate is shut before anybody can be dropped.
 pub(super) fn apply(
     mut applier: Applier,
     jobs: &Receiver<ApplyJob>,
     completions: &Sender<Event>,
+    gate: &Gate,
 ) -> Result<(), StopCause> {
     while let Ok(first) = jobs.recv() {
         let batch = once(first).chain(jobs.try_iter()).take(JOBS_PER_TURN_MAX).collect();
@@ -66,6 +67,7 @@ pub(super) fn apply(
             Ok(Some(applied)) => _ = completions.send(Event::Applied(applied)),
             Ok(None) => {}
             Err(cause) => {
+                gate.stop(cause.clone());
                 jobs.try_iter().for_each(|job| job.stop(&cause));
                 return Err(cause);
             }
@@ -108,4 +110,51 @@ pub(super) fn keep_up(mut upkeep: Box<dyn Upkeep>, stop: &Receiver<()>) -> Resul
 fn work_off(upkeep: &mut dyn Upkeep, stop: &Receiver<()>) -> Result<(), StorageError> {
     while upkeep.turn()? && stop.try_recv() == Err(TryRecvError::Empty) {}
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use crossbeam_channel::unbounded;
+
+    use super::*;
+    use crate::machine::{StateMachine, Typed};
+    use crate::replica::tests::instant;
+    use crate::ticket::{ReadError, ReadTask};
+    use crate::types::{Entry, EntryRun, LogIndex, LogPosition, Payload, Term};
+
+    /// Cannot stand any command.
+    struct Fragile;
+
+    impl StateMachine for Fragile {
+        type Command = Vec<u8>;
+        type Query = ();
+        type Response = ();
+
+        fn apply(&mut self, _at: LogPosition, _command: Vec<u8>) {
+            panic!("too much");
+        }
+
+        fn query(&self, (): ()) {}
+    }
+
+    #[test]
+    fn who_asks_after_the_applier_has_failed_hears_why() {
+        let gate = Arc::new(Gate::new(10, 10));
+        let position = LogPosition::new(Term(1), LogIndex(1));
+        let payload = Payload::Normal { origin: None, command: Bytes::new() };
+        let run = EntryRun::new([Entry { position, payload }].into()).expect("one entry");
+        let (sender, jobs) = unbounded();
+        sender.send(ApplyJob::Entries { entries: vec![run], replies: Vec::new() }).unwrap();
+
+        let applier = Applier::new(Box::new(Typed(Fragile)));
+        let cause = apply(applier, &jobs, &unbounded().0, &gate).expect_err("it panics");
+        let (task, seen) = ReadTask::pair(gate.enter(0).unwrap(), instant(), |_: &Fragile| ());
+        sender.send(ApplyJob::Read(task)).unwrap();
+        drop((jobs, sender));
+
+        assert_eq!(seen.try_wait().unwrap(), Err(ReadError::Stopped { cause }));
+    }
 }

@@ -86,7 +86,19 @@ impl Replica {
         }
     }
 
+    /// What came back stands before everything that came meanwhile.
+    pub(super) fn take_back_forwards(&mut self) {
+        if !self.holds_forwards {
+            return;
+        }
+        let leader = self.leader_and_address();
+        for proposal in self.forwards.take_back(leader.as_ref()) {
+            self.waiting.give_back(proposal);
+        }
+    }
+
     fn append(&mut self, now: Moment) {
+        self.take_back_forwards();
         if self.forwarded.is_empty() && self.waiting.len() == 0 {
             return;
         }
@@ -164,6 +176,9 @@ impl Replica {
             let position = LogPosition::new(term, next);
             next = next.plus(requests.len() as u64);
             self.answer(from, requests, Ok(position));
+        }
+        if !callers.is_empty() {
+            self.forwards.overtake();
         }
         let own = &self.batch[next.distance_from(span.first) as usize..];
         for (payload, (deadline, reply)) in own.iter().zip(callers) {

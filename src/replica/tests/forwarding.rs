@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::cluster::PATIENCE;
-use super::{Cluster, id, three_nodes, three_nodes_with};
+use super::{Cluster, id, is_append, three_nodes, three_nodes_with};
 use crate::replica::Event;
 use crate::ticket::{Outcome, ProposeError};
 use crate::types::{
@@ -182,6 +182,78 @@ fn what_was_never_written_waits_in_its_order_for_the_next_leader() {
     assert_eq!(answers.map(|answer| answer.try_wait().unwrap().unwrap()), ["1: a", "2: b", "3: c"]);
     assert_eq!(late.try_wait().unwrap(), Ok("4: d".to_owned()));
     assert_eq!(cluster.journal(2), "a, b, c, d");
+}
+
+/// The first command that node 2 ever forwarded, as it comes back to it.
+fn comes_back(command: &'static str, term: Term) -> Event {
+    let mut forward = as_requests_from((2 << 32) >> 1, forward_from(2, term, &[command]));
+    forward.commands[0].origin.boot = Boot(2 << 32);
+    Event::Undelivered { to: id(1), message: PeerMessage::Forward(forward) }
+}
+
+#[test]
+fn what_was_never_written_does_not_take_effect_after_a_later_command_that_was() {
+    let mut cluster = three_nodes_led_by_1();
+    let first = cluster.submit(2, "a");
+    cluster.turn(2);
+    let second = cluster.submit(2, "b");
+    cluster.turn(2);
+
+    cluster.disconnect(2, 1);
+    cluster.deliver_nth(0);
+    cluster.heal();
+    cluster.settle();
+    cluster.tick(2, 1);
+
+    assert_eq!(second.try_wait().unwrap(), Ok("1: b".to_owned()));
+    assert_eq!(first.try_wait().unwrap().unwrap_err().outcome(), Outcome::NotApplied);
+    assert_eq!(cluster.journal(1), "b");
+}
+
+#[test]
+fn what_comes_back_after_a_command_that_is_late_still_stands_before_what_came_meanwhile() {
+    let mut cluster = three_nodes_led_by_1();
+    let late = cluster.submit_within(2, 2, "late");
+    cluster.turn(2);
+    let earlier = cluster.submit(2, "a");
+    cluster.turn(2);
+    cluster.disconnect(2, 1);
+    cluster.deliver_nth(0);
+    let term = cluster.status(2).term;
+    cluster.handle(2, Event::Received { from: id(3), message: higher_term(term) });
+    let later = cluster.submit(2, "b");
+    cluster.pass_time(2, 2);
+    assert!(late.is_done());
+
+    cluster.settle();
+    cluster.elect(3);
+    cluster.tick(2, 1);
+    cluster.heartbeat(3);
+
+    assert!(earlier.is_done() && later.is_done());
+    assert_eq!(cluster.journal(3), "a, b");
+}
+
+#[test]
+fn what_comes_back_to_a_node_that_leads_does_not_follow_what_it_has_appended() {
+    let mut cluster = three_nodes_led_by_1();
+    let term = cluster.status(2).term;
+    cluster.lose(|from, _, message| {
+        from == 2 && (is_append(message) || matches!(message, PeerMessage::Forward(_)))
+    });
+    let earlier = cluster.propose(2, "a");
+    cluster.elect(2);
+    let later = cluster.propose(2, "b");
+
+    cluster.handle(2, comes_back("a", term));
+    cluster.settle();
+    cluster.tick(2, 1);
+    cluster.heal();
+    (0..4).for_each(|_| cluster.heartbeat(2));
+
+    assert_eq!(cluster.journal(2), "b");
+    assert_eq!(earlier.try_wait().unwrap().unwrap_err().outcome(), Outcome::NotApplied);
+    assert!(later.try_wait().unwrap().is_ok());
 }
 
 #[test]
