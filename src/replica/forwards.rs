@@ -235,16 +235,10 @@ impl Forwards {
 
     /// Answers those whose deadline has passed: their commands may commit yet. Gives their number.
     pub(super) fn expire(&mut self, now: Moment) -> u64 {
-        if !self.earliest.is_due(now) {
-            return 0;
-        }
-        let (late, waiting): (VecDeque<_>, _) =
-            std::mem::take(&mut self.callers).into_iter().partition(|caller| caller.deadline <= now);
-        self.callers = waiting;
-        self.earliest = self.callers.iter().map(|caller| caller.deadline).collect();
-        self.bytes = self.callers.iter().map(|caller| u64::from(caller.bytes)).sum();
+        let late = self.earliest.sweep(&mut self.callers, now, |caller| caller.deadline);
         let count = late.len() as u64;
         for caller in late {
+            self.bytes -= u64::from(caller.bytes);
             caller.reply.expire();
         }
         count

@@ -60,16 +60,10 @@ impl Waiting {
 
     /// Answers those whose deadline has passed without a leader to take them. Gives their number.
     pub(super) fn expire(&mut self, now: Moment) -> u64 {
-        if !self.earliest.is_due(now) {
-            return 0;
-        }
-        let (late, waiting): (VecDeque<_>, _) =
-            std::mem::take(&mut self.proposals).into_iter().partition(|proposal| proposal.deadline <= now);
-        self.proposals = waiting;
-        self.earliest = self.proposals.iter().map(|proposal| proposal.deadline).collect();
-        self.bytes = self.proposals.iter().map(|proposal| proposal.command.len() as u64).sum();
+        let late = self.earliest.sweep(&mut self.proposals, now, |proposal| proposal.deadline);
         let count = late.len() as u64;
         for proposal in late {
+            self.bytes -= proposal.command.len() as u64;
             proposal.reply.fail(ProposeError::NoLeader);
         }
         count
