@@ -327,7 +327,7 @@ impl Replica {
         self.incarnations.judge(membership);
         self.announced = Some(Arc::clone(membership));
         jobs.peers = Some(Arc::clone(membership));
-        if self.incarnations.contradicts(self.raft.id()) {
+        if self.is_wiped() {
             log::error!(
                 "this node has another data directory than its group knows: it lost what it promised and keeps \
                  silent; remove it from the group and add it again"
@@ -335,9 +335,14 @@ impl Replica {
         }
     }
 
+    /// Whether this node's own log says that its data directory is not the one that its group knows.
+    fn is_wiped(&self) -> bool {
+        self.incarnations.contradicts(self.raft.id())
+    }
+
     /// Who does not know the membership yet would hear this node, and count it: so it says nothing.
     fn keep_silent_if_wiped(&self, jobs: &mut Jobs) {
-        if self.incarnations.contradicts(self.raft.id()) {
+        if self.is_wiped() {
             jobs.send.clear();
             jobs.write.iter_mut().for_each(|write| write.send_when_durable.clear());
         }

@@ -67,7 +67,7 @@ impl Replica {
             self.answer(from, requests_of(&forward), Err(Refusal::NotLeader));
         }
         match self.leader_and_address() {
-            Some(_) if self.config.forwarding && self.holds_forwards => {}
+            Some(_) if self.config.forwarding && (self.holds_forwards || self.is_wiped()) => {}
             Some((leader, _)) if self.config.forwarding => self.forward_to(leader, now),
             Some(leader) => {
                 while let Some(proposal) = self.waiting.take(now) {

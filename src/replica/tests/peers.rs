@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Cluster, body, five_nodes, id, three_nodes, three_nodes_with};
+use super::{Cluster, body, five_nodes, id, instant, three_nodes, three_nodes_with};
 use crate::consensus::RoleName;
 use crate::replica::Event;
+use crate::ticket::Outcome;
 use crate::types::{
     Append, Body, Entry, EntryKind, EntryMeta, Incarnation, LogIndex, LogPosition, LogSlice, Message, Moment,
     Payload, PeerMessage, Term,
@@ -201,6 +202,8 @@ fn a_node_that_learns_that_it_lost_its_own_directory_neither_votes_nor_stands_fo
     let (membership, _) = known.iter().enumerate().rfind(|(_, entry)| is_membership(entry)).unwrap();
     let term = cluster.status(1).term;
     cluster.send_log(2, &known[..=membership], term);
+    let unheard = cluster.propose(2, "b").wait_until(instant()).expect_err("nobody answers it");
+    assert_eq!(unheard.wait().unwrap_err().outcome(), Outcome::NotApplied, "nothing left this node");
     cluster.heal();
     cluster.isolate(1);
     for _ in 0..20 {
