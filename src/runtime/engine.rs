@@ -13,7 +13,7 @@ use super::view::{Facts, View};
 use crate::replica::{ApplyJob, Event, Jobs, Replica};
 use crate::ticket::StopCause;
 use crate::transport::{Peers, SendJob};
-use crate::types::{GroupId, Membership, NodeId};
+use crate::types::{GroupId, Membership, Moment, NodeId};
 
 /// How many messages and how many requests one turn takes at most, so that neither starves the other nor the clock.
 const ARRIVALS_PER_TURN_MAX: usize = 1024;
@@ -65,22 +65,22 @@ impl Engine {
     }
 
     /// Completions first, then peers, then the clock, then callers: a process that was paused hears its peers before it
-    /// counts the time.
+    /// counts the time. The clock is read once: only the turn that follows judges deadlines, by a reading of its own.
     fn take_inputs(&mut self) -> Taken {
+        let now = clock::now();
         let mut taken = Taken::Nothing;
         for completion in self.inputs.completions.try_iter() {
-            self.replica.handle(completion, clock::now());
+            self.replica.handle(completion, now);
             taken = Taken::Something;
         }
         for arrival in self.inputs.arrivals.try_iter().take(ARRIVALS_PER_TURN_MAX) {
             if self.waiting.take(arrival.bytes) {
                 self.net.wake();
             }
-            self.replica.handle(arrival.event, clock::now());
+            self.replica.handle(arrival.event, now);
             taken = Taken::Something;
         }
         if self.inputs.ticks.try_recv().is_ok() {
-            let now = clock::now();
             let ticks = self.ticks.elapsed(now);
             if ticks > 0 {
                 self.replica.handle(Event::Tick { ticks }, now);
@@ -94,16 +94,16 @@ impl Engine {
                 Control::Status(answer) => _ = answer.try_send(self.replica.status()),
             }
         }
-        if self.take_requests() { Taken::Something } else { taken }
+        if self.take_requests(now) { Taken::Something } else { taken }
     }
 
-    fn take_requests(&mut self) -> bool {
+    fn take_requests(&mut self, now: Moment) -> bool {
         let mut taken = false;
         for request in self.inputs.requests.try_iter().take(REQUESTS_PER_TURN_MAX) {
             taken = true;
             match request {
-                Request::Propose(proposal) => self.replica.handle(Event::Propose(proposal), clock::now()),
-                Request::Read(read) => self.replica.handle(Event::Read(read), clock::now()),
+                Request::Propose(proposal) => self.replica.handle(Event::Propose(proposal), now),
+                Request::Read(read) => self.replica.handle(Event::Read(read), now),
                 Request::ReadLocal(task) => _ = self.outputs.applies.send(ApplyJob::Read(task)),
             }
         }
@@ -160,7 +160,7 @@ enum Taken {
 }
 
 /// Whom the transport talks to under this membership.
-pub(super) fn peers_of(membership: &Membership, me: NodeId) -> Peers {
+fn peers_of(membership: &Membership, me: NodeId) -> Peers {
     let others = membership.members().filter(|&(id, _)| id != me);
     Peers { known: others.map(|(id, member)| (id, (member.address.clone(), member.incarnation))).collect() }
 }
