@@ -2,7 +2,9 @@
 //! [`propose`](Node::propose) and [`read`](Node::read).
 //!
 //! ```no_run
-//! use quorate::{Config, LogPosition, Node, StateMachine};
+//! use std::io::Read;
+//!
+//! use quorate::{Config, LogPosition, MachineError, Node, SnapshotError, SnapshotWriter, StateMachine};
 //!
 //! #[derive(Default)]
 //! struct Counter(i64);
@@ -19,6 +21,18 @@
 //!
 //!     fn query(&self, (): ()) -> i64 {
 //!         self.0
+//!     }
+//!
+//!     fn snapshot(&self) -> Result<SnapshotWriter, SnapshotError> {
+//!         let total = self.0; // a cheap picture now, written out later on another thread
+//!         Ok(Box::new(move |out| out.write_all(&total.to_le_bytes())))
+//!     }
+//!
+//!     fn restore(&mut self, snapshot: &mut dyn Read) -> Result<(), MachineError> {
+//!         let mut total = [0; 8];
+//!         snapshot.read_exact(&mut total)?;
+//!         self.0 = i64::from_le_bytes(total);
+//!         Ok(())
 //!     }
 //! }
 //!
@@ -84,12 +98,17 @@ pub mod types;
 mod wire;
 mod workers;
 
-pub use machine::{Codec, DecodeError, StateMachine};
+pub use machine::{Codec, DecodeError, Held, MachineError, SnapshotError, StateMachine};
 pub use runtime::{
     After, Config, ConfigError, Node, Parts, PeerState, PeerStatus, Role, ShutdownError, StartError, Status,
 };
-pub use ticket::{CallError, Outcome, ProposeError, ReadError, StopCause, Ticket};
-pub use types::LogPosition;
+pub use ticket::{
+    CallError, ChangeError, Outcome, ProposeError, ReadError, SnapshotNowError, StopCause, Ticket,
+    TransferError,
+};
+pub use types::{
+    ChangeReceipt, ChangeRefused, LogPosition, MembershipChange, SnapshotWriter, TransferRefused,
+};
 
 /// The README's example is compiled and run with the tests.
 #[cfg(doctest)]

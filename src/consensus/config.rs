@@ -1,7 +1,7 @@
 //! What a replica is told once, when it starts.
 
 use super::RestoreError;
-use crate::types::NodeId;
+use crate::types::{Incarnation, NodeId};
 
 /// The settings of one replica. Time is counted in ticks; the host decides how long one is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +25,21 @@ pub struct RaftConfig {
     pub pre_vote: bool,
     /// A leader that hears no quorum for `election_ticks` steps down, and one that hears it ignores candidates (thesis §6.2).
     pub check_quorum: bool,
+    /// Leases for reads: for how many nanoseconds after the send of a round of heartbeats that a quorum answered nobody else
+    /// can have been elected, drift of the clocks included. `None`: every read waits for a round of its own. Needs
+    /// `check_quorum` and `pre_vote`, and the same setting on all members.
+    pub lease: Option<u64>,
+    /// How much later than others this replica stands for election, in units of `election_ticks`: 0 is the most willing.
+    /// It lengthens its own timeout and never changes a vote.
+    pub reluctance: u32,
+    /// How many bytes of the log a learner may lack when it is promoted.
+    pub promote_lag_bytes_max: u64,
+    /// This replica's data directory, where the host tells them apart: a membership that names another one for this
+    /// replica says that its promises are lost.
+    pub incarnation: Option<Incarnation>,
+    /// Its log began empty, in a group that was there already: it gives no vote before a membership names it and, where
+    /// known, its data directory.
+    pub joined: bool,
     /// The source of this replica's random timeouts; give each member another one.
     pub seed: u64,
 }
@@ -42,6 +57,11 @@ impl RaftConfig {
             in_flight_bytes_max: 16 << 20,
             pre_vote: true,
             check_quorum: true,
+            lease: None,
+            reluctance: 0,
+            promote_lag_bytes_max: 4 << 20,
+            incarnation: None,
+            joined: false,
             seed: id.get(),
         }
     }
@@ -60,6 +80,11 @@ impl RaftConfig {
         }
         if self.append_entries_max == 0 || self.in_flight_messages_max == 0 {
             return refuse("append_entries_max and in_flight_messages_max must be at least 1");
+        }
+        if self.lease.is_some() && !(self.check_quorum && self.pre_vote) {
+            return refuse(
+                "leases need check_quorum and pre_vote, or another leader may be elected meanwhile",
+            );
         }
         Ok(())
     }

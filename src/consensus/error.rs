@@ -25,6 +25,12 @@ pub enum ProposeRefused {
         /// The index of the entry to wait for.
         at: LogIndex,
     },
+    /// Leadership is being handed over: what is proposed now could not be finished.
+    #[error("leadership is being handed to node {to}")]
+    Transferring {
+        /// To whom.
+        to: NodeId,
+    },
     /// Only addresses and data directories may change.
     #[error("this would change who votes or learns, which is not supported")]
     DifferentMembers,
@@ -55,6 +61,18 @@ pub enum RestoreError {
     /// Neither entry 1 nor the snapshot names the members.
     #[error("the restored log names no members: its first entry must hold the founding membership")]
     NoMembership,
+    /// The state machine holds what is not in the log: the log, or its end, was lost.
+    #[error(
+        "the state machine holds entry {applied}, the log reaches from {starts_after} to {last}: one of them is not the other's"
+    )]
+    AppliedOutsideLog {
+        /// What the state machine holds.
+        applied: LogPosition,
+        /// Where the log begins.
+        starts_after: LogPosition,
+        /// Where it ends.
+        last: LogPosition,
+    },
     /// A membership from a snapshot although the log was never compacted.
     #[error("the restored log is not compacted, yet a membership from before it is given")]
     TwoMemberships,

@@ -9,6 +9,7 @@
 
 mod config;
 mod error;
+mod fate;
 mod log;
 mod outbox;
 mod progress;
@@ -23,6 +24,7 @@ mod writes;
 
 pub use config::RaftConfig;
 pub use error::{ProposeRefused, ReadRefused, RestoreError};
+pub use fate::Fate;
 pub use progress::{PeerProgress, ProgressState};
 pub use raft::Raft;
 pub use ready::{Outgoing, Persisted, ReadReady, Ready, Restored, WriteSeq};

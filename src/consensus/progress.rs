@@ -40,6 +40,8 @@ pub enum ProgressState {
     Probe,
     /// Ahead of the answers, within the window.
     Replicate,
+    /// What it needs next has left the log: it is offered a snapshot and sent nothing else.
+    Snapshot,
 }
 
 /// A leader's view of one peer, for those who watch.
@@ -111,6 +113,7 @@ impl Progress {
             ProgressState::Replicate => {
                 self.next <= log.last().index && self.window.admits(log.bytes_at(self.next), config)
             }
+            ProgressState::Snapshot => false,
         }
     }
 
@@ -130,6 +133,7 @@ impl Progress {
                 self.next = slice.last().index.next();
                 self.window.push(slice.last().index, slice.bytes());
             }
+            ProgressState::Snapshot => unimplemented!("contract"),
         }
         Some(slice)
     }
@@ -159,6 +163,7 @@ impl Progress {
         let is_open = match self.state {
             ProgressState::Probe => prev == self.next.prev(),
             ProgressState::Replicate => prev < self.next,
+            ProgressState::Snapshot => false,
         };
         is_open && prev > self.matched
     }
@@ -182,6 +187,7 @@ impl Progress {
         match self.state {
             ProgressState::Probe => self.probe_sent = false,
             ProgressState::Replicate => self.probe_from(self.matched.next()),
+            ProgressState::Snapshot => {}
         }
     }
 

@@ -22,6 +22,8 @@ mod invariants;
 mod membership;
 mod read;
 mod replication;
+mod snapshot;
+mod transfer;
 mod turn;
 
 /// The last term in which anybody may campaign or be heard. Its successor would be the last number there is; a
@@ -135,7 +137,7 @@ impl Raft {
     /// Both are in the same term now.
     fn step_in_term(&mut self, from: NodeId, body: Body) -> Option<LogSpan> {
         match body {
-            Body::Vote { last } => self.answer_vote(from, last),
+            Body::Vote { last, .. } => self.answer_vote(from, last),
             Body::VoteAnswer { granted } => self.count_vote(from, granted),
             Body::Append(append) => {
                 return self.follow(from).then(|| self.take_append(from, &append)).flatten();
@@ -149,6 +151,7 @@ impl Raft {
             Body::HeartbeatAnswer(answer) => self.take_heartbeat_answer(from, answer),
             Body::ReadIndex { id } => self.answer_read_index(from, id),
             Body::ReadIndexAnswer { id, index } => self.take_read_index_answer(from, id, index),
+            Body::SnapshotOffer(_) | Body::TimeoutNow => unimplemented!("contract"),
             // Refusals are not counted, and both forms were handled by their terms.
             Body::PreVote { .. } | Body::PreVoteAnswer { .. } => {}
         }

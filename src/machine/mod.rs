@@ -7,4 +7,4 @@ mod state_machine;
 
 pub use codec::{Codec, DecodeError};
 pub(crate) use machine::{Machine, Typed};
-pub use state_machine::StateMachine;
+pub use state_machine::{Held, MachineError, SnapshotError, StateMachine};

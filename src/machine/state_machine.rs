@@ -1,13 +1,18 @@
 //! The one trait that a user implements.
 
+use std::io::{self, Read};
+
 use super::Codec;
-use crate::types::LogPosition;
+use crate::types::{LogPosition, SnapshotWriter};
 
 /// A deterministic state machine: the same commands in the same order give the same state and the same responses on
 /// every replica.
 ///
 /// It runs on a thread of its own and needs no lock. It must not read clocks, draw random numbers or depend on the order
 /// of a `HashMap` when it applies: what differs between replicas must come in with the command.
+///
+/// A machine in memory implements the first four methods. One that keeps its state on disk also implements
+/// [`applied`](Self::applied) and [`end_batch`](Self::end_batch): then a restart replays only what it does not hold.
 pub trait StateMachine: Send + 'static {
     /// What changes the state.
     type Command: Codec;
@@ -23,4 +28,75 @@ pub trait StateMachine: Send + 'static {
 
     /// Answers a question about the state as it is now.
     fn query(&self, query: Self::Query) -> Self::Response;
+
+    /// A picture of the state as it is now, to be written out later on another thread. Taking it should be cheap, since
+    /// nothing is applied meanwhile: clone what is small or shared (`Arc`, a persistent map), begin a read transaction.
+    ///
+    /// An error is logged and counted, and a snapshot is tried again later; the log stays as long as it is.
+    fn snapshot(&self) -> Result<SnapshotWriter, SnapshotError>;
+
+    /// Replaces the whole state by what a [`snapshot`](Self::snapshot) of any replica wrote. The bytes are checked before
+    /// they are given out: an end or an error of `snapshot` in the middle is passed on with `?`.
+    ///
+    /// After an error the state is not used any more: the node tries another snapshot, or stops.
+    fn restore(&mut self, snapshot: &mut dyn Read) -> Result<(), MachineError>;
+
+    /// What this machine held on its disk when it was opened; `None` (the default) if it keeps its state in memory. Asked
+    /// once, at the start: the log is replayed from there on.
+    fn applied(&self) -> Option<Held> {
+        None
+    }
+
+    /// The commands of a batch, the last of them at `through`, have been applied, or a snapshot of that position was
+    /// restored. A machine on disk commits here: one transaction for all of them, with `through` and `sidecar` in it,
+    /// which it gives back in [`applied`](Self::applied). Answers and reads of the batch leave after it.
+    ///
+    /// It may return before that is durable: see [`durable`](Self::durable). An error stops the node.
+    fn end_batch(&mut self, through: LogPosition, sidecar: &[u8]) -> Result<(), MachineError> {
+        let _ = (through, sidecar);
+        Ok(())
+    }
+
+    /// Up to where a machine on disk would hold its state after a crash now; by default what it has applied. It may lag: the
+    /// log is kept above it. Not asked of a machine in memory.
+    fn durable(&self, applied: LogPosition) -> LogPosition {
+        applied
+    }
+}
+
+/// What a machine on disk holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The last entry whose effect it holds.
+    pub position: LogPosition,
+    /// What was stored with it, as [`StateMachine::end_batch`] was given it.
+    pub sidecar: Vec<u8>,
+}
+
+/// Why no picture of the state could be taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no snapshot was taken: {reason}")]
+pub struct SnapshotError {
+    /// What went wrong.
+    pub reason: String,
+}
+
+/// Why a state machine could not do what the runtime needs: restore a snapshot, or store its state.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct MachineError {
+    /// What went wrong.
+    pub reason: String,
+}
+
+impl From<io::Error> for MachineError {
+    fn from(error: io::Error) -> Self {
+        Self { reason: error.to_string() }
+    }
+}
+
+impl From<io::Error> for SnapshotError {
+    fn from(error: io::Error) -> Self {
+        Self { reason: error.to_string() }
+    }
 }

@@ -24,7 +24,10 @@ mod waiting;
 pub(crate) mod tests;
 
 pub(crate) use config::{CheckCommand, ReplicaConfig};
-pub(crate) use event::{Event, Proposal, Read};
-pub(crate) use jobs::{Applied, ApplyJob, FetchJob, Fetched, Jobs, PendingReply, Persisted, WriteJob};
+pub(crate) use event::{Answer, Change, Event, Proposal, Read, SnapshotNow, Transfer};
+pub(crate) use jobs::{
+    Applied, ApplyJob, FetchJob, Fetched, Jobs, PendingReply, Persisted, Pictured, ReceiveJob, Received,
+    Release, SaveJob, Saved, Served, WriteJob,
+};
 pub(crate) use replica::Replica;
 pub(crate) use status::{PeerStatus, ReplicaStatus};

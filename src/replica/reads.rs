@@ -71,13 +71,13 @@ impl Reads {
     }
 
     /// Asks consensus about everything queued, in one question. If it has nobody to ask, the reads stay queued.
-    pub(super) fn ask(&mut self, raft: &mut Raft, tick: u64) {
+    pub(super) fn ask(&mut self, raft: &mut Raft, tick: u64, now: Moment) {
         let of = (raft.term(), raft.leader());
         if self.queued.is_empty() || self.refused == Some((of, tick)) {
             return;
         }
         let id = ReadId { boot: self.boot, request: self.next_request };
-        if raft.read_index(id).is_ok() {
+        if raft.read_index(id, now).is_ok() {
             self.next_request += 1;
             let reads = std::mem::take(&mut self.queued);
             self.asked.push_back(Asked { id, of, at_tick: tick, reads });

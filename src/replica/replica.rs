@@ -65,7 +65,8 @@ impl Replica {
     pub(crate) fn new(config: ReplicaConfig, recovered: Recovered) -> Result<Self, RestoreError> {
         config.assert_consistent();
         let Recovered { hard_state, starts_after, membership, entries } = recovered;
-        let restored = Restored { hard_state, starts_after, membership, entries };
+        let restored =
+            Restored { hard_state, starts_after, membership, entries, snapshot: None, applied: starts_after };
         let mut raft = Raft::new(config.raft.clone(), restored)?;
         if raft.membership().voters() == [raft.id()] {
             // Nobody else could lead: there is nobody to wait for.
@@ -104,13 +105,14 @@ impl Replica {
             Event::Persisted(done) => self.persisted(done),
             Event::Applied(applied) => self.applying.applied_through(applied.through),
             Event::Fetched(fetched) => self.fetched(fetched),
-            Event::Received { from, message } => self.received(from, message),
+            Event::Message { from, message } => self.received(from, message),
             Event::PeerConnected { peer, incarnation } => self.peer_connected(peer, incarnation),
             Event::PeerLost { peer } => self.peer_lost(peer),
             Event::Undelivered { to, message } => self.undelivered(to, message),
             Event::Tick { ticks } => self.tick(ticks, now),
             Event::Propose(proposal) => self.propose(proposal),
             Event::Read(read) => self.read(read),
+            _ => unimplemented!("contract"),
         }
         self.fill_own_entries();
     }
@@ -118,9 +120,9 @@ impl Replica {
     /// All that follows from the events since the last turn. Without any there is nothing to do.
     pub(crate) fn turn(&mut self, now: Moment) -> Jobs {
         self.append_or_forward(now);
-        self.reads.ask(&mut self.raft, self.ticks);
+        self.reads.ask(&mut self.raft, self.ticks, now);
         self.propose_incarnations();
-        let mut jobs = self.carry_out();
+        let mut jobs = self.carry_out(now);
         self.announce_membership(&mut jobs);
         self.keep_silent_if_wiped(&mut jobs);
         self.count();
@@ -199,6 +201,7 @@ impl Replica {
                 let leader = self.leader_other_than(from);
                 self.forwards.answered(from, &answer, leader.as_ref());
             }
+            _ => unimplemented!("contract"),
         }
     }
 

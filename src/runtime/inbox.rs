@@ -9,7 +9,7 @@ use super::channels::Arrival;
 use crate::metrics::RuntimeMetrics;
 use crate::replica::Event;
 use crate::transport::Inbox;
-use crate::types::{GroupId, Incarnation, NodeId, PeerMessage};
+use crate::types::{ClusterId, GroupId, Incarnation, NodeId, PeerMessage};
 
 /// How many bytes of messages may wait for the engine before sockets are not read any more.
 const WAITING_BYTES_MAX: usize = 32 << 20;
@@ -45,7 +45,7 @@ impl EngineInbox {
 impl Inbox for EngineInbox {
     fn deliver(&self, group: GroupId, from: NodeId, message: PeerMessage, bytes: usize) {
         if group == GroupId::MAIN {
-            self.hand_over(Event::Received { from, message }, bytes);
+            self.hand_over(Event::Message { from, message }, bytes);
         } else {
             self.metrics.unknown_groups.increment();
         }
@@ -57,6 +57,11 @@ impl Inbox for EngineInbox {
 
     fn peer_connected(&self, peer: NodeId, incarnation: Incarnation) {
         self.hand_over(Event::PeerConnected { peer, incarnation }, 0);
+    }
+
+    fn cluster_adopted(&self, cluster: ClusterId) {
+        let _ = cluster;
+        unimplemented!("contract")
     }
 
     fn peer_lost(&self, peer: NodeId) {

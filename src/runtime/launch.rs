@@ -116,8 +116,9 @@ fn found_or_recognise(
     let Some(identity) = storage.identity() else {
         let founders = judged.founders.ok_or(StartError::NoCluster)?;
         let cluster = cluster_id(&config.cluster_name, &founders);
-        let identity = Identity { node: judged.id, cluster, incarnation: Incarnation(random()?) };
-        storage.found(identity, &[(GroupId::MAIN, founding_entry(founders))])?;
+        let identity =
+            Identity { node: judged.id, cluster, incarnation: Incarnation(random()?), joined: false };
+        storage.found(identity, &[(GroupId::MAIN, Some(founding_entry(founders)))])?;
         return Ok(identity);
     };
     let path = config.dir.clone();
@@ -222,8 +223,8 @@ fn spawn_transport(
     (jobs, inbox): (Receiver<SendJob>, EngineInbox),
     gate: Arc<Gate>,
 ) -> Result<(), StartError> {
-    let Identity { node, cluster, incarnation } = identity;
-    let local = LocalNode { id: node, cluster, incarnation };
+    let Identity { node, cluster, incarnation, .. } = identity;
+    let local = LocalNode { id: node, cluster: Some(cluster), incarnation };
     threads.spawn("net", move || {
         let ended = transport.run(local, jobs, Arc::new(inbox));
         ended.map_err(|error| StopCause::Transport(error.to_string().into()))?;

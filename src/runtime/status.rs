@@ -84,6 +84,8 @@ pub enum PeerState {
     Probe,
     /// It streams entries.
     Replicate,
+    /// It sends a snapshot: what the peer needs next has left the log.
+    Snapshot,
 }
 
 impl fmt::Display for Role {
@@ -103,6 +105,7 @@ impl fmt::Display for PeerState {
         f.write_str(match self {
             Self::Probe => "probe",
             Self::Replicate => "replicate",
+            Self::Snapshot => "snapshot",
         })
     }
 }
@@ -148,6 +151,7 @@ impl PeerStatus {
             state: match peer.state? {
                 ProgressState::Probe => PeerState::Probe,
                 ProgressState::Replicate => PeerState::Replicate,
+                ProgressState::Snapshot => PeerState::Snapshot,
             },
             lag_bytes: peer.lag_bytes?,
             connected: peer.connected,

@@ -54,6 +54,16 @@ pub enum StorageError {
         /// What is wrong there.
         reason: String,
     },
+    /// A snapshot is not what it was when it was written, or not the one that was announced.
+    #[error("the snapshot {} is damaged at byte {offset}: {reason}", path.display())]
+    BadSnapshot {
+        /// The file.
+        path: PathBuf,
+        /// Where in it, in bytes.
+        offset: u64,
+        /// What is wrong there.
+        reason: String,
+    },
     /// The limits that were configured contradict each other.
     #[error("the log cannot be configured so: {reason}")]
     Limits {

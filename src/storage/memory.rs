@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{GroupWrite, Identity, LogReader, Recovered, Storage, StorageError, Upkeep};
+use super::{GroupWrite, Identity, LogReader, Recovered, SnapshotStore, Storage, StorageError, Upkeep};
 use crate::types::{Entry, EntryRun, GroupId, HardState, LogIndex, LogPosition, Membership};
 
 /// What survives a [`MemoryLog`]. Clones are the same disk.
@@ -111,12 +111,13 @@ impl Storage for MemoryLog {
         self.disk.content.lock().identity
     }
 
-    fn found(&mut self, identity: Identity, groups: &[(GroupId, Entry)]) -> Result<(), StorageError> {
+    fn found(&mut self, identity: Identity, groups: &[(GroupId, Option<Entry>)]) -> Result<(), StorageError> {
         assert!(self.identity().is_none(), "the log is founded already");
         self.change(|content| {
             content.identity = Some(identity);
             for (group, entry) in groups {
-                content.groups.entry(*group).or_default().append(entry);
+                let log = content.groups.entry(*group).or_default();
+                entry.iter().for_each(|entry| log.append(entry));
             }
         })?;
         let content = self.disk.content.lock();
@@ -137,6 +138,10 @@ impl Storage for MemoryLog {
                 write.entries.iter().flat_map(EntryRun::entries).for_each(|entry| log.append(entry));
             }
         })
+    }
+
+    fn snapshots(&self) -> Box<dyn SnapshotStore> {
+        unimplemented!("contract")
     }
 
     fn settle(&mut self) -> Result<(), StorageError> {

@@ -10,6 +10,7 @@
 //!   nothing: never a mixture, never a record that was replaced, never one that was not written.
 //! - A storage that finds that it has lost what it once made durable refuses to open
 //!   ([`StorageError::Corrupt`]). It never forgets quietly.
+//! - A snapshot is listed only once it is durable as a whole; the log is released only up to a snapshot that is.
 //! - Several groups share one storage; they are told apart by their [`GroupId`](crate::types::GroupId) and share each sync.
 
 pub mod disk;
@@ -19,4 +20,7 @@ mod traits;
 
 pub use disk::inspect;
 pub use error::StorageError;
-pub use traits::{GroupWrite, Identity, LogReader, Recovered, Storage, Upkeep};
+pub use traits::{
+    GroupWrite, Identity, LogReader, Recovered, SnapshotIntake, SnapshotSink, SnapshotSource, SnapshotStore,
+    Storage, Upkeep,
+};

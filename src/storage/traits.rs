@@ -1,12 +1,15 @@
 //! The traits that a log on disk or in memory fulfils. Their common contract stands at [`super`].
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::StorageError;
 use crate::types::{
     ClusterId, Entry, EntryMeta, EntryRun, GroupId, HardState, Incarnation, LogIndex, LogPosition,
-    Membership, NodeId,
+    Membership, NodeId, SnapshotId, SnapshotMeta,
 };
 
 /// Whose storage this is. Written once, when it is founded.
@@ -18,6 +21,8 @@ pub struct Identity {
     pub cluster: ClusterId,
     /// Drawn at random when the storage was founded.
     pub incarnation: Incarnation,
+    /// Whether it joined a cluster that was there already, instead of founding one: its log began empty.
+    pub joined: bool,
 }
 
 /// Everything that one group had made durable.
@@ -33,13 +38,16 @@ pub struct Recovered {
     pub entries: Vec<EntryMeta>,
 }
 
-/// What one group writes in one batch: term and vote first, then the entries.
+/// What one group writes in one batch: term and vote first, then where the log starts anew, then the entries.
 #[derive(Clone, Debug)]
 pub struct GroupWrite {
     /// Whose write this is.
     pub group: GroupId,
     /// The new term and vote, if they changed.
     pub hard_state: Option<HardState>,
+    /// A snapshot was installed: the log is empty, and its next entry follows this position, at which this configuration
+    /// was in force. All entries that were written before are gone.
+    pub restart: Option<(LogPosition, Arc<Membership>)>,
     /// Consecutive entries; whatever was written before at or after the first of them is replaced.
     pub entries: Vec<EntryRun>,
 }
@@ -49,12 +57,12 @@ pub trait Storage: Send {
     /// Whose storage this is; `None` until it is founded.
     fn identity(&self) -> Option<Identity>;
 
-    /// Makes the storage this node's, with the first entry of each group. Durable on return, and all or nothing: after a
-    /// crash it is either founded or as blank as before.
+    /// Makes the storage this node's, with the first entry of each group (`None` in a storage that joins: that log begins
+    /// empty). Durable on return, and all or nothing: after a crash it is either founded or as blank as before.
     ///
     /// # Panics
     /// If it is founded already.
-    fn found(&mut self, identity: Identity, groups: &[(GroupId, Entry)]) -> Result<(), StorageError>;
+    fn found(&mut self, identity: Identity, groups: &[(GroupId, Option<Entry>)]) -> Result<(), StorageError>;
 
     /// What each group had made durable when the storage was opened or founded. Taken once; empty if not founded.
     fn recovered(&mut self) -> BTreeMap<GroupId, Recovered>;
@@ -81,6 +89,9 @@ pub trait Storage: Send {
     /// A second pair of eyes, for another thread: reads entries that were durable when it is asked.
     fn reader(&self) -> Box<dyn LogReader>;
 
+    /// The snapshots that are kept beside the log; several handles may be used at once, from several threads.
+    fn snapshots(&self) -> Box<dyn SnapshotStore>;
+
     /// Work that must not delay a write (such as preparing space ahead), for another thread; `None` if there is none.
     fn upkeep(&self) -> Option<Box<dyn Upkeep>>;
 }
@@ -104,4 +115,72 @@ pub trait LogReader: Send {
 pub trait Upkeep: Send {
     /// Does one small step. `true` if another one waits. After `false` it is called again once a write has made new work.
     fn turn(&mut self) -> Result<bool, StorageError>;
+}
+
+/// The snapshots of a host's groups, kept beside its log.
+///
+/// A snapshot is there as a whole or not at all, also after a crash. What is read back is checked block by block: content
+/// that has rotted is an error, never a wrong answer.
+pub trait SnapshotStore: Send {
+    /// The snapshots of `group` whose heads and ends are whole, newest position first. Their content is judged when it
+    /// is read.
+    fn list(&mut self, group: GroupId) -> Result<Vec<SnapshotMeta>, StorageError>;
+
+    /// Begins a snapshot of this node's own state machine at `position`.
+    fn create(
+        &mut self,
+        group: GroupId,
+        position: LogPosition,
+        membership: &Arc<Membership>,
+    ) -> Result<Box<dyn SnapshotSink>, StorageError>;
+
+    /// The content of a snapshot, checked as it is read.
+    fn open(&mut self, group: GroupId, id: SnapshotId) -> Result<Box<dyn SnapshotSource>, StorageError>;
+
+    /// A piece of a snapshot's file as it is, for another node, which checks it: at most `bytes_max` from `offset` on, and
+    /// fewer only at the end of the file. `None` if this snapshot is not held (any more).
+    fn piece(
+        &mut self,
+        group: GroupId,
+        id: SnapshotId,
+        offset: u64,
+        bytes_max: u32,
+    ) -> Result<Option<Bytes>, StorageError>;
+
+    /// Begins, or goes on with, receiving the file of a snapshot that another node holds. What was received of the very
+    /// same snapshot before, also before a crash, is kept as far as it is good; what was received of any other is removed.
+    fn receive(
+        &mut self,
+        group: GroupId,
+        snapshot: &SnapshotMeta,
+    ) -> Result<Box<dyn SnapshotIntake>, StorageError>;
+
+    /// Removes what nobody needs: every snapshot older than the newest that `log_starts_after` does not reach back to, and
+    /// what was begun and never finished. Snapshots that somebody reads stay readable to them.
+    fn prune(&mut self, group: GroupId, log_starts_after: LogIndex) -> Result<(), StorageError>;
+}
+
+/// Takes the content of a snapshot that is being written. Dropped without [`SnapshotSink::finish`] it leaves nothing.
+pub trait SnapshotSink: Write + Send {
+    /// Completes the snapshot: durable, and listed, on return.
+    fn finish(self: Box<Self>) -> Result<SnapshotMeta, StorageError>;
+}
+
+/// The content of a snapshot. A damaged block is a read error of the kind `InvalidData`.
+pub trait SnapshotSource: Read + Send {
+    /// Why the last read failed, if it did: the file by name, and where in it.
+    fn error(&mut self) -> Option<StorageError>;
+}
+
+/// Takes the file of a snapshot from another node, in order.
+pub trait SnapshotIntake: Send {
+    /// How many bytes of the file are there and good: the next ones are expected from here on.
+    fn offset(&self) -> u64;
+
+    /// The next bytes of the file. Damaged ones are an error ([`StorageError::BadSnapshot`]) after which nothing but
+    /// dropping makes sense; what was good before stays.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError>;
+
+    /// The file is complete: judges it as a whole, and makes it durable and listed.
+    fn finish(self: Box<Self>) -> Result<SnapshotMeta, StorageError>;
 }

@@ -5,6 +5,7 @@
 //! queued, the caller's deadline or the engine, is decided under the slot's lock: that is what lets an error say
 //! `NotApplied` or `Unknown` and be right.
 
+mod admin_error;
 mod error;
 mod gate;
 mod guard;
@@ -14,6 +15,7 @@ mod slot;
 #[allow(clippy::module_inception, reason = "the type the room is named for")]
 mod ticket;
 
+pub use admin_error::{ChangeError, SnapshotNowError, TransferError};
 pub use error::{Outcome, ProposeError, ReadError, StopCause};
 pub(crate) use gate::{Gate, Permit};
 pub(crate) use guard::{enter_runtime_thread, on_runtime_thread};

@@ -152,7 +152,7 @@ impl Transport for TcpTransport {
     ) -> Result<(), TransportError> {
         let me = Local {
             node: local.id,
-            cluster: local.cluster,
+            cluster: local.cluster.expect("contract"),
             incarnation: local.incarnation,
             advertised: self.advertised,
             token: self.token,

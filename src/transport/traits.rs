@@ -38,8 +38,9 @@ pub struct Peers {
 pub struct LocalNode {
     /// Its id.
     pub id: NodeId,
-    /// Its cluster.
-    pub cluster: ClusterId,
+    /// Its cluster; `None` while it waits to be added to one: then it takes the cluster of the first valid hello for its
+    /// own, and says so through [`Inbox::cluster_adopted`] before anything else of that peer.
+    pub cluster: Option<ClusterId>,
     /// Its data directory.
     pub incarnation: Incarnation,
 }
@@ -55,6 +56,9 @@ pub trait Inbox: Send + Sync {
 
     /// A connection with `peer` stands, and this is the data directory it showed.
     fn peer_connected(&self, peer: NodeId, incarnation: Incarnation);
+
+    /// This node had no cluster, and belongs to this one from now on.
+    fn cluster_adopted(&self, cluster: ClusterId);
 
     /// The connection with `peer` is gone; what was under way may be lost.
     fn peer_lost(&self, peer: NodeId);

@@ -19,6 +19,8 @@ pub struct Membership {
     voters: Vec<NodeId>,
     outgoing: Vec<NodeId>,
     learners: Vec<NodeId>,
+    /// Of `outgoing`: those who will learn, and not leave, when the joint configuration is left.
+    learners_next: Vec<NodeId>,
     members: BTreeMap<NodeId, Member>,
 }
 
@@ -77,7 +79,29 @@ impl Membership {
         if let Some(pair) = addresses.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(MembershipError::SharedAddress(pair[0].clone()));
         }
-        Ok(Self { voters, outgoing, learners, members })
+        Ok(Self { voters, outgoing, learners, learners_next: Vec::new(), members })
+    }
+
+    /// The configuration of a node that waits to be added to a group: it knows nobody, not even itself.
+    pub fn nobody() -> Self {
+        let (voters, outgoing, learners, learners_next) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { voters, outgoing, learners, learners_next, members: BTreeMap::new() }
+    }
+
+    /// The same joint configuration, of whose outgoing voters these become learners when it is left. Refuses those who
+    /// vote on, and those who do not vote now.
+    pub fn with_learners_next(mut self, learners_next: Vec<NodeId>) -> Result<Self, MembershipError> {
+        if let Some(pair) = learners_next.windows(2).find(|pair| pair[0] >= pair[1]) {
+            return Err(MembershipError::Duplicate(pair[1]));
+        }
+        if let Some(&both) = learners_next.iter().find(|id| self.voters.contains(id)) {
+            return Err(MembershipError::VoterAndLearner(both));
+        }
+        if let Some(&stranger) = learners_next.iter().find(|id| !self.outgoing.contains(id)) {
+            return Err(MembershipError::NoRole(stranger));
+        }
+        self.learners_next = learners_next;
+        Ok(self)
     }
 
     /// The same configuration, with the data directories that a leader has learnt since.
@@ -104,6 +128,11 @@ impl Membership {
     /// Those who receive the log and do not vote, sorted.
     pub fn learners(&self) -> &[NodeId] {
         &self.learners
+    }
+
+    /// The outgoing voters who will learn once the joint configuration is left, sorted.
+    pub fn learners_next(&self) -> &[NodeId] {
+        &self.learners_next
     }
 
     /// Whether decisions need two majorities now.

@@ -1,6 +1,6 @@
 //! What Raft replicas say to each other, without payloads. The bytes are in `wire`, the meaning in `consensus`.
 
-use super::{Boot, LogIndex, LogPosition, LogSlice, NodeId, Term};
+use super::{Boot, LogIndex, LogPosition, LogSlice, NodeId, SnapshotMeta, Term};
 
 /// What a replica must remember before it may speak: its term and whom it voted for in it (figure 2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -38,6 +38,8 @@ pub enum Body {
     Vote {
         /// The end of the candidate's log.
         last: LogPosition,
+        /// The leader itself asked for this election (thesis §3.10): that it lives is no reason to refuse.
+        transfer: bool,
     },
     /// Answer to [`Body::Vote`].
     VoteAnswer {
@@ -64,6 +66,11 @@ pub enum Body {
         /// Apply up to here, then read. `None`: not answered by me; ask whoever leads now.
         index: Option<LogIndex>,
     },
+    /// What you need next has left my log: fetch this snapshot from me (§7). Repeated while nothing else helps; answered,
+    /// once it is installed or not needed, by [`AppendAnswer::Accepted`].
+    SnapshotOffer(SnapshotMeta),
+    /// Your log is as good as mine: stand for election now (thesis §3.10).
+    TimeoutNow,
 }
 
 /// Entries for a follower.

@@ -3,6 +3,7 @@
 //! Nothing here does I/O, knows a clock or takes a lock. A type that can be wrong is judged once, where it
 //! is made ([`LogSlice::new`], [`Membership::founding`]), and trusted from then on.
 
+mod change;
 mod entry;
 mod id;
 mod membership;
@@ -10,7 +11,9 @@ mod message;
 mod moment;
 mod peer_message;
 mod position;
+mod snapshot;
 
+pub use change::{ChangeReceipt, ChangeRefused, MembershipChange, TransferRefused};
 pub use entry::{Entry, EntryKind, EntryMeta, EntryRun, LogSlice, MalformedSlice, Origin, Payload};
 pub use id::{Boot, ClusterId, GroupId, Incarnation, NodeId};
 pub use membership::{Member, Membership, MembershipError};
@@ -18,5 +21,8 @@ pub use message::{
     Append, AppendAnswer, Body, HardState, Heartbeat, HeartbeatAnswer, Message, ReadId, Round,
 };
 pub use moment::Moment;
-pub use peer_message::{Forward, ForwardAnswer, Forwarded, PeerMessage, Refusal};
+pub use peer_message::{
+    Admin, AdminAnswer, AdminTask, Forward, ForwardAnswer, Forwarded, PeerMessage, Refusal,
+};
 pub use position::{LogIndex, LogPosition, LogSpan, Term};
+pub use snapshot::{SnapshotChunk, SnapshotId, SnapshotMeta, SnapshotPull, SnapshotWriter};

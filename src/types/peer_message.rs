@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 
-use super::{EntryRun, LogIndex, LogPosition, Message, Origin, Term};
+use super::{
+    ChangeReceipt, ChangeRefused, EntryRun, LogIndex, LogPosition, MembershipChange, Message, NodeId, Origin,
+    SnapshotChunk, SnapshotPull, Term, TransferRefused,
+};
 
 /// One message between the replicas of a group, as transports carry it.
 #[derive(Clone, Debug)]
@@ -18,6 +21,64 @@ pub enum PeerMessage {
     Forward(Forward),
     /// The leader's answer to a [`Forward`].
     ForwardAnswer(ForwardAnswer),
+    /// A follower wants a piece of a snapshot.
+    Pull(SnapshotPull),
+    /// A piece of a snapshot. Travels on a lane of its own, so that nothing else ever waits behind it.
+    Chunk(SnapshotChunk),
+    /// An operator's wish that another node hands to the leader.
+    Admin(Admin),
+    /// What became of it.
+    AdminAnswer(AdminAnswer),
+}
+
+/// An operator's wish, on its way to the leader. Never forwarded twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Chosen by the asker, echoed.
+    pub request: u64,
+    /// What is wished.
+    pub task: AdminTask,
+}
+
+/// What operators wish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminTask {
+    /// Another membership.
+    Change {
+        /// Which.
+        change: MembershipChange,
+        /// The entry of the configuration that the operator has seen: if another one is in force, nothing is changed.
+        expected: Option<LogIndex>,
+    },
+    /// Another leader.
+    Transfer {
+        /// Who; `None`: whoever is best prepared.
+        to: Option<NodeId>,
+    },
+}
+
+/// What became of an [`Admin`] wish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminAnswer {
+    /// The change is committed, or was refused.
+    Change {
+        /// As in the wish.
+        request: u64,
+        /// What became of it.
+        outcome: Result<ChangeReceipt, ChangeRefused>,
+    },
+    /// Leadership is on its way to that node, or stays.
+    Transfer {
+        /// As in the wish.
+        request: u64,
+        /// What became of it.
+        outcome: Result<NodeId, TransferRefused>,
+    },
+    /// It may or may not be done: the leader lost its leadership meanwhile.
+    Unknown {
+        /// As in the wish.
+        request: u64,
+    },
 }
 
 /// Commands for the leader of `term`, and for no other: in any other term they are refused, so that the origin knows

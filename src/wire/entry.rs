@@ -9,7 +9,8 @@
 //! | 2: no-op | nothing |
 //! | 3: membership | version 1 (= 1), members 1, then for each in the order of their ids: id 8, roles 1, incarnation 8 if the roles say so, address length 2, address |
 //!
-//! Roles are bits: 1 votes, 2 votes in the configuration that a joint one leaves, 4 learns, 8 its incarnation is known.
+//! Roles are bits: 1 votes, 2 votes in the configuration that a joint one leaves, 4 learns, 8 its incarnation is known, 16 learns
+//! once a joint configuration is left.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ const VOTER: u8 = 1;
 const OUTGOING: u8 = 2;
 const LEARNER: u8 = 4;
 const INCARNATION_KNOWN: u8 = 8;
+const LEARNER_NEXT: u8 = 16;
 
 const _: () = assert!(Membership::MEMBERS_MAX <= u8::MAX as usize, "the number of members is one byte");
 const _: () = assert!(Membership::ADDRESS_BYTES_MAX <= u16::MAX as usize, "a length is two bytes");
@@ -135,6 +137,7 @@ fn roles(membership: &Membership, id: NodeId, member: &Member) -> u8 {
     bit(VOTER, membership.voters())
         | bit(OUTGOING, membership.outgoing())
         | bit(LEARNER, membership.learners())
+        | bit(LEARNER_NEXT, membership.learners_next())
         | if member.incarnation.is_some() { INCARNATION_KNOWN } else { 0 }
 }
 
@@ -154,27 +157,33 @@ pub(crate) fn decode_membership<B: Buffer>(reader: &mut Reader<B>) -> Result<Mem
         return Err(WireError::TooLong { what: "list of members", length, max });
     }
     let (mut voters, mut outgoing, mut learners) = (Vec::new(), Vec::new(), Vec::new());
+    let mut learners_next = Vec::new();
     let mut members = BTreeMap::new();
     for _ in 0..count {
         let (id, roles, member) = decode_member(reader)?;
         if members.last_key_value().is_some_and(|(&last, _)| last >= id) {
             return Err(WireError::Invalid { what: "order of the members" });
         }
-        for (role, list) in [(VOTER, &mut voters), (OUTGOING, &mut outgoing), (LEARNER, &mut learners)] {
-            if roles & role != 0 {
-                list.push(id);
-            }
+        let lists = [
+            (VOTER, &mut voters),
+            (OUTGOING, &mut outgoing),
+            (LEARNER, &mut learners),
+            (LEARNER_NEXT, &mut learners_next),
+        ];
+        for (_, list) in lists.into_iter().filter(|(role, _)| roles & role != 0) {
+            list.push(id);
         }
         members.insert(id, member);
     }
     Membership::new(voters, outgoing, learners, members)
+        .and_then(|membership| membership.with_learners_next(learners_next))
         .map_err(|_| WireError::Invalid { what: "membership" })
 }
 
 fn decode_member<B: Buffer>(reader: &mut Reader<B>) -> Result<(NodeId, u8, Member), WireError> {
     let id = NodeId::new(reader.u64()?).ok_or(WireError::Invalid { what: "id of a member" })?;
     let roles = reader.u8()?;
-    if roles & !(VOTER | OUTGOING | LEARNER | INCARNATION_KNOWN) != 0 {
+    if roles & !(VOTER | OUTGOING | LEARNER | LEARNER_NEXT | INCARNATION_KNOWN) != 0 {
         return Err(WireError::Invalid { what: "role of a member" });
     }
     let incarnation = if roles & INCARNATION_KNOWN == 0 { None } else { Some(Incarnation(reader.u64()?)) };
@@ -209,7 +218,8 @@ mod tests {
             (id(2), member("two:7002", None)),
             (id(3), member("[::1]:7003", Some(33))),
         ];
-        Membership::new(vec![id(1)], vec![id(1), id(2)], vec![id(3)], members.into()).unwrap()
+        let joint = Membership::new(vec![id(1)], vec![id(1), id(2)], vec![id(3)], members.into()).unwrap();
+        joint.with_learners_next(vec![id(2)]).unwrap()
     }
 
     fn origin() -> Origin {

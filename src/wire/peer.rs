@@ -7,7 +7,7 @@
 //! | 0 | ping | nothing: says that the sender lives when it has nothing else to say |
 //! | 1 | pre-vote | term 8, last position |
 //! | 2 | answer to it | term 8, granted 1 |
-//! | 3 | vote | term 8, last position |
+//! | 3 | vote | term 8, last position, transfer 1 |
 //! | 4 | answer to it | term 8, granted 1 |
 //! | 5 | append | term 8, previous position, commit 8, list of entries: term 8, length 4, payload ([`super::entry`]) |
 //! | 6 | answer to it | term 8, then 0 and the matched index 8, or 1, the previous index 8, and the hint, a position |
@@ -17,6 +17,8 @@
 //! | 10 | answer to it | term 8, boot 8, request 8, then 0, or 1 and the index 8 |
 //! | 11 | forward | term 8, list of commands: node 8, incarnation 8, boot 8, request 8, length 4, command |
 //! | 12 | answer to it | 0 and the first position, or 1 not leader, 2 busy, 3 malformed; list of requests 8 |
+//! | 13 | snapshot offer | term 8, id 8, position, length 8, membership ([`super::entry`]) |
+//! | 14 | timeout now | term 8 |
 //!
 //! The entries of an append have no indexes: they follow the previous position. Counts are believed only as far as there
 //! are bytes for them, and payloads stay slices of the frame.
@@ -47,6 +49,8 @@ const READ_INDEX: u8 = 9;
 const READ_INDEX_ANSWER: u8 = 10;
 const FORWARD: u8 = 11;
 const FORWARD_ANSWER: u8 = 12;
+const SNAPSHOT_OFFER: u8 = 13;
+const TIMEOUT_NOW: u8 = 14;
 
 const APPENDED: u8 = 0;
 const NOT_LEADER: u8 = 1;
@@ -78,6 +82,7 @@ pub(crate) fn encode(group: GroupId, message: &PeerMessage, out: &mut Vec<u8>) {
         PeerMessage::Raft { message, entries } => encode_raft(message, entries, out),
         PeerMessage::Forward(forward) => encode_forward(forward, out),
         PeerMessage::ForwardAnswer(answer) => encode_forward_answer(answer, out),
+        _ => unimplemented!("contract"),
     });
 }
 
@@ -95,6 +100,7 @@ pub(crate) fn frame_len(message: &PeerMessage) -> usize {
             FORWARD_HEAD_BYTES + commands.iter().map(command_len).sum::<usize>()
         }
         PeerMessage::ForwardAnswer(answer) => SMALL_BODY_BYTES_MAX + 8 * answer.requests.len(),
+        _ => unimplemented!("contract"),
     };
     HEADER_BYTES + body
 }
@@ -125,9 +131,12 @@ fn kind(message: &PeerMessage) -> u8 {
             Body::HeartbeatAnswer(_) => HEARTBEAT_ANSWER,
             Body::ReadIndex { .. } => READ_INDEX,
             Body::ReadIndexAnswer { .. } => READ_INDEX_ANSWER,
+            Body::SnapshotOffer(_) => SNAPSHOT_OFFER,
+            Body::TimeoutNow => TIMEOUT_NOW,
         },
         PeerMessage::Forward(_) => FORWARD,
         PeerMessage::ForwardAnswer(_) => FORWARD_ANSWER,
+        _ => unimplemented!("contract"),
     }
 }
 
@@ -135,7 +144,12 @@ fn encode_raft(message: &Message, entries: &[EntryRun], out: &mut Vec<u8>) {
     let mut writer = Writer::new(out);
     writer.u64(message.term.0);
     match &message.body {
-        Body::PreVote { last } | Body::Vote { last } => position(&mut writer, *last),
+        Body::PreVote { last } => position(&mut writer, *last),
+        Body::Vote { last, transfer } => {
+            position(&mut writer, *last);
+            writer.bool(*transfer);
+        }
+        Body::SnapshotOffer(_) | Body::TimeoutNow => unimplemented!("contract"),
         Body::PreVoteAnswer { granted } | Body::VoteAnswer { granted } => {
             writer.bool(*granted);
         }
@@ -228,7 +242,7 @@ fn decode_raft(kind: u8, reader: &mut Reader) -> Result<PeerMessage, WireError> 
     let body = match kind {
         PRE_VOTE => Body::PreVote { last: read_position(reader)? },
         PRE_VOTE_ANSWER => Body::PreVoteAnswer { granted: reader.bool("answer to a pre-vote")? },
-        VOTE => Body::Vote { last: read_position(reader)? },
+        VOTE => Body::Vote { last: read_position(reader)?, transfer: reader.bool("transfer of a vote")? },
         VOTE_ANSWER => Body::VoteAnswer { granted: reader.bool("answer to a vote")? },
         APPEND => {
             let (append, run) = decode_append(reader)?;

@@ -75,7 +75,7 @@ fn small_body() -> impl Strategy<Value = Body> {
     prop_oneof![
         position().prop_map(|last| Body::PreVote { last }),
         any::<bool>().prop_map(|granted| Body::PreVoteAnswer { granted }),
-        position().prop_map(|last| Body::Vote { last }),
+        (position(), any::<bool>()).prop_map(|(last, transfer)| Body::Vote { last, transfer }),
         any::<bool>().prop_map(|granted| Body::VoteAnswer { granted }),
         index().prop_map(|matched| Body::AppendAnswer(AppendAnswer::Accepted { matched })),
         (index(), position())

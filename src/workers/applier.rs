@@ -49,6 +49,7 @@ impl Applier {
                     self.reads.push(task);
                     Ok(())
                 }
+                ApplyJob::Restore(_) | ApplyJob::Picture => unimplemented!("contract"),
             };
             if let Err(cause) = taken {
                 self.stop_batch(jobs, &cause);
@@ -56,7 +57,7 @@ impl Applier {
             }
         }
         self.answer_batch();
-        Ok((self.applied != before).then_some(Applied { through: self.applied }))
+        Ok((self.applied != before).then_some(Applied { through: self.applied, durable: LogPosition::ZERO }))
     }
 
     fn answer_batch(&mut self) {

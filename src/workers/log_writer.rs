@@ -32,9 +32,9 @@ impl LogWriter {
     pub(crate) fn turn(&mut self, jobs: Vec<(GroupId, WriteJob)>) -> Result<Written, StopCause> {
         let mut written = Written::default();
         for (group, job) in jobs {
-            let WriteJob { seq, hard_state, entries, send_when_durable } = job;
-            if hard_state.is_some() || !entries.is_empty() {
-                self.writes.push(GroupWrite { group, hard_state, entries });
+            let WriteJob { seq, hard_state, restart, entries, send_when_durable } = job;
+            if hard_state.is_some() || restart.is_some() || !entries.is_empty() {
+                self.writes.push(GroupWrite { group, hard_state, restart, entries });
             }
             written.note(group, Persisted { through: seq });
             written.send.extend(send_when_durable.into_iter().map(|(to, message)| (group, to, message)));

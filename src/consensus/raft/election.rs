@@ -63,7 +63,7 @@ impl Raft {
         self.change_role(Role::Candidate(Votes::default()));
         let last = self.log.last();
         for voter in self.other_voters() {
-            self.send_when_durable(voter, Body::Vote { last });
+            self.send_when_durable(voter, Body::Vote { last, transfer: false });
         }
     }
 

@@ -10,14 +10,17 @@ use crate::consensus::quorum::quorum_value;
 use crate::consensus::read_queue::Asker;
 use crate::consensus::role::{ForwardedRead, Role};
 use crate::consensus::{ReadReady, ReadRefused};
-use crate::types::{Body, LogIndex, NodeId, ReadId, Round};
+use crate::types::{Body, LogIndex, Moment, NodeId, ReadId, Round};
 
 impl Raft {
     /// A read of this host, from which on every write that finished before is seen. Its fate comes with a later
     /// [`Ready`](crate::consensus::Ready): in `reads`, or in `reads_lost` if the leader changed or did not answer.
     ///
+    /// `now` is read after the host took the read up: a lease, if there is one, is compared with it.
+    ///
     /// A leader without `check_quorum` that is cut off for good leaves it to the host to stop waiting.
-    pub fn read_index(&mut self, id: ReadId) -> Result<(), ReadRefused> {
+    pub fn read_index(&mut self, id: ReadId, now: Moment) -> Result<(), ReadRefused> {
+        let _ = now;
         match &mut self.role {
             Role::Leader(_) => self.push_read(Asker { id, peer: None }),
             Role::Follower(follower) => {

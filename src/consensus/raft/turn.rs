@@ -2,7 +2,7 @@
 
 use super::Raft;
 use crate::consensus::{Outgoing, Persisted, Ready};
-use crate::types::{Body, LogSpan, Message, NodeId, Term};
+use crate::types::{Body, LogSpan, Message, Moment, NodeId, Term};
 
 impl Raft {
     /// The host made writes durable: own vote and own match count from now on, and from nothing else.
@@ -22,8 +22,10 @@ impl Raft {
             || self.wants_to_send_as_leader()
     }
 
-    /// Takes all that this turn asks of the host.
-    pub fn ready(&mut self) -> Ready {
+    /// Takes all that this turn asks of the host. `now` dates the rounds of heartbeats that leave with it: a lease begins
+    /// there.
+    pub fn ready(&mut self, now: Moment) -> Ready {
+        let _ = now;
         self.send_as_leader();
         self.outbox.hold_back_terms_after(self.writes.durable().term);
         let outbox = std::mem::take(&mut self.outbox);
@@ -43,6 +45,9 @@ impl Raft {
             apply,
             reads: outbox.reads,
             reads_lost: outbox.reads_lost,
+            restart: None,
+            restore: None,
+            receive: None,
         }
     }
 

@@ -4,16 +4,16 @@ use super::Replica;
 use crate::consensus::{Outgoing, Ready, RoleName};
 use crate::replica::cold::entries_of;
 use crate::replica::{ApplyJob, FetchJob, Jobs, PendingReply, WriteJob};
-use crate::types::{Body, EntryRun, NodeId, PeerMessage};
+use crate::types::{Body, EntryRun, Moment, NodeId, PeerMessage};
 
 impl Replica {
     /// The jobs of this turn, in the order in which they are done.
-    pub(super) fn carry_out(&mut self) -> Jobs {
+    pub(super) fn carry_out(&mut self, now: Moment) -> Jobs {
         let mut jobs = Jobs { send: std::mem::take(&mut self.outbox), ..Jobs::default() };
         let leads = self.raft.role() == RoleName::Leader;
         self.cold.lead(leads.then(|| self.raft.term()));
         if self.raft.has_ready() {
-            let ready = self.raft.ready();
+            let ready = self.raft.ready(now);
             self.consensus_asks(ready, &mut jobs);
         }
         self.hand_over(&mut jobs);
@@ -37,7 +37,13 @@ impl Replica {
             let when_durable = ready.send_when_durable.into_iter();
             let send_when_durable =
                 when_durable.filter_map(|outgoing| self.with_payloads(outgoing)).collect();
-            jobs.write = Some(WriteJob { seq, hard_state: ready.hard_state, entries, send_when_durable });
+            jobs.write = Some(WriteJob {
+                seq,
+                hard_state: ready.hard_state,
+                restart: None,
+                entries,
+                send_when_durable,
+            });
         }
         if let Some(span) = ready.apply {
             self.applying.commit(span);

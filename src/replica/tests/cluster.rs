@@ -200,7 +200,7 @@ impl Cluster {
         let message = Message { term, body: Body::Append(Append { slice, commit: LogIndex(1) }) };
         let entries = EntryRun::new(entries.into()).into_iter().collect();
         let message = PeerMessage::Raft { message, entries };
-        self.handle(to, Event::Received { from: id(1), message });
+        self.handle(to, Event::Message { from: id(1), message });
         self.settle();
     }
 
@@ -371,7 +371,7 @@ impl Cluster {
             && !self.lossy.is_some_and(|is_lost| is_lost(link.0, link.1, &message))
             && self.nodes.contains_key(&link.1)
         {
-            self.handle(link.1, Event::Received { from, message });
+            self.handle(link.1, Event::Message { from, message });
         }
     }
 

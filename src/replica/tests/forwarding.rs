@@ -27,7 +27,7 @@ fn is_forward_answer(_: u64, _: u64, message: &PeerMessage) -> bool {
 
 /// What node 1 answers to a forward that it gets from node 2.
 fn answer_of_1(cluster: &mut Cluster, forward: Forward) -> ForwardAnswer {
-    cluster.handle(1, Event::Received { from: id(2), message: PeerMessage::Forward(forward) });
+    cluster.handle(1, Event::Message { from: id(2), message: PeerMessage::Forward(forward) });
     let jobs = cluster.node(1).replica.turn(Moment(0));
     let answers = jobs.send.into_iter().filter_map(|(to, message)| match message {
         PeerMessage::ForwardAnswer(answer) if to == id(2) => Some(answer),
@@ -159,10 +159,10 @@ fn a_refusal_counts_only_from_the_node_that_was_asked() {
     let answer = ForwardAnswer { requests, outcome: Err(Refusal::NotLeader) };
 
     let message = PeerMessage::ForwardAnswer(answer);
-    cluster.handle(2, Event::Received { from: id(3), message: message.clone() });
+    cluster.handle(2, Event::Message { from: id(3), message: message.clone() });
     assert!(!waiting.is_done());
 
-    cluster.handle(2, Event::Received { from: id(1), message });
+    cluster.handle(2, Event::Message { from: id(1), message });
     assert_eq!(waiting.try_wait().unwrap(), Err(ProposeError::NotLeader { leader: None }));
 }
 
@@ -220,7 +220,7 @@ fn what_comes_back_after_a_command_that_is_late_still_stands_before_what_came_me
     cluster.disconnect(2, 1);
     cluster.deliver_nth(0);
     let term = cluster.status(2).term;
-    cluster.handle(2, Event::Received { from: id(3), message: higher_term(term) });
+    cluster.handle(2, Event::Message { from: id(3), message: higher_term(term) });
     let later = cluster.submit(2, "b");
     cluster.pass_time(2, 2);
     assert!(late.is_done());
@@ -345,7 +345,7 @@ fn a_forward_that_arrives_twice_is_appended_once() {
 
     for _ in 0..2 {
         let message = PeerMessage::Forward(forward_from(2, term, &["a"]));
-        cluster.handle(1, Event::Received { from: id(2), message });
+        cluster.handle(1, Event::Message { from: id(2), message });
         cluster.settle();
     }
 
@@ -360,12 +360,12 @@ fn a_forward_that_arrives_again_after_its_term_does_not_refuse_what_was_appended
     let forwarded = cluster.propose(2, "a");
     assert_eq!(cluster.journal(1), "a", "committed by nodes 1 and 3");
     cluster.heal();
-    cluster.handle(1, Event::Received { from: id(3), message: higher_term(term) });
+    cluster.handle(1, Event::Message { from: id(3), message: higher_term(term) });
 
     let request = (2 << 32) >> 1;
     let mut again = forward_from(2, term, &["a"]);
     again.commands[0].origin = Origin { boot: Boot(2 << 32), request, ..again.commands[0].origin };
-    cluster.handle(1, Event::Received { from: id(2), message: PeerMessage::Forward(again) });
+    cluster.handle(1, Event::Message { from: id(2), message: PeerMessage::Forward(again) });
     cluster.settle();
 
     if forwarded.is_done() {

@@ -126,9 +126,9 @@ fn a_node_that_lost_its_data_directory_is_not_heard() {
     let term = cluster.status(2).term;
 
     cluster.handle(2, Event::PeerConnected { peer: id(3), incarnation: Incarnation(33) });
-    let body = Body::Vote { last: LogPosition::new(Term(99), LogIndex(99)) };
+    let body = Body::Vote { last: LogPosition::new(Term(99), LogIndex(99)), transfer: false };
     let message = PeerMessage::Raft { message: Message { term: Term(99), body }, entries: Vec::new() };
-    cluster.handle(2, Event::Received { from: id(3), message });
+    cluster.handle(2, Event::Message { from: id(3), message });
     cluster.settle();
 
     assert_eq!(cluster.status(2).term, term);
@@ -177,7 +177,7 @@ fn an_append_that_does_not_carry_what_it_announces_is_dropped() {
     let body = Body::Append(Append { slice, commit: last });
     let message = PeerMessage::Raft { message: Message { term, body }, entries: Vec::new() };
 
-    cluster.handle(2, Event::Received { from: id(1), message });
+    cluster.handle(2, Event::Message { from: id(1), message });
     cluster.settle();
 
     assert_eq!(cluster.status(2).last_index, last);

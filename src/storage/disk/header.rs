@@ -105,8 +105,8 @@ impl SegmentHeader {
             return Err(corrupt("the checksum of its header is wrong".to_owned()));
         }
         let header = Self::fields(reader).map_err(|error| corrupt(error.to_string()))?;
-        if header.identity != *expected {
-            let Identity { node, cluster, incarnation } = header.identity;
+        if (Identity { joined: expected.joined, ..header.identity }) != *expected {
+            let Identity { node, cluster, incarnation, .. } = header.identity;
             return Err(corrupt(format!(
                 "it belongs to node {node} of cluster {cluster}, incarnation {incarnation}"
             )));
@@ -125,6 +125,7 @@ impl SegmentHeader {
             node: NodeId::new(reader.u64()?).ok_or(WireError::Invalid { what: "node" })?,
             cluster: ClusterId(reader.u64()?),
             incarnation: Incarnation(reader.u64()?),
+            joined: false,
         };
         let number = reader.u64()?;
         let salt = Salt::new(reader.u64()?, number);

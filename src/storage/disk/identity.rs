@@ -109,5 +109,6 @@ fn fields(mut reader: Reader<&[u8]>, checksum: u32) -> Result<(Identity, Stage),
         _ => return Err(WireError::Invalid { what: "stage" }),
     };
     let node = NodeId::new(node).ok_or(WireError::Invalid { what: "node" })?;
-    Ok((Identity { node, cluster: ClusterId(cluster), incarnation: Incarnation(incarnation) }, stage))
+    let (cluster, incarnation) = (ClusterId(cluster), Incarnation(incarnation));
+    Ok((Identity { node, cluster, incarnation, joined: false }, stage))
 }

@@ -259,7 +259,7 @@ fn describe_hard_state(state: HardState) -> String {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "directory  {}", self.dir.display())?;
-        let Some(Identity { node, cluster, incarnation }) = self.identity else {
+        let Some(Identity { node, cluster, incarnation, .. }) = self.identity else {
             return write!(f, "log        blank: it was never founded");
         };
         writeln!(f, "identity   node {node}, cluster {cluster}, incarnation {incarnation}")?;

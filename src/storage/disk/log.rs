@@ -19,7 +19,9 @@ use super::record::{HARD_STATE_BYTES, RESTATEMENT_BYTES, Restatement, entry_byte
 use super::salt::Salt;
 use super::segment::Segment;
 use crate::metrics::StorageMetrics;
-use crate::storage::{GroupWrite, Identity, LogReader, Recovered, Storage, StorageError, Upkeep};
+use crate::storage::{
+    GroupWrite, Identity, LogReader, Recovered, SnapshotStore, Storage, StorageError, Upkeep,
+};
 use crate::types::{Entry, EntryRun, GroupId, HardState, LogIndex, LogPosition, Membership};
 
 /// A durable log of many groups in a directory of its own.
@@ -250,7 +252,7 @@ impl DiskLog {
     }
 
     /// Everything of the founding but the mark that it is complete.
-    fn found_segment(&mut self, groups: &[(GroupId, Entry)]) -> Result<(), StorageError> {
+    fn found_segment(&mut self, groups: &[(GroupId, Option<Entry>)]) -> Result<(), StorageError> {
         let leftovers = Directory::list(&*self.files, &self.config.dir)?.segments;
         for number in leftovers {
             let path = segment_path(&self.config.dir, number);
@@ -265,6 +267,7 @@ impl DiskLog {
         self.appender = Some(Appender::new(first, end, Arc::clone(&self.metrics)));
         self.open_segment()?;
         for (group, entry) in groups {
+            let Some(entry) = entry else { continue };
             self.make_room(entry_bytes(&entry.payload) as u64)?;
             self.entry(*group, entry);
         }
@@ -295,7 +298,7 @@ impl Storage for DiskLog {
         self.identity.filter(|_| self.appender.is_some())
     }
 
-    fn found(&mut self, identity: Identity, groups: &[(GroupId, Entry)]) -> Result<(), StorageError> {
+    fn found(&mut self, identity: Identity, groups: &[(GroupId, Option<Entry>)]) -> Result<(), StorageError> {
         assert!(self.appender.is_none(), "the log is founded already");
         assert!(identity.node == self.config.node, "the log is founded for the node that opened it");
         self.guarded(|log| {
@@ -317,6 +320,10 @@ impl Storage for DiskLog {
 
     fn write(&mut self, writes: &[GroupWrite]) -> Result<(), StorageError> {
         self.guarded(|log| log.write_all(writes))
+    }
+
+    fn snapshots(&self) -> Box<dyn SnapshotStore> {
+        unimplemented!("contract")
     }
 
     fn settle(&mut self) -> Result<(), StorageError> {
@@ -357,12 +364,19 @@ impl Storage for DiskLog {
 }
 
 impl DiskLog {
-    fn found_all(&mut self, identity: &Identity, groups: &[(GroupId, Entry)]) -> Result<(), StorageError> {
+    fn found_all(
+        &mut self,
+        identity: &Identity,
+        groups: &[(GroupId, Option<Entry>)],
+    ) -> Result<(), StorageError> {
         let (files, dir) = (Arc::clone(&self.files), self.config.dir.clone());
         identity::write(&*files, &dir, identity, Stage::Founding)?;
         self.found_segment(groups)?;
         identity::write(&*files, &dir, identity, Stage::Founded)?;
-        self.recovered = groups.iter().map(|(group, entry)| (*group, founding_state(entry))).collect();
+        self.recovered = groups
+            .iter()
+            .filter_map(|(group, entry)| Some((*group, founding_state(entry.as_ref()?))))
+            .collect();
         Ok(())
     }
 

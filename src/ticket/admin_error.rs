@@ -1,0 +1,107 @@
+//! What went wrong with an operator's wish, and what may be concluded.
+
+use super::{Outcome, StopCause};
+use crate::types::{ChangeRefused, NodeId, TransferRefused};
+
+/// Why a change of the membership was not confirmed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// It was not begun.
+    #[error("the membership was not changed: {0}")]
+    Refused(#[from] ChangeRefused),
+    /// Not begun: no leader was known before the deadline.
+    #[error("no leader was known before the deadline; the membership was not changed")]
+    NoLeader,
+    /// Not done: another leader's entry took the place of the change.
+    #[error("another leader's entry replaced the change; the membership was not changed, retry")]
+    Superseded,
+    /// It was begun or handed to the leader, and what became of it was not known in time.
+    #[error("the change may or may not be done, or be done yet: look at the membership before you repeat it")]
+    Unknown,
+    /// The node stopped.
+    #[error("the node stopped ({cause}); look at the membership on another node")]
+    Stopped {
+        /// Why it stopped.
+        cause: StopCause,
+        /// What may be concluded for this change.
+        outcome: Outcome,
+    },
+    /// A blocking call on a thread of the runtime would wait for itself.
+    #[error("a blocking call on a thread of the runtime would wait for itself")]
+    WouldDeadlock,
+}
+
+impl ChangeError {
+    /// What may be concluded: [`Outcome::NotApplied`] is certain.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Stopped { outcome, .. } => *outcome,
+            Self::Unknown => Outcome::Unknown,
+            Self::Refused(_) | Self::NoLeader | Self::Superseded | Self::WouldDeadlock => Outcome::NotApplied,
+        }
+    }
+}
+
+/// Why leadership was not seen to change hands. Whoever leads, goes on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransferError {
+    /// It was not begun.
+    #[error("leadership was not handed over: {0}")]
+    Refused(#[from] TransferRefused),
+    /// No leader was known before the deadline.
+    #[error("no leader was known before the deadline")]
+    NoLeader,
+    /// The successor did not take over within an election timeout, and the leader goes on; or that was not known before the deadline.
+    #[error("node {to} did not take over in time; the leader goes on")]
+    NotTaken {
+        /// Who should have.
+        to: NodeId,
+    },
+    /// Somebody else was elected.
+    #[error("node {leader} was elected instead")]
+    AnotherLeader {
+        /// Who leads now.
+        leader: NodeId,
+    },
+    /// The leader was asked, and its answer did not come in time.
+    #[error("the leader did not answer in time: look at who leads")]
+    Unknown,
+    /// The node stopped.
+    #[error("the node stopped ({cause})")]
+    Stopped {
+        /// Why it stopped.
+        cause: StopCause,
+    },
+    /// A blocking call on a thread of the runtime would wait for itself.
+    #[error("a blocking call on a thread of the runtime would wait for itself")]
+    WouldDeadlock,
+}
+
+/// Why a snapshot on demand was not taken. The log stays as it is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SnapshotNowError {
+    /// Nothing is applied yet that a snapshot could hold.
+    #[error("nothing is applied yet: there is nothing to take a snapshot of")]
+    NothingApplied,
+    /// The state machine, or the disk, failed.
+    #[error("no snapshot was taken: {reason}")]
+    Failed {
+        /// What went wrong.
+        reason: String,
+    },
+    /// It takes longer than the deadline allowed; it goes on.
+    #[error("the snapshot was not complete at the deadline; it goes on")]
+    DeadlinePassed,
+    /// The node stopped.
+    #[error("the node stopped ({cause})")]
+    Stopped {
+        /// Why it stopped.
+        cause: StopCause,
+    },
+    /// A blocking call on a thread of the runtime would wait for itself.
+    #[error("a blocking call on a thread of the runtime would wait for itself")]
+    WouldDeadlock,
+}
