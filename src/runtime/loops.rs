@@ -114,16 +114,17 @@ fn work_off(upkeep: &mut dyn Upkeep, stop: &Receiver<()>) -> Result<(), StorageE
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
     use std::sync::Arc;
 
     use bytes::Bytes;
     use crossbeam_channel::unbounded;
 
     use super::*;
-    use crate::machine::{StateMachine, Typed};
+    use crate::machine::{MachineError, SnapshotError, StateMachine, Typed};
     use crate::replica::tests::instant;
     use crate::ticket::{ReadError, ReadTask};
-    use crate::types::{Entry, EntryRun, LogIndex, LogPosition, Payload, Term};
+    use crate::types::{Entry, EntryRun, LogIndex, LogPosition, Payload, SnapshotWriter, Term};
 
     /// Cannot stand any command.
     struct Fragile;
@@ -138,6 +139,14 @@ mod tests {
         }
 
         fn query(&self, (): ()) {}
+
+        fn snapshot(&self) -> Result<SnapshotWriter, SnapshotError> {
+            Ok(Box::new(|_| Ok(())))
+        }
+
+        fn restore(&mut self, _snapshot: &mut dyn Read) -> Result<(), MachineError> {
+            Ok(())
+        }
     }
 
     #[test]

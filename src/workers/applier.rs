@@ -129,11 +129,13 @@ impl Applier {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
-    use crate::machine::{Codec, StateMachine, Typed};
+    use crate::machine::{Codec, MachineError, SnapshotError, StateMachine, Typed};
     use crate::replica::tests::instant;
     use crate::ticket::{Outcome, Permit, ProposeError, ReadError, Ticket};
-    use crate::types::{LogIndex, Term};
+    use crate::types::{LogIndex, SnapshotWriter, Term};
 
     /// Adds up; cannot stand seven.
     struct Sum(u64);
@@ -151,6 +153,18 @@ mod tests {
 
         fn query(&self, (): ()) -> u64 {
             self.0
+        }
+
+        fn snapshot(&self) -> Result<SnapshotWriter, SnapshotError> {
+            let total = self.0;
+            Ok(Box::new(move |out| out.write_all(&total.to_le_bytes())))
+        }
+
+        fn restore(&mut self, snapshot: &mut dyn Read) -> Result<(), MachineError> {
+            let mut total = [0; 8];
+            snapshot.read_exact(&mut total)?;
+            self.0 = u64::from_le_bytes(total);
+            Ok(())
         }
     }
 

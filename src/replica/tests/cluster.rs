@@ -1,6 +1,7 @@
 //! A cluster on one thread. Messages travel in the order in which they were sent; a tick is one unit of time.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,14 +9,14 @@ use bytes::Bytes;
 
 use super::log::SharedLog;
 use crate::consensus::{RaftConfig, RoleName};
-use crate::machine::{Codec, StateMachine, Typed};
+use crate::machine::{Codec, MachineError, SnapshotError, StateMachine, Typed};
 use crate::replica::{
     ApplyJob, Event, FetchJob, Jobs, Proposal, Read, Replica, ReplicaConfig, ReplicaStatus, WriteJob,
 };
 use crate::ticket::{Permit, ProposeError, ReadError, ReadTask, Reply, StopCause, Ticket};
 use crate::types::{
     Append, Body, Boot, Entry, EntryRun, GroupId, Incarnation, LogIndex, LogPosition, LogSlice, Membership,
-    Message, Moment, NodeId, Payload, PeerMessage, Term,
+    Message, Moment, NodeId, Payload, PeerMessage, SnapshotWriter, Term,
 };
 use crate::workers::{Applier, LogFetcher, LogWriter};
 
@@ -38,6 +39,19 @@ impl StateMachine for Journal {
 
     fn query(&self, (): ()) -> String {
         self.0.join(", ")
+    }
+
+    /// One command per line: none of these tests has a command of two.
+    fn snapshot(&self) -> Result<SnapshotWriter, SnapshotError> {
+        let lines = self.0.clone();
+        Ok(Box::new(move |out| lines.iter().try_for_each(|line| writeln!(out, "{line}"))))
+    }
+
+    fn restore(&mut self, snapshot: &mut dyn io::Read) -> Result<(), MachineError> {
+        let mut text = String::new();
+        snapshot.read_to_string(&mut text)?;
+        self.0 = text.lines().map(str::to_owned).collect();
+        Ok(())
     }
 }
 
