@@ -85,7 +85,8 @@ impl Applier {
             }
             ApplyJob::Restore(snapshot) => {
                 self.end_batch(events)?;
-                self.restore(&snapshot)
+                self.restore(&snapshot)?;
+                self.end_batch(events)
             }
             ApplyJob::Picture => {
                 self.end_batch(events)?;

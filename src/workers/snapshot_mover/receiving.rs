@@ -75,11 +75,6 @@ impl Receiving {
         }
     }
 
-    /// Nothing is fetched any more.
-    pub(super) fn cancel(&mut self) {
-        (self.transfer, self.resting) = (None, None);
-    }
-
     /// Writes what comes, if it is what comes next.
     pub(super) fn take(&mut self, from: NodeId, chunk: &SnapshotChunk, now: Moment, moves: &mut Moves) {
         let expected = |transfer: &&mut Transfer| transfer.expects(from, chunk);
