@@ -206,13 +206,23 @@ fn a_log_that_begins_anew_lets_go_of_nothing_before_it_has() {
     let disk = Disk::default();
     let mut writer = disk.writer();
     disk.set_full(true);
-    writer.turn(vec![write_of(1, Some((at(9), membership())), Vec::new()), release(3)]).unwrap();
+    writer.turn(vec![write_of(1, Some((at(9), membership())), Vec::new()), release(9)]).unwrap();
     assert!(disk.done().is_empty());
 
     disk.set_full(false);
     writer.retry().unwrap();
 
-    assert_eq!(disk.done(), ["write restart 9", "release 3"]);
+    assert_eq!(disk.done(), ["write restart 9", "release 9"]);
+}
+
+#[test]
+fn a_log_that_begins_anew_has_let_go_of_everything_before() {
+    let disk = Disk::default();
+
+    let restart = write_of(2, Some((at(9), membership())), Vec::new());
+    disk.writer().turn(vec![write(1), release(1), restart]).unwrap();
+
+    assert_eq!(disk.done(), ["write 1, restart 9"]);
 }
 
 #[test]
