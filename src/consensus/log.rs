@@ -52,6 +52,10 @@ impl Log {
             if log.compacted_membership.is_some() {
                 return Err(RestoreError::TwoMemberships);
             }
+            if log.bytes.is_empty() {
+                log.compacted_membership = Some(Arc::new(Membership::nobody()));
+                return Ok(log);
+            }
             let founded = log.memberships.first().is_some_and(|&(index, _)| index == LogIndex(1));
             return if founded { Ok(log) } else { Err(RestoreError::NoMembership) };
         }
@@ -86,6 +90,16 @@ impl Log {
     /// Where the latest configuration stands.
     pub(super) fn membership_index(&self) -> LogIndex {
         self.memberships.last().map_or(self.starts_after.index, |&(index, _)| index)
+    }
+
+    /// The configuration in force at `index`.
+    pub(super) fn membership_at(&self, index: LogIndex) -> Option<&Arc<Membership>> {
+        if index < self.starts_after.index {
+            return None;
+        }
+        let before = self.memberships.partition_point(|&(at, _)| at <= index);
+        let latest = before.checked_sub(1).map(|place| &self.memberships[place].1);
+        latest.or(self.compacted_membership.as_ref())
     }
 
     /// The term at `index`: of an entry, or of the position before the first.

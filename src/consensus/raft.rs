@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use self::transfer::DiskWatch;
 use super::log::Log;
 use super::outbox::Outbox;
 use super::role::{Follower, Role};
@@ -45,6 +46,9 @@ pub struct Raft {
     timer: ElectionTimer,
     writes: Writes,
     outbox: Outbox,
+    /// The host cannot write now, as it says.
+    impaired: bool,
+    disk: DiskWatch,
 }
 
 impl Raft {
@@ -60,15 +64,17 @@ impl Raft {
         if log.last().term > hard_state.term {
             return Err(RestoreError::TermBehindLog { term: hard_state.term, last: log.last() });
         }
-        let commit = log.starts_after().index.max(LogIndex(1));
+        let commit = log.starts_after().index.max(LogIndex(1).min(log.last().index));
         let raft = Self {
             hard_state,
             role: Role::Follower(Follower::of(None, commit)),
             commit,
             handed_to_apply: log.starts_after().index,
-            timer: ElectionTimer::new(config.election_ticks, config.seed),
+            timer: ElectionTimer::new(config.election_ticks, config.reluctance, config.seed),
             writes: Writes::restored(hard_state, log.last().index),
             outbox: Outbox::default(),
+            impaired: false,
+            disk: DiskWatch::default(),
             log,
             config,
         };
@@ -80,6 +86,7 @@ impl Raft {
     /// and however long the pause was, it brings one election or one heartbeat. A follower that heard its leader since
     /// the last call counts the pause as one tick; a leader counts all of it, since others may have been elected.
     pub fn tick(&mut self, ticks: u32) {
+        self.watch_disk(ticks);
         match &self.role {
             Role::Leader(_) => self.tick_leader(ticks),
             _ => self.tick_without_lead(ticks),
@@ -120,8 +127,12 @@ impl Raft {
                 self.count_pre_vote(from, term);
                 return None;
             }
-            // A higher term is no reason to leave a leader that lives (thesis §6.2, §4.2.3).
-            Body::Vote { .. } if term > self.term() && self.hears_a_leader() => return None,
+            // A higher term is no reason to leave a leader that lives (thesis §6.2, §4.2.3), unless it asked for it.
+            Body::Vote { transfer: false, .. } if term > self.term() && self.hears_a_leader() => {
+                self.notice_stranger(from);
+                return None;
+            }
+            _ if term > self.term() && self.is_deaf_to(from, &body) => return None,
             _ => {}
         }
         if term < self.term() {
@@ -151,7 +162,8 @@ impl Raft {
             Body::HeartbeatAnswer(answer) => self.take_heartbeat_answer(from, answer),
             Body::ReadIndex { id } => self.answer_read_index(from, id),
             Body::ReadIndexAnswer { id, index } => self.take_read_index_answer(from, id, index),
-            Body::SnapshotOffer(_) | Body::TimeoutNow => unimplemented!("contract"),
+            Body::TimeoutNow => self.take_timeout_now(from),
+            Body::SnapshotOffer(_) => unimplemented!("contract"),
             // Refusals are not counted, and both forms were handled by their terms.
             Body::PreVote { .. } | Body::PreVoteAnswer { .. } => {}
         }
@@ -226,7 +238,7 @@ impl Raft {
     /// What this replica is at the moment.
     pub fn role(&self) -> RoleName {
         match &self.role {
-            Role::Follower(_) if !self.votes() => RoleName::Learner,
+            Role::Follower(_) if !self.may_lead() => RoleName::Learner,
             Role::Follower(_) => RoleName::Follower,
             Role::PreCandidate(_) => RoleName::PreCandidate,
             Role::Candidate(_) => RoleName::Candidate,

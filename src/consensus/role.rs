@@ -98,6 +98,11 @@ impl Leader {
         }
     }
 
+    /// The same as `audience`, to look at.
+    pub(super) fn everyone(&self) -> impl Iterator<Item = &Progress> {
+        self.peers.values().chain(self.departing.values().map(|peer| &peer.progress))
+    }
+
     /// All that it sends to: the members, and those who are to learn that they are none.
     pub(super) fn audience(&mut self) -> impl Iterator<Item = (NodeId, &mut Progress)> {
         let members = self.peers.iter_mut().map(|(&id, peer)| (id, peer));

@@ -36,8 +36,7 @@ impl Raft {
 
     /// The configuration in force at `index`: that of the last membership at or before it. `None` before the log's start.
     pub fn membership_at(&self, index: LogIndex) -> Option<Arc<Membership>> {
-        let _ = index;
-        unimplemented!("contract")
+        self.log.membership_at(index).cloned()
     }
 
     /// A snapshot that was asked for by [`Ready::receive`](crate::consensus::Ready::receive) is durable here. Judged again, since time has
