@@ -44,8 +44,9 @@ pub(super) fn launch(
     let recovered = storage.recovered().remove(&GroupId::MAIN).ok_or(StartError::NoCluster)?;
     let mut replica_config = replica_config(config, identity, check_command)?;
     replica_config.metrics = Arc::clone(&metrics.replica);
-    let replica =
-        Replica::new(replica_config, recovered).map_err(|error| StartError::Log(error.to_string()))?;
+    let applied = recovered.starts_after;
+    let replica = Replica::new(replica_config, recovered, None, applied)
+        .map_err(|error| StartError::Log(error.to_string()))?;
 
     let tick = config.heartbeat_interval / TICKS_PER_HEARTBEAT;
     let waker = transport.waker();
