@@ -21,5 +21,8 @@ metrics! {
         gauge tail_bytes: "Bytes of recent entries in memory.";
         gauge commit: "The last committed entry.";
         gauge applied: "The last applied entry.";
+        histogram stage_queue: "From a caller's request to its append, or to the round of its read.";
+        histogram stage_round_trip: "From the send of a round of heartbeats to the answers of a quorum.";
+        histogram stage_quorum: "From the append of an entry as leader to its commit.";
     }
 }
