@@ -7,8 +7,11 @@ use std::sync::Arc;
 use quorate::consensus::{Outgoing, Persisted, Raft, RaftConfig, ReadReady, Ready, Restored, WriteSeq};
 use quorate::types::{
     AppendAnswer, Body, Boot, EntryKind, EntryMeta, HardState, LogIndex, LogPosition, LogSpan, Membership,
-    Message, NodeId, ReadId, Term,
+    Message, Moment, NodeId, ReadId, Term,
 };
+
+/// Walks without leases need no clock.
+const NOW: Moment = Moment(0);
 
 /// The sizes of entries stand for their payloads: each proposal has another one.
 pub(crate) struct Node {
@@ -74,6 +77,8 @@ impl Node {
             starts_after: LogPosition::ZERO,
             membership: None,
             entries: disk.entries.clone(),
+            snapshot: None,
+            applied: LogPosition::ZERO,
         };
         let tail = disk.entries.iter().map(|entry| (entry.position.index, entry.clone())).collect();
         let raft = Raft::new(config, restored).expect("the disk holds what a replica wrote");
@@ -130,7 +135,7 @@ impl Node {
     pub(crate) fn read(&mut self) -> Option<ReadId> {
         self.requests += 1;
         let id = ReadId { boot: Boot(self.raft.id().get() * 1_000 + self.boot), request: self.requests };
-        self.raft.read_index(id).ok().map(|()| id)
+        self.raft.read_index(id, NOW).ok().map(|()| id)
     }
 
     fn keep(&mut self, first: LogIndex, entries: Vec<EntryMeta>) {
@@ -141,7 +146,7 @@ impl Node {
     /// One turn: what the replica asks for is done or under way afterwards.
     pub(crate) fn turn(&mut self) -> Turn {
         self.report_persisted();
-        let ready = self.raft.ready();
+        let ready = self.raft.ready(NOW);
         assert!(!self.raft.has_ready(), "a turn leaves something undone");
         let durable = self.disk.hard_state.term;
         for outgoing in &ready.send {
