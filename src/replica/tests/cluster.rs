@@ -18,7 +18,7 @@ use crate::types::{
     Append, Body, Boot, Entry, EntryRun, GroupId, Incarnation, LogIndex, LogPosition, LogSlice, Membership,
     Message, Moment, NodeId, Payload, PeerMessage, SnapshotWriter, Term,
 };
-use crate::workers::{Applier, LogFetcher, LogWriter};
+use crate::workers::{Applier, LogFetcher, LogJob, LogWriter, TestSnapshots};
 
 /// How long callers wait, in ticks.
 pub(super) const PATIENCE: u64 = 1_000;
@@ -165,7 +165,11 @@ impl Cluster {
         let node = Node {
             replica: Replica::new(config, log.recover()).expect("a log that was written here"),
             writer: LogWriter::new(Box::new(log.clone())),
-            applier: Applier::new(Box::new(Typed(Journal::default()))),
+            applier: Applier::new(
+                Box::new(Typed(Journal::default())),
+                Box::new(TestSnapshots::default()),
+                LogPosition::ZERO,
+            ),
             fetcher: LogFetcher::new(Box::new(log.clone())),
             log,
             writes: Vec::new(),
@@ -404,7 +408,7 @@ impl Cluster {
         let node = self.node(number);
         let jobs = node.replica.turn(now);
         let mut busy = !jobs.is_empty();
-        let Jobs { send, write, fetch, apply, peers: _ } = jobs;
+        let Jobs { send, write, fetch, apply, .. } = jobs;
         let mut leaving: Vec<_> = send;
         node.writes.extend(write.map(|job| (GroupId::MAIN, job)));
         node.fetches.extend(fetch);
@@ -422,7 +426,15 @@ impl Node {
     fn work(&mut self, leaving: &mut Vec<(NodeId, PeerMessage)>) -> Vec<Event> {
         let mut done = Vec::new();
         if !self.held.writer && !self.writes.is_empty() {
-            let written = self.writer.turn(std::mem::take(&mut self.writes)).expect("the log takes writes");
+            let written = self
+                .writer
+                .turn(
+                    std::mem::take(&mut self.writes)
+                        .into_iter()
+                        .map(|(group, job)| (group, LogJob::Write(job)))
+                        .collect(),
+                )
+                .expect("the log takes writes");
             done.extend(written.persisted.into_iter().map(|(_, persisted)| Event::Persisted(persisted)));
             leaving.extend(written.send.into_iter().map(|(_, to, message)| (to, message)));
         }
@@ -434,7 +446,7 @@ impl Node {
         }
         if !self.held.applier {
             let applied = self.applier.turn(std::mem::take(&mut self.applies)).expect("commands decode");
-            done.extend(applied.map(Event::Applied));
+            done.extend(applied);
         }
         done
     }
