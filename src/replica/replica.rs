@@ -95,7 +95,6 @@ impl Replica {
         config.assert_consistent();
         let Recovered { hard_state, starts_after, membership, entries } = recovered;
         let was_member = watch::names(&config, membership.as_deref(), &entries);
-        let covered = snapshot.as_ref().map_or(LogIndex::ZERO, |snapshot| snapshot.position.index);
         let restored = Restored { hard_state, starts_after, membership, entries, snapshot, applied };
         let mut raft = Raft::new(config.raft.clone(), restored)?;
         if raft.membership().voters() == [raft.id()] {
@@ -105,6 +104,7 @@ impl Replica {
         let me = Me { node: raft.id(), incarnation: config.incarnation, boot: config.boot };
         let mut incarnations = Incarnations::new(me.node, me.incarnation);
         incarnations.judge(raft.membership());
+        let covered = raft.snapshot().map_or(LogIndex::ZERO, |snapshot| snapshot.position.index);
         let bytes_since = raft.bytes_between(covered, applied.index);
         let thresholds = (config.snapshot_entries, config.snapshot_bytes);
         Ok(Self {
