@@ -212,11 +212,12 @@ impl Log {
         if self.bytes.capacity() / 4 > self.bytes.len() {
             self.bytes.shrink_to(2 * self.bytes.len());
         }
-        self.runs.drain(..self.runs.partition_point(|run| run.first <= through).saturating_sub(1));
+        let first = through.next();
+        self.runs.drain(..self.runs.partition_point(|run| run.first <= first).saturating_sub(1));
         match self.runs.first_mut() {
             Some(_) if self.bytes.is_empty() => self.runs.clear(),
-            Some(run) if run.first <= through => run.first = through.next(),
-            _ => {}
+            Some(run) => run.first = run.first.max(first),
+            None => {}
         }
         self.noops.drain(..self.noops.partition_point(|&index| index <= through));
         self.memberships.drain(..self.memberships.partition_point(|&(index, _)| index <= through));

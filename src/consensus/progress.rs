@@ -164,8 +164,8 @@ impl Progress {
         is_due && !self.is_in(log) && (self.offered.is_some() || newest.is_some())
     }
 
-    /// The next offer, counted as sent. `None` if none may leave now. As long as the peer answers, it is the same
-    /// snapshot again: with a newer one it would have to begin anew, each time.
+    /// The next offer, counted as sent. `None` if none may leave now. As long as the peer answers, and the log goes on from
+    /// it, it is the same snapshot again: with a newer one it would have to begin anew, each time.
     pub(super) fn take_offer(
         &mut self,
         log: &Log,
@@ -180,16 +180,12 @@ impl Progress {
             self.state = ProgressState::Snapshot;
             self.offered = None;
         }
-        if self.offered.is_none() || !self.is_active(config.election_ticks) {
+        let is_useful = |offered: &SnapshotMeta| offered.position.index >= log.starts_after().index;
+        if !self.offered.as_ref().is_some_and(is_useful) || !self.is_active(config.election_ticks) {
             self.offered = newest.cloned();
         }
         self.probe_sent = true;
         self.offered.clone()
-    }
-
-    /// The snapshot that the peer was told to fetch, if it is.
-    pub(super) fn offered(&self) -> Option<&SnapshotMeta> {
-        self.offered.as_ref()
     }
 
     /// Whether what the peer needs next is in the log: the position before `next` is.
@@ -222,6 +218,7 @@ impl Progress {
     pub(super) fn stalled(&mut self) {
         self.offered = None;
         self.catching_up = false;
+        self.probe_sent |= self.state == ProgressState::Snapshot;
     }
 
     /// The peer proved that its log equals ours up to `matched`, durably. Whether that is news.
@@ -239,16 +236,12 @@ impl Progress {
         true
     }
 
-    /// The peer holds more than was known. If the log goes on from there, it needs no snapshot any more, whichever it
-    /// got; if not, and it has all that was offered, it needs a newer one.
+    /// The peer holds more than was known. If the log goes on from there, it needs no snapshot any more, whichever it got.
     fn leave_snapshot(&mut self, log: &Log) {
         if self.is_in(log) {
             self.probe_from(self.next);
             self.offered = None;
             self.catching_up = true;
-        } else if self.offered.as_ref().is_some_and(|offered| offered.position.index <= self.matched) {
-            self.offered = None;
-            self.probe_sent = false;
         }
     }
 

@@ -188,15 +188,6 @@ impl Raft {
         self.assert_invariants();
     }
 
-    /// The snapshots that are being offered to peers. The host keeps their files.
-    pub fn snapshots_offered(&self) -> impl Iterator<Item = &SnapshotMeta> {
-        let peers = match &self.role {
-            Role::Leader(leader) => Some(leader.peers.values()),
-            _ => None,
-        };
-        peers.into_iter().flatten().filter_map(Progress::offered)
-    }
-
     /// What has become of the entry that was proposed at `position`.
     pub fn fate(&self, position: LogPosition) -> Fate {
         if position.index < self.log.starts_after().index {
