@@ -179,6 +179,7 @@ impl Replica {
             disk_full: false,
             transferring_to: None,
             membership: Arc::clone(raft.membership()),
+            membership_index: raft.membership_index(),
             peers: raft.membership().peers_of(raft.id()).map(peer).collect(),
         }
     }
