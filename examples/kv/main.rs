@@ -24,6 +24,7 @@ mod request;
 mod serve;
 mod session;
 mod store;
+mod table;
 
 use std::io::Write;
 use std::path::Path;

@@ -1,19 +1,19 @@
 //! The state machine: a map from bytes to bytes.
 
-use std::collections::HashMap;
+use std::io::Read;
 
 use bytes::{Bytes, BytesMut};
-use quorate::StateMachine;
-use quorate::types::LogPosition;
+use quorate::{LogPosition, MachineError, SnapshotError, SnapshotWriter, StateMachine};
 
 use super::command::{Command, Only, Query, Refusal, Report, Response};
 use super::limits::{REPLY_BYTES_MAX, VALUE_BYTES_MAX};
 use super::parser::integer;
+use super::table::Table;
 
 /// All keys and their values. Nothing here depends on the order of the map.
 #[derive(Default)]
 pub(crate) struct Store {
-    values: HashMap<Bytes, Bytes>,
+    values: Table,
 }
 
 impl StateMachine for Store {
@@ -40,7 +40,7 @@ impl StateMachine for Store {
                 Ok(Response::Integer(i64::from(swaps)))
             }
             Command::Clear => {
-                self.values.clear();
+                self.values = Table::default();
                 Ok(Response::Ok)
             }
             Command::Ask(query) => Ok(self.query(query)),
@@ -56,6 +56,16 @@ impl StateMachine for Store {
             Query::Length(key) => number(self.values.get(&key).map_or(0, Bytes::len)),
             Query::Size => number(self.values.len()),
         }
+    }
+
+    fn snapshot(&self) -> Result<SnapshotWriter, SnapshotError> {
+        let values = self.values.clone();
+        Ok(Box::new(move |out| values.write_to(out)))
+    }
+
+    fn restore(&mut self, snapshot: &mut dyn Read) -> Result<(), MachineError> {
+        self.values = Table::read_from(snapshot)?;
+        Ok(())
     }
 }
 
@@ -202,6 +212,22 @@ mod tests {
         assert_eq!(scene.apply(Command::Ask(Query::GetMany(keys.clone()))), read);
         assert_eq!(scene.apply(Command::Delete(keys)), Response::Integer(2));
         assert_eq!(scene.store.query(Query::Size), Response::Integer(0));
+    }
+
+    #[test]
+    fn a_picture_shows_the_moment_at_which_it_was_taken() {
+        let mut scene = Scene::default();
+        scene.apply(Command::SetMany(vec![(word("a"), word("1")), (word("b"), word(""))]));
+
+        let picture = scene.store.snapshot().unwrap();
+        scene.apply(set("a", "2", Only::Always, Report::Status));
+        scene.apply(Command::Delete(vec![word("b")]));
+        let mut file = Vec::new();
+        picture(&mut file).unwrap();
+
+        scene.store.restore(&mut &file[..]).unwrap();
+        assert_eq!((scene.get("a"), scene.get("b")), (value("1"), value("")));
+        assert!(Store::default().restore(&mut &file[..file.len() - 1]).is_err(), "its end is missing");
     }
 
     #[test]

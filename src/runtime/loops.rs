@@ -215,16 +215,18 @@ fn report(completions: &Sender<Event>, events: impl IntoIterator<Item = Event>) 
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
     use std::sync::Arc;
 
     use bytes::Bytes;
     use crossbeam_channel::unbounded;
 
     use super::*;
-    use crate::machine::{StateMachine, Typed};
+    use crate::machine::{MachineError, SnapshotError, StateMachine, Typed};
     use crate::replica::tests::instant;
     use crate::ticket::{ReadError, ReadTask};
-    use crate::types::{Entry, EntryRun, LogIndex, LogPosition, Payload, Term};
+    use crate::types::{Entry, EntryRun, LogIndex, LogPosition, Payload, SnapshotWriter, Term};
+    use crate::workers::TestSnapshots;
 
     /// Cannot stand any command.
     struct Fragile;
@@ -239,6 +241,14 @@ mod tests {
         }
 
         fn query(&self, (): ()) {}
+
+        fn snapshot(&self) -> Result<SnapshotWriter, SnapshotError> {
+            Ok(Box::new(|_| Ok(())))
+        }
+
+        fn restore(&mut self, _snapshot: &mut dyn Read) -> Result<(), MachineError> {
+            Ok(())
+        }
     }
 
     #[test]
@@ -250,7 +260,8 @@ mod tests {
         let (sender, jobs) = unbounded();
         sender.send(ApplyJob::Entries { entries: vec![run], replies: Vec::new() }).unwrap();
 
-        let applier = Applier::new(Box::new(Typed(Fragile)));
+        let snapshots = Box::new(TestSnapshots::default());
+        let applier = Applier::new(Box::new(Typed(Fragile)), snapshots, LogPosition::ZERO);
         let cause = apply(applier, &jobs, &unbounded().0, &gate).expect_err("it panics");
         let (task, seen) = ReadTask::pair(gate.enter(0).unwrap(), instant(), |_: &Fragile| ());
         sender.send(ApplyJob::Read(task)).unwrap();
