@@ -228,6 +228,33 @@ fn a_peer_is_found_by_its_name() {
 }
 
 #[test]
+fn a_peer_is_reached_over_ipv6() {
+    let listener = TcpListener::bind("[::1]:0").expect("loopback speaks IPv6");
+    let (node, _, _) = lone_node(|_| ());
+
+    node.set_peers([(2, listener.local_addr().unwrap().to_string(), None)]);
+    let _two = Raw::answer(&listener, 2);
+
+    assert_eq!(node.next(), connected(2));
+}
+
+#[test]
+fn a_name_that_nobody_knows_harms_nobody_and_the_right_one_is_dialled() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (node, address, _) = lone_node(|_| ());
+    node.set_peers([(2, "no such name:7001".into(), None)]);
+    let mut calm = Raw::peer(address, 3);
+    assert_eq!(node.next(), connected(3));
+    calm.send(&numbered(1));
+    assert_eq!(node.next(), Seen::Message { from: 3, number: 1 });
+
+    node.set_peers([(2, listener.local_addr().unwrap().to_string(), None)]);
+    let _two = Raw::answer(&listener, 2);
+
+    assert_eq!(node.next(), connected(2));
+}
+
+#[test]
 fn who_dials_a_stranger_by_mistake_does_not_take_it_for_the_peer() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (node, _, metrics) = lone_node(|_| ());
