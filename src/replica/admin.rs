@@ -221,9 +221,7 @@ impl Wishes {
     /// A later leader than the one that was asked for a transfer ends that wish, whether it answers or not.
     pub(super) fn settle_transfers(&mut self, raft: &Raft) {
         let Some(leader) = raft.leader() else { return };
-        let is_over = |asked: &Asked| {
-            matches!(asked.wish, Wish::Transfer { .. }) && raft.term() > asked.term
-        };
+        let is_over = |asked: &Asked| matches!(asked.wish, Wish::Transfer { .. }) && raft.term() > asked.term;
         for asked in self.asked.take_if(is_over) {
             let Wish::Transfer { to, asker } = asked.wish else { continue };
             let outcome = match to {

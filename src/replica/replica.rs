@@ -252,7 +252,10 @@ impl Replica {
     /// apply them. It goes on by itself when there is room again.
     fn disk_is_full(&mut self, full: bool) {
         if std::mem::replace(&mut self.disk_full, full) != full {
-            log::warn!("the log {}", if full { "has no room: this node steps aside" } else { "has room again" });
+            log::warn!(
+                "the log {}",
+                if full { "has no room: this node steps aside" } else { "has room again" }
+            );
             self.raft.set_impaired(full);
             self.begun.notices.push(Notice::DiskFull { full });
         }

@@ -124,12 +124,7 @@ mod tests {
 
     fn snapshot(id: u64) -> SnapshotMeta {
         let position = LogPosition::new(Term(1), LogIndex(9));
-        SnapshotMeta {
-            id: SnapshotId(id),
-            position,
-            membership: Arc::new(Membership::nobody()),
-            bytes: 100,
-        }
+        SnapshotMeta { id: SnapshotId(id), position, membership: Arc::new(Membership::nobody()), bytes: 100 }
     }
 
     #[test]

@@ -78,7 +78,9 @@ impl Replica {
         let queued = (self.waiting.len() + self.forwards.len()) as u64;
         Load {
             entries: queued + self.log_load.entries.max(self.pending.len() as u64),
-            bytes: self.waiting.bytes() + self.forwards.bytes() + self.log_load.bytes.max(self.pending.bytes()),
+            bytes: self.waiting.bytes()
+                + self.forwards.bytes()
+                + self.log_load.bytes.max(self.pending.bytes()),
         }
     }
 

@@ -107,7 +107,11 @@ impl Replica {
             return;
         }
         let position = snapshot.position;
-        assert_eq!(self.raft.last(), position, "a snapshot took the place of the log, which goes on elsewhere");
+        assert_eq!(
+            self.raft.last(),
+            position,
+            "a snapshot took the place of the log, which goes on elsewhere"
+        );
         self.tail.restart(position.index);
         self.applying.halt();
         self.incarnations.replaced_from(LogIndex::ZERO);

@@ -154,11 +154,7 @@ impl Replica {
         }
     }
 
-    fn answer_change(
-        &mut self,
-        asker: Asker<ChangeAnswer>,
-        outcome: Result<ChangeReceipt, ChangeError>,
-    ) {
+    fn answer_change(&mut self, asker: Asker<ChangeAnswer>, outcome: Result<ChangeReceipt, ChangeError>) {
         match (asker, outcome) {
             (Asker::Here { answer, .. }, outcome) => answer(outcome),
             (Asker::Peer { node, request }, Ok(receipt)) => {

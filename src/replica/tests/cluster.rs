@@ -21,9 +21,9 @@ use crate::ticket::{
     TransferError,
 };
 use crate::types::{
-    Append, Body, Boot, ChangeReceipt, Entry, EntryRun, GroupId, Incarnation, LogIndex, LogPosition, LogSlice,
-    Membership, MembershipChange, Message, Moment, NodeId, Payload, PeerMessage, SnapshotMeta, SnapshotWriter,
-    Term,
+    Append, Body, Boot, ChangeReceipt, Entry, EntryRun, GroupId, Incarnation, LogIndex, LogPosition,
+    LogSlice, Membership, MembershipChange, Message, Moment, NodeId, Payload, PeerMessage, SnapshotMeta,
+    SnapshotWriter, Term,
 };
 use crate::workers::{
     Applier, LogFetcher, LogJob, LogWriter, MoverConfig, MoverInput, SnapshotMover, SnapshotSaver,
@@ -180,7 +180,10 @@ impl Disk {
                 || recovered.entries.iter().any(|entry| entry.position == position)
         };
         let newest = snapshots.list(GroupId::MAIN).expect("a store in memory").into_iter().find(goes_on);
-        assert!(newest.is_some() || recovered.starts_after == LogPosition::ZERO, "the log goes on from nowhere");
+        assert!(
+            newest.is_some() || recovered.starts_after == LogPosition::ZERO,
+            "the log goes on from nowhere"
+        );
         if let Some(snapshot) = &newest {
             let mut source = snapshots.open(GroupId::MAIN, snapshot.id).expect("a snapshot that is listed");
             journal.restore(&mut *source).expect("a good snapshot");

@@ -73,7 +73,11 @@ impl Storage for SharedLog {
         None
     }
 
-    fn found(&mut self, _identity: Identity, _groups: &[(GroupId, Option<Entry>)]) -> Result<(), StorageError> {
+    fn found(
+        &mut self,
+        _identity: Identity,
+        _groups: &[(GroupId, Option<Entry>)],
+    ) -> Result<(), StorageError> {
         unreachable!("founded when made")
     }
 
@@ -94,7 +98,10 @@ impl Storage for SharedLog {
                 (contents.starts_after, contents.membership) = (*position, Some(Arc::clone(membership)));
             }
             for entry in write.entries.iter().flat_map(EntryRun::entries) {
-                assert!(entry.position.index > contents.starts_after.index, "an entry is written after its release");
+                assert!(
+                    entry.position.index > contents.starts_after.index,
+                    "an entry is written after its release"
+                );
                 let place = entry.position.index.prev().distance_from(contents.starts_after.index) as usize;
                 assert!(place <= contents.entries.len(), "a write leaves a gap in the log");
                 contents.entries.truncate(place);
