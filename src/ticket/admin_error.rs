@@ -10,6 +10,9 @@ pub enum ChangeError {
     /// It was not begun.
     #[error("the membership was not changed: {0}")]
     Refused(#[from] ChangeRefused),
+    /// Zero is nobody's id; nothing was changed.
+    #[error("0 is no node id: nodes are numbered from 1")]
+    ZeroId,
     /// Not begun: no leader was known before the deadline.
     #[error("no leader was known before the deadline; the membership was not changed")]
     NoLeader,
@@ -41,9 +44,12 @@ impl ChangeError {
         match self {
             Self::Stopped { outcome, .. } => *outcome,
             Self::Unknown => Outcome::Unknown,
-            Self::Refused(_) | Self::NoLeader | Self::Busy | Self::Superseded | Self::WouldDeadlock => {
-                Outcome::NotApplied
-            }
+            Self::Refused(_)
+            | Self::ZeroId
+            | Self::NoLeader
+            | Self::Busy
+            | Self::Superseded
+            | Self::WouldDeadlock => Outcome::NotApplied,
         }
     }
 }
@@ -55,6 +61,9 @@ pub enum TransferError {
     /// It was not begun.
     #[error("leadership was not handed over: {0}")]
     Refused(#[from] TransferRefused),
+    /// Zero is nobody's id.
+    #[error("0 is no node id: nodes are numbered from 1")]
+    ZeroId,
     /// No leader was known before the deadline.
     #[error("no leader was known before the deadline")]
     NoLeader,
