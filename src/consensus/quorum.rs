@@ -28,7 +28,18 @@ pub(super) fn quorum_value<T: Copy + Ord + Default>(
     incoming.min(majority_reached(membership.outgoing(), &mut value_of))
 }
 
-/// Sorted from the highest, the value in the middle: `n / 2 + 1` voters are at least there.
+/// How many voters agree and how many would have to, in a half where they are too few; `None` if a quorum agrees.
+pub(super) fn lacking(membership: &Membership, mut agrees: impl FnMut(NodeId) -> bool) -> Option<(u64, u64)> {
+    [membership.voters(), membership.outgoing()].into_iter().filter(|half| !half.is_empty()).find_map(
+        |half| {
+            let agree = half.iter().filter(|&&voter| agrees(voter)).count() as u64;
+            let needed = half.len() as u64 / 2 + 1;
+            (agree < needed).then_some((agree, needed))
+        },
+    )
+}
+
+/// Sorted from the highest, the value in the middle: `n / 2 + 1` voters are at least there. Nobody agrees to nothing.
 fn majority_reached<T: Copy + Ord + Default>(voters: &[NodeId], value_of: &mut impl FnMut(NodeId) -> T) -> T {
     let mut values = [T::default(); Membership::MEMBERS_MAX];
     let values = &mut values[..voters.len()];
@@ -36,7 +47,7 @@ fn majority_reached<T: Copy + Ord + Default>(voters: &[NodeId], value_of: &mut i
         *value = value_of(voter);
     }
     values.sort_unstable_by(|a, b| b.cmp(a));
-    values[values.len() / 2]
+    values.get(voters.len() / 2).copied().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -16,6 +16,9 @@ pub enum ChangeError {
     /// Not begun: no leader was known before the deadline.
     #[error("no leader was known before the deadline; the membership was not changed")]
     NoLeader,
+    /// Not begun: too many wishes wait already.
+    #[error("too many changes and transfers wait already; the membership was not changed, retry later")]
+    Busy,
     /// Not done: another leader's entry took the place of the change.
     #[error("another leader's entry replaced the change; the membership was not changed, retry")]
     Superseded,
@@ -41,9 +44,12 @@ impl ChangeError {
         match self {
             Self::Stopped { outcome, .. } => *outcome,
             Self::Unknown => Outcome::Unknown,
-            Self::Refused(_) | Self::ZeroId | Self::NoLeader | Self::Superseded | Self::WouldDeadlock => {
-                Outcome::NotApplied
-            }
+            Self::Refused(_)
+            | Self::ZeroId
+            | Self::NoLeader
+            | Self::Busy
+            | Self::Superseded
+            | Self::WouldDeadlock => Outcome::NotApplied,
         }
     }
 }
@@ -61,6 +67,9 @@ pub enum TransferError {
     /// No leader was known before the deadline.
     #[error("no leader was known before the deadline")]
     NoLeader,
+    /// Not begun: too many wishes wait already.
+    #[error("too many changes and transfers wait already; retry later")]
+    Busy,
     /// The successor did not take over within an election timeout, and the leader goes on; or that was not known before the deadline.
     #[error("node {to} did not take over in time; the leader goes on")]
     NotTaken {

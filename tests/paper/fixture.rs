@@ -1,12 +1,17 @@
 //! Small words for small scenes: one replica, its past, and what its peers say.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use quorate::consensus::{Outgoing, Persisted, Raft, RaftConfig, Ready, Restored, RoleName};
 use quorate::types::{
     Append, AppendAnswer, Body, Boot, EntryKind, EntryMeta, HardState, Heartbeat, HeartbeatAnswer, LogIndex,
-    LogPosition, LogSlice, Member, Membership, Message, NodeId, ReadId, Round, Term,
+    LogPosition, LogSlice, Member, Membership, MembershipChange, Message, Moment, NodeId, ReadId, Round,
+    Term,
 };
+
+/// Scenes without leases need no clock.
+pub(crate) const NOW: Moment = Moment(0);
 
 pub(crate) fn node(id: u64) -> NodeId {
     NodeId::new(id).expect("not zero")
@@ -36,6 +41,35 @@ pub(crate) fn members(name: &str, voters: &[u64], outgoing: &[u64], learners: &[
     let member = |&id: &u64| (node(id), Member { address: format!("{name}-{id}:7000"), incarnation: None });
     Membership::new(ids(voters), ids(outgoing), ids(learners), all.map(member).collect())
         .expect("a good membership")
+}
+
+fn addresses(list: &[u64]) -> BTreeMap<NodeId, String> {
+    list.iter().map(|&id| (node(id), format!("host-{id}:7000"))).collect()
+}
+
+/// Exactly these members, as [`members`] with the name `host` would list them.
+pub(crate) fn set(voters: &[u64], learners: &[u64]) -> MembershipChange {
+    MembershipChange::Set { voters: addresses(voters), learners: addresses(learners) }
+}
+
+pub(crate) fn add_learner(id: u64) -> MembershipChange {
+    MembershipChange::AddLearner { id: node(id), address: format!("host-{id}:7000") }
+}
+
+pub(crate) fn promote(id: u64) -> MembershipChange {
+    MembershipChange::Promote { id: node(id) }
+}
+
+pub(crate) fn demote(id: u64) -> MembershipChange {
+    MembershipChange::Demote { id: node(id) }
+}
+
+pub(crate) fn remove(id: u64) -> MembershipChange {
+    MembershipChange::Remove { id: node(id) }
+}
+
+pub(crate) fn replace(old: u64, new: u64) -> MembershipChange {
+    MembershipChange::Replace { old: node(old), new: node(new), address: format!("host-{new}:7000") }
 }
 
 /// The past of a replica. Without `pre_vote` and `check_quorum`, as in the paper's own text.
@@ -96,14 +130,21 @@ impl Past {
         };
         let mut entries = vec![founding];
         entries.extend(metas(1, &self.terms));
-        Restored { hard_state: self.hard_state, starts_after: LogPosition::ZERO, membership: None, entries }
+        Restored {
+            hard_state: self.hard_state,
+            starts_after: LogPosition::ZERO,
+            membership: None,
+            entries,
+            snapshot: None,
+            applied: LogPosition::ZERO,
+        }
     }
 
     /// Just started; the founding entry is handed over to be applied already.
     pub(crate) fn start(self) -> Raft {
         let restored = self.restored();
         let mut raft = Raft::new(self.config, restored).expect("a good past");
-        raft.ready();
+        raft.ready(NOW);
         raft
     }
 
@@ -152,7 +193,7 @@ fn message(term: u64, body: Body) -> Message {
 }
 
 pub(crate) fn vote(term: u64, last: LogPosition) -> Message {
-    message(term, Body::Vote { last })
+    message(term, Body::Vote { last, transfer: false })
 }
 
 pub(crate) fn vote_answer(term: u64, granted: bool) -> Message {
@@ -214,7 +255,7 @@ pub(crate) fn persist(raft: &mut Raft, ready: &Ready) {
 pub(crate) fn persist_all(raft: &mut Raft) -> Vec<Outgoing> {
     let mut sent = Vec::new();
     while raft.has_ready() {
-        let ready = raft.ready();
+        let ready = raft.ready(NOW);
         persist(raft, &ready);
         sent.extend(ready.send);
         sent.extend(ready.send_when_durable);
