@@ -1,15 +1,15 @@
 //! The store as a stream of bytes, which is what a snapshot of it holds.
 //!
 //! # Byte form
-//! A version (`u8`) and the number of keys (`u64`). Then every key with its value, in the order of the keys: the length
-//! of the key (`u32`), the key, the length of the value (`u32`), the value. Nothing behind. Integers are little endian.
+//! A version (`u8`) and the number of keys (`u64`). Then every key with its value, in no order: the length of the key
+//! (`u32`), the key, the length of the value (`u32`), the value. Nothing behind. Integers are little endian.
 //!
-//! Equal stores have equal bytes. Whoever writes or reads it holds one key and one value at a time, beside the store.
+//! Whoever writes or reads it holds one key and one value at a time, beside the store.
 
 use std::io::{self, BufReader, BufWriter, Read, Write};
 
 use bytes::Bytes;
-use imbl::OrdMap;
+use imbl::HashMap;
 use quorate::MachineError;
 
 use super::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
@@ -19,7 +19,7 @@ const VERSION: u8 = 1;
 const PIECE_BYTES: usize = 64 << 10;
 
 /// Writes all keys and values.
-pub(crate) fn write(values: &OrdMap<Bytes, Bytes>, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn write(values: &HashMap<Bytes, Bytes>, out: &mut dyn Write) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(PIECE_BYTES, out);
     out.write_all(&[VERSION])?;
     out.write_all(&(values.len() as u64).to_le_bytes())?;
@@ -30,23 +30,23 @@ pub(crate) fn write(values: &OrdMap<Bytes, Bytes>, out: &mut dyn Write) -> io::R
     out.flush()
 }
 
-/// Reads what [`write`] wrote. It believes nothing: neither a length, nor a number, nor an order.
-pub(crate) fn read(from: &mut dyn Read) -> Result<OrdMap<Bytes, Bytes>, MachineError> {
+/// Reads what [`write`] wrote. It believes nothing: neither a length nor a number.
+pub(crate) fn read(from: &mut dyn Read) -> Result<HashMap<Bytes, Bytes>, MachineError> {
     let mut from = BufReader::with_capacity(PIECE_BYTES, from);
     let [version] = array(&mut from)?;
     if version != VERSION {
         return Err(bad(format!("is written in version {version}, this program knows {VERSION}")));
     }
     let count = u64::from_le_bytes(array(&mut from)?);
-    let mut values: OrdMap<Bytes, Bytes> = OrdMap::new();
+    let mut values: HashMap<Bytes, Bytes> = HashMap::new();
     for _ in 0..count {
         let key = read_string(&mut from, "key", KEY_BYTES_MAX)?;
-        if values.get_max().is_some_and(|(last, _)| *last >= key) {
-            return Err(bad("has its keys out of order"));
+        let value = read_string(&mut from, "value", VALUE_BYTES_MAX)?;
+        if values.insert(key, value).is_some() {
+            return Err(bad("has a key twice"));
         }
-        values.insert(key, read_string(&mut from, "value", VALUE_BYTES_MAX)?);
     }
-    if from.read(&mut [0])? > 0 {
+    if from.bytes().next().transpose()?.is_some() {
         return Err(bad("goes on behind its last key"));
     }
     Ok(values)
@@ -82,11 +82,11 @@ fn bad(what: impl std::fmt::Display) -> MachineError {
 mod tests {
     use super::*;
 
-    fn pairs(pairs: &[(&'static str, &'static str)]) -> OrdMap<Bytes, Bytes> {
+    fn pairs(pairs: &[(&'static str, &'static str)]) -> HashMap<Bytes, Bytes> {
         pairs.iter().map(|(key, value)| (Bytes::from(*key), Bytes::from(*value))).collect()
     }
 
-    fn written(values: &OrdMap<Bytes, Bytes>) -> Vec<u8> {
+    fn written(values: &HashMap<Bytes, Bytes>) -> Vec<u8> {
         let mut bytes = Vec::new();
         write(values, &mut bytes).unwrap();
         bytes
@@ -101,18 +101,9 @@ mod tests {
         for values in [pairs(&[]), pairs(&[("", "")]), pairs(&[("b", "2"), ("a", "1"), ("ab", "")])] {
             assert_eq!(read(&mut &written(&values)[..]).unwrap(), values);
         }
-        let many: OrdMap<_, _> =
+        let many: HashMap<_, _> =
             (0..50_000).map(|n| (Bytes::from(format!("{n}")), Bytes::from(vec![7; n % 100]))).collect();
         assert_eq!(read(&mut &written(&many)[..]).unwrap(), many);
-    }
-
-    #[test]
-    fn equal_stores_have_equal_bytes_however_they_came_about() {
-        let mut roundabout = pairs(&[("c", "3"), ("b", "9"), ("a", "1")]);
-        roundabout.insert(Bytes::from("b"), Bytes::from("2"));
-        roundabout.remove(&Bytes::from("c"));
-
-        assert_eq!(written(&roundabout), written(&pairs(&[("a", "1"), ("b", "2")])));
     }
 
     #[test]
@@ -129,14 +120,12 @@ mod tests {
         let count = |count: u64| [&[VERSION][..], &count.to_le_bytes()].concat();
         let pair = |key: &[u8]| [&(key.len() as u32).to_le_bytes()[..], key, &[0; 4]].concat();
         let newer = [VERSION + 1];
-        let descending = [count(2), pair(b"b"), pair(b"a")].concat();
         let twice = [count(2), pair(b"a"), pair(b"a")].concat();
         let long_key = [count(1), vec![0xFF; 4]].concat();
         let long_value = [count(1), pair(b"a")[..5].to_vec(), vec![0xFF; 4]].concat();
 
         assert!(refusal(&newer).contains("version 2"));
-        assert!(refusal(&descending).contains("out of order"));
-        assert!(refusal(&twice).contains("out of order"));
+        assert!(refusal(&twice).contains("a key twice"));
         assert!(refusal(&long_key).contains("a key of 4294967295 bytes"));
         assert!(refusal(&long_value).contains("a value of 4294967295 bytes"));
         assert!(read(&mut &count(u64::MAX)[..]).is_err(), "a number alone makes no room");

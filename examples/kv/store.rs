@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use bytes::{Bytes, BytesMut};
-use imbl::OrdMap;
+use imbl::HashMap;
 use quorate::{LogPosition, MachineError, SnapshotError, SnapshotWriter, StateMachine};
 
 use super::command::{Command, Only, Query, Refusal, Report, Response};
@@ -11,11 +11,13 @@ use super::limits::{REPLY_BYTES_MAX, VALUE_BYTES_MAX};
 use super::parser::integer;
 use super::picture;
 
-/// All keys and their values, in a persistent map: a clone shares everything with it, and costs nothing until one of the
-/// two is changed, and then the path to what is changed.
+/// All keys and their values. Nothing here depends on the order of the map.
+///
+/// It is a persistent map: a clone shares everything with it, and only what is changed later is copied, branch by branch.
+/// For that it takes a few hundred nanoseconds more per command than the map of the standard library.
 #[derive(Default)]
 pub(crate) struct Store {
-    values: OrdMap<Bytes, Bytes>,
+    values: HashMap<Bytes, Bytes>,
 }
 
 impl StateMachine for Store {
@@ -67,7 +69,7 @@ impl StateMachine for Store {
 
     fn restore(&mut self, snapshot: &mut dyn Read) -> Result<(), MachineError> {
         // Two stores might not fit.
-        self.values = OrdMap::new();
+        self.values = HashMap::new();
         self.values = picture::read(snapshot)?;
         Ok(())
     }
