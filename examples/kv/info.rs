@@ -54,6 +54,7 @@ pub(crate) fn info(current: &Status, asked: &[String]) -> String {
     }
     if is_asked("raft") {
         let mut section = raft_section(&status(current));
+        let _ = write!(section, "raft_recognises_all:{}\r\n", current.recognises_all);
         if let Some(cause) = &current.stopped {
             let _ = write!(section, "raft_stopped:{}\r\n", cause.to_string().replace(['\r', '\n'], " "));
         }

@@ -137,12 +137,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(
-        number: usize,
-        addresses: Arc<Mutex<Vec<String>>>,
-        seed: u64,
-        acknowledged: Sender<()>,
-    ) -> Self {
+    fn new(number: usize, addresses: Arc<Mutex<Vec<String>>>, seed: u64, acknowledged: Sender<()>) -> Self {
         let record = Record { writer: number, ..Record::default() };
         let random = Random::new(seed ^ (number as u64 + 1) << 32);
         Self { record, addresses, through: number, connection: None, random, acknowledged }
