@@ -76,7 +76,8 @@ impl Scene {
     /// Asks for a change, kills a node while it is under way, and asks until it is done: until a node says so, or says
     /// that there is nothing left to do. An operator who was not answered knows no more than that.
     fn change(&mut self, line: &str, nothing_to_do: &str) {
-        let mut operator = self.stand.client(self.any_member());
+        let asked = self.any_member();
+        let mut operator = self.stand.client(asked);
         let words: Vec<_> = line.split(' ').map(str::as_bytes).collect();
         operator.send(&words).expect("the node runs");
         if self.random.below(2) == 0 {
@@ -97,7 +98,8 @@ impl Scene {
                 Ok(other) => panic!("{line}: {other:?}"),
                 Err(_) => {}
             }
-            answer = self.stand.ask(self.any_member(), line);
+            let asked = self.any_member();
+            answer = self.stand.ask(asked, line);
             None
         });
     }
