@@ -289,6 +289,14 @@ impl quorate::StateMachine for Fragile {
     }
 
     fn query(&self, (): ()) {}
+
+    fn snapshot(&self) -> Result<quorate::SnapshotWriter, quorate::SnapshotError> {
+        Ok(Box::new(|_| Ok(())))
+    }
+
+    fn restore(&mut self, _snapshot: &mut dyn std::io::Read) -> Result<(), quorate::MachineError> {
+        Ok(())
+    }
 }
 
 #[test]

@@ -1,16 +1,21 @@
 //! Random walks of three and five replicas in one thread: messages are lost, doubled, late and out of order, disks are
-//! slow, and nodes crash and lose what was not synced. After every step the laws of Raft are checked; when the faults
+//! slow, nodes crash and lose what was not synced, logs are compacted at any time, and who falls behind gets a snapshot in
+//! pieces. After every step the laws of Raft are checked; when the faults
 //! stop, a leader must emerge and everything must be finished.
 //!
 //! A failure prints its seed. `QUORATE_WALK_SEEDS=10000 cargo test --release --test walk` walks further, and
 //! `QUORATE_WALK_SEEDS=1234..1235` repeats one walk.
 
+#[path = "walk/disk.rs"]
+mod disk;
 #[path = "walk/history.rs"]
 mod history;
 #[path = "walk/node.rs"]
 mod node;
 #[path = "walk/random.rs"]
 mod random;
+#[path = "walk/state.rs"]
+mod state;
 #[path = "walk/world.rs"]
 mod world;
 
@@ -43,6 +48,7 @@ fn walk(nodes: u64, seed: u64) -> World {
 
 fn walk_all(nodes: u64, default_seeds: u64) {
     let (mut elections, mut commits, mut reads, mut crashes) = (0, 0, 0, 0);
+    let (mut compactions, mut installs) = (0, 0);
     for seed in seeds(default_seeds) {
         let world = catch_unwind(AssertUnwindSafe(|| walk(nodes, seed))).unwrap_or_else(|panic| {
             eprintln!("a walk of {nodes} nodes failed: QUORATE_WALK_SEEDS={seed}..{} repeats it", seed + 1);
@@ -52,9 +58,13 @@ fn walk_all(nodes: u64, default_seeds: u64) {
         commits += world.history.committed();
         reads += world.history.reads();
         crashes += world.crashes();
+        compactions += world.compactions();
+        installs += world.installs();
     }
     println!("{elections} leaders, {commits} commits, {reads} reads, {crashes} crashes");
+    println!("{compactions} compactions, {installs} snapshots installed");
     assert!(elections > 0 && commits > 0 && reads > 0 && crashes > 0, "the walk met nothing worth checking");
+    assert!(compactions > 0 && (installs > 0 || nodes == 1), "no log was ever shortened or replaced");
 }
 
 #[test]

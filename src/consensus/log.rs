@@ -1,8 +1,10 @@
 //! The log as consensus sees it: who made each entry and how large it is, never what it says.
 //!
 //! Terms change rarely and configurations more rarely still, so they are kept as runs and as sparse lists: a million
-//! entries cost four megabytes, the size of each as a `u32`.
+//! entries cost four megabytes, the size of each as a `u32`. It begins behind a position that a snapshot covers, or
+//! behind nothing; what it keeps of the entries before is that position and the configuration in force there.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::RestoreError;
@@ -13,12 +15,12 @@ use crate::types::{EntryKind, EntryMeta, LogIndex, LogPosition, LogSlice, Member
 pub(super) struct Log {
     /// The position before the first entry.
     starts_after: LogPosition,
-    /// The configuration at `starts_after`, if the log was compacted; else entry 1 holds the first one.
-    compacted_membership: Option<Arc<Membership>>,
+    /// The configuration in force at `starts_after`; nobody's before entry 1.
+    base: Arc<Membership>,
     /// Where each term begins: both fields rise strictly.
     runs: Vec<TermRun>,
     /// The size of each entry, the first entry's first.
-    bytes: Vec<u32>,
+    bytes: VecDeque<u32>,
     /// The entries that open terms.
     noops: Vec<LogIndex>,
     /// The entries that hold configurations.
@@ -32,33 +34,36 @@ struct TermRun {
 }
 
 impl Log {
-    /// Judges a log that was found on disk.
+    /// Judges a log that was found on disk. One that was never compacted begins with the founding membership; or it is
+    /// empty, of a replica that waits to be added to a group.
     pub(super) fn restore(
         starts_after: LogPosition,
         compacted_membership: Option<Arc<Membership>>,
         entries: Vec<EntryMeta>,
     ) -> Result<Self, RestoreError> {
+        let is_compacted = starts_after != LogPosition::ZERO;
+        let base = match compacted_membership {
+            Some(_) if !is_compacted => return Err(RestoreError::TwoMemberships),
+            None if is_compacted => return Err(RestoreError::NoMembership),
+            given => given.unwrap_or_else(|| Arc::new(Membership::nobody())),
+        };
         let slice = LogSlice::new(starts_after, entries)?;
-        let mut log = Self {
+        let mut log = Self::starting_after(starts_after, base);
+        log.extend(slice.entries());
+        let is_founded = log.memberships.first().is_some_and(|&(index, _)| index == LogIndex(1));
+        let is_good = is_compacted || is_founded || log.bytes.is_empty();
+        if is_good { Ok(log) } else { Err(RestoreError::NoMembership) }
+    }
+
+    fn starting_after(starts_after: LogPosition, base: Arc<Membership>) -> Self {
+        Self {
             starts_after,
-            compacted_membership,
+            base,
             runs: Vec::new(),
-            bytes: Vec::with_capacity(slice.entries().len()),
+            bytes: VecDeque::new(),
             noops: Vec::new(),
             memberships: Vec::new(),
-        };
-        log.extend(slice.entries());
-        if starts_after == LogPosition::ZERO {
-            if log.compacted_membership.is_some() {
-                return Err(RestoreError::TwoMemberships);
-            }
-            let founded = log.memberships.first().is_some_and(|&(index, _)| index == LogIndex(1));
-            return if founded { Ok(log) } else { Err(RestoreError::NoMembership) };
         }
-        if log.compacted_membership.is_none() {
-            return Err(RestoreError::NoMembership);
-        }
-        Ok(log)
     }
 
     /// The position before the first entry.
@@ -79,8 +84,16 @@ impl Log {
 
     /// The latest configuration, committed or not (§6).
     pub(super) fn membership(&self) -> &Arc<Membership> {
-        let latest = self.memberships.last().map(|(_, membership)| membership);
-        latest.or(self.compacted_membership.as_ref()).expect("a log always names its members")
+        self.memberships.last().map_or(&self.base, |(_, membership)| membership)
+    }
+
+    /// The configuration in force at `index`: that of the last membership at or before it. `None` before the log's start.
+    pub(super) fn membership_at(&self, index: LogIndex) -> Option<&Arc<Membership>> {
+        if index < self.starts_after.index {
+            return None;
+        }
+        let until = self.memberships.partition_point(|&(at, _)| at <= index);
+        Some(until.checked_sub(1).map_or(&self.base, |latest| &self.memberships[latest].1))
     }
 
     /// Where the latest configuration stands.
@@ -115,8 +128,8 @@ impl Log {
     pub(super) fn bytes_between(&self, after: LogIndex, through: LogIndex) -> u64 {
         let offset =
             |index: LogIndex| (index.distance_from(self.starts_after.index) as usize).min(self.bytes.len());
-        let span = self.bytes.get(offset(after)..offset(through)).unwrap_or_default();
-        span.iter().map(|&bytes| u64::from(bytes)).sum()
+        let (from, to) = (offset(after), offset(through));
+        self.bytes.range(from.min(to)..to).map(|&bytes| u64::from(bytes)).sum()
     }
 
     /// The entry at `index`.
@@ -131,15 +144,17 @@ impl Log {
     }
 
     /// The last position at or before `index` whose term does not exceed `term`: where two logs that differ at `index`
-    /// may still agree. Each step of that search skips a whole term (§5.3).
-    pub(super) fn last_not_after(&self, index: LogIndex, term: Term) -> LogPosition {
+    /// may still agree. Each step of that search skips a whole term (§5.3). `None` if they can agree only before the
+    /// start of this log.
+    pub(super) fn last_not_after(&self, index: LogIndex, term: Term) -> Option<LogPosition> {
         let index = index.min(self.last_index());
         let runs_before = self.runs.partition_point(|run| run.first <= index && run.term <= term);
         let Some(run) = runs_before.checked_sub(1).map(|run| self.runs[run]) else {
-            return self.starts_after;
+            let start = self.starts_after;
+            return (start.index <= index && start.term <= term).then_some(start);
         };
         let run_end = self.runs.get(runs_before).map_or(self.last_index(), |next| next.first.prev());
-        LogPosition::new(run.term, index.min(run_end))
+        Some(LogPosition::new(run.term, index.min(run_end)))
     }
 
     /// The entries from `first` on, as many as the limits allow, but at least one if there is one.
@@ -150,7 +165,7 @@ impl Log {
         let mut entries = Vec::new();
         if let Some(offset) = self.offset_of(first) {
             let count = self.count_within(offset, entries_max, bytes_max);
-            self.collect(first, &self.bytes[offset..offset + count], &mut entries);
+            self.collect(first, self.bytes.range(offset..offset + count), &mut entries);
         }
         Some(LogSlice::new(prev, entries).expect("our own log has no gaps and no falling terms"))
     }
@@ -171,7 +186,7 @@ impl Log {
         if self.runs.last().is_none_or(|run| run.term != term) {
             self.runs.push(TermRun { first: index, term });
         }
-        self.bytes.push(bytes);
+        self.bytes.push_back(bytes);
         match kind {
             EntryKind::Normal => {}
             EntryKind::Noop => self.noops.push(index),
@@ -187,6 +202,31 @@ impl Log {
         self.runs.truncate(self.runs.partition_point(|run| run.first < from));
         self.noops.truncate(self.noops.partition_point(|&index| index < from));
         self.memberships.truncate(self.memberships.partition_point(|&(index, _)| index < from));
+    }
+
+    /// Drops the entries up to and including `through`, which a snapshot covers. The cost is that of the entries dropped.
+    pub(super) fn compact(&mut self, through: LogIndex) {
+        let start = self.position_at(through).expect("a log is compacted up to an entry that it holds");
+        self.base = Arc::clone(self.membership_at(through).expect("the start of a log has a configuration"));
+        self.bytes.drain(..through.distance_from(self.starts_after.index) as usize);
+        if self.bytes.capacity() / 4 > self.bytes.len() {
+            self.bytes.shrink_to(2 * self.bytes.len());
+        }
+        let first = through.next();
+        self.runs.drain(..self.runs.partition_point(|run| run.first <= first).saturating_sub(1));
+        match self.runs.first_mut() {
+            Some(_) if self.bytes.is_empty() => self.runs.clear(),
+            Some(run) => run.first = run.first.max(first),
+            None => {}
+        }
+        self.noops.drain(..self.noops.partition_point(|&index| index <= through));
+        self.memberships.drain(..self.memberships.partition_point(|&(index, _)| index <= through));
+        self.starts_after = start;
+    }
+
+    /// Drops everything: the log begins anew behind a snapshot's position, with the snapshot's configuration.
+    pub(super) fn restart(&mut self, position: LogPosition, membership: Arc<Membership>) {
+        *self = Self::starting_after(position, membership);
     }
 
     fn last_index(&self) -> LogIndex {
@@ -216,12 +256,17 @@ impl Log {
             bytes += u64::from(size);
             bytes <= bytes_max
         };
-        self.bytes[offset..].iter().take(entries_max).take_while(fits).count().max(1)
+        self.bytes.range(offset..).take(entries_max).take_while(fits).count().max(1)
     }
 
     /// The metas of the entries from `first` on whose sizes are `sizes`. All are normal but the few special ones, which
     /// are looked up afterwards.
-    fn collect(&self, first: LogIndex, sizes: &[u32], entries: &mut Vec<EntryMeta>) {
+    fn collect<'a>(
+        &self,
+        first: LogIndex,
+        sizes: impl ExactSizeIterator<Item = &'a u32>,
+        entries: &mut Vec<EntryMeta>,
+    ) {
         let end = first.plus(sizes.len() as u64);
         let mut run = self.run_at(first);
         entries.reserve_exact(sizes.len());
@@ -298,12 +343,12 @@ mod tests {
     fn the_search_for_agreement_skips_whole_terms() {
         let log = log_with_terms(&[1, 1, 3, 3, 7]);
 
-        assert_eq!(log.last_not_after(LogIndex(6), Term(9)), position(7, 6));
-        assert_eq!(log.last_not_after(LogIndex(6), Term(6)), position(3, 5));
-        assert_eq!(log.last_not_after(LogIndex(4), Term(6)), position(3, 4));
-        assert_eq!(log.last_not_after(LogIndex(6), Term(2)), position(1, 3));
-        assert_eq!(log.last_not_after(LogIndex(99), Term(0)), position(0, 1));
-        assert_eq!(log.last_not_after(LogIndex(0), Term(9)), LogPosition::ZERO);
+        assert_eq!(log.last_not_after(LogIndex(6), Term(9)), Some(position(7, 6)));
+        assert_eq!(log.last_not_after(LogIndex(6), Term(6)), Some(position(3, 5)));
+        assert_eq!(log.last_not_after(LogIndex(4), Term(6)), Some(position(3, 4)));
+        assert_eq!(log.last_not_after(LogIndex(6), Term(2)), Some(position(1, 3)));
+        assert_eq!(log.last_not_after(LogIndex(99), Term(0)), Some(position(0, 1)));
+        assert_eq!(log.last_not_after(LogIndex(0), Term(9)), Some(LogPosition::ZERO));
     }
 
     #[test]
@@ -349,6 +394,74 @@ mod tests {
 
         assert_eq!(log, before);
         assert_eq!(log.membership(), &members(&[1, 2, 3]));
+    }
+
+    #[test]
+    fn a_compacted_log_is_what_a_log_restored_from_there_would_be() {
+        let mut log = log_with_terms(&[1, 1, 3, 3, 7]);
+        log.push(Term(7), 64, &EntryKind::Membership(members(&[1, 2])));
+        log.push(Term(7), 0, &EntryKind::Noop);
+        for through in 1..=8 {
+            let mut compacted = log.clone();
+            compacted.compact(LogIndex(through));
+
+            let rest = (through + 1..=8).map(|index| log.meta(LogIndex(index)).unwrap()).collect();
+            let start = log.position_at(LogIndex(through)).unwrap();
+            let membership = Arc::clone(log.membership_at(LogIndex(through)).unwrap());
+            assert_eq!(compacted, Log::restore(start, Some(membership), rest).unwrap(), "through {through}");
+            assert_eq!((compacted.last(), compacted.membership()), (log.last(), log.membership()));
+        }
+    }
+
+    #[test]
+    fn before_its_start_a_compacted_log_knows_nothing_and_at_it_the_term_and_the_membership() {
+        let mut log = log_with_terms(&[1, 1, 3, 3, 7]);
+        log.compact(LogIndex(4));
+
+        assert_eq!(log.position_at(LogIndex(4)), Some(position(3, 4)));
+        assert_eq!((log.term_at(LogIndex(3)), log.meta(LogIndex(4))), (None, None));
+        assert!(log.membership_at(LogIndex(3)).is_none());
+        assert_eq!(log.membership_at(LogIndex(4)), Some(&members(&[1, 2, 3])));
+        assert!(log.slice(LogIndex(4), 9, 999).is_none() && log.slice(LogIndex(5), 9, 999).is_some());
+        assert_eq!(log.last_not_after(LogIndex(9), Term(5)), Some(position(3, 5)));
+        assert_eq!(
+            log.last_not_after(LogIndex(9), Term(2)),
+            None,
+            "they agree only before the start, if at all"
+        );
+        assert_eq!(log.last_not_after(LogIndex(3), Term(9)), None);
+    }
+
+    #[test]
+    fn the_membership_in_force_is_that_of_the_last_entry_before() {
+        let mut log = log_with_terms(&[1, 1]);
+        log.push(Term(2), 64, &EntryKind::Membership(members(&[1, 2])));
+
+        assert_eq!(log.membership_at(LogIndex(3)), Some(&members(&[1, 2, 3])));
+        assert_eq!(log.membership_at(LogIndex(4)), Some(&members(&[1, 2])));
+        assert_eq!(**log.membership_at(LogIndex::ZERO).unwrap(), Membership::nobody());
+    }
+
+    #[test]
+    fn compaction_in_small_steps_gives_its_memory_back() {
+        let mut log = log_with_terms(&[]);
+        for _ in 0..100_000 {
+            log.push(Term(1), 10, &EntryKind::Normal);
+        }
+
+        (1..=1_000).for_each(|step| log.compact(LogIndex(step * 100)));
+
+        assert!(log.bytes.capacity() < 1_000, "room for {} entries is held for one", log.bytes.capacity());
+    }
+
+    #[test]
+    fn an_empty_log_names_nobody_and_takes_entry_1() {
+        let mut log = Log::restore(LogPosition::ZERO, None, Vec::new()).unwrap();
+        assert_eq!((log.last(), &**log.membership()), (LogPosition::ZERO, &Membership::nobody()));
+
+        log.push(Term::ZERO, 64, &EntryKind::Membership(members(&[1, 2, 3])));
+
+        assert_eq!(log, log_with_terms(&[]));
     }
 
     #[test]

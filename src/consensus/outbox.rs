@@ -1,7 +1,7 @@
 //! What a turn has collected for its [`Ready`](super::Ready) so far.
 
 use super::{Outgoing, ReadReady};
-use crate::types::{AppendAnswer, Body, LogIndex, Message, NodeId, ReadId, Term};
+use crate::types::{AppendAnswer, Body, LogIndex, Message, NodeId, ReadId, SnapshotMeta, Term};
 
 /// Messages by what they promise, and reads by their fate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -12,6 +12,8 @@ pub(super) struct Outbox {
     pub(super) send_when_durable: Vec<Outgoing>,
     pub(super) reads: Vec<ReadReady>,
     pub(super) reads_lost: Vec<ReadId>,
+    /// The snapshot to fetch, and from whom: the last offer counts.
+    pub(super) receive: Option<(NodeId, SnapshotMeta)>,
 }
 
 impl Outbox {
@@ -20,6 +22,7 @@ impl Outbox {
             && self.send_when_durable.is_empty()
             && self.reads.is_empty()
             && self.reads_lost.is_empty()
+            && self.receive.is_none()
     }
 
     /// Promises that the log equals the leader's up to `matched`, durably. One turn's promises to one leader become one.

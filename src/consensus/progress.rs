@@ -3,13 +3,14 @@
 //! While *probing*, the leader does not know where the peer's log agrees with its own: one append per heartbeat or
 //! answer. While *replicating*, it sends optimistically ahead (`next` runs in front of `matched`) within a window of
 //! messages and bytes. An answer frees the window; silence over a whole heartbeat while the peer answers heartbeats
-//! means that messages were lost, and probing begins again behind the last proved match.
+//! means that messages were lost, and probing begins again behind the last proved match. A peer that needs what has left
+//! the log is offered a *snapshot*, again with each heartbeat, until it has one from which the log goes on.
 
 use std::collections::VecDeque;
 
 use super::RaftConfig;
 use super::log::Log;
-use crate::types::{LogIndex, LogPosition, LogSlice, Round};
+use crate::types::{LogIndex, LogPosition, LogSlice, Moment, Round, SnapshotMeta};
 
 /// One peer, as its leader sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -19,8 +20,12 @@ pub(super) struct Progress {
     /// The first entry of the next append; always above `matched`.
     next: LogIndex,
     state: ProgressState,
-    /// Probing: an append is out, the next one waits for an answer or a heartbeat.
+    /// Probing or offering: one is out, the next one waits for an answer or a heartbeat.
     probe_sent: bool,
+    /// Offering: the snapshot that the peer was told to fetch.
+    offered: Option<SnapshotMeta>,
+    /// It got a snapshot and has not caught up with a newer one since: without what follows, all of it was in vain.
+    catching_up: bool,
     /// Replicating: the appends under way, which hold exactly the entries between `matched` and `next`.
     window: Window,
     /// Ticks since the window moved.
@@ -29,6 +34,8 @@ pub(super) struct Progress {
     silent_ticks: u32,
     /// The latest round that the peer answered.
     answered: Round,
+    /// With leases: a moment not after that in which this round was sent.
+    answered_since: Option<Moment>,
     /// The commit index that the peer was last told.
     commit_told: LogIndex,
 }
@@ -61,6 +68,9 @@ pub struct PeerProgress {
     pub recently_active: bool,
 }
 
+/// For how many election timeouts a peer that got a snapshot may stand still before the log is no longer kept for it.
+const CATCH_UP_PATIENCE: u32 = 4;
+
 impl Progress {
     /// A peer of a new leader whose log ends at `last`: it starts with the hope that the peer has the same.
     pub(super) fn new(last: LogIndex) -> Self {
@@ -69,10 +79,13 @@ impl Progress {
             next: last.next(),
             state: ProgressState::Probe,
             probe_sent: false,
+            offered: None,
+            catching_up: false,
             window: Window::default(),
             quiet_ticks: 0,
             silent_ticks: 0,
             answered: Round::default(),
+            answered_since: None,
             commit_told: LogIndex::ZERO,
         }
     }
@@ -85,13 +98,18 @@ impl Progress {
         self.answered
     }
 
+    /// When the latest round that the peer answered was sent, or a little earlier.
+    pub(super) fn answered_since(&self) -> Option<Moment> {
+        self.answered_since
+    }
+
     /// Time passes.
     pub(super) fn tick(&mut self, ticks: u32) {
         self.quiet_ticks = self.quiet_ticks.saturating_add(ticks);
         self.silent_ticks = self.silent_ticks.saturating_add(ticks);
     }
 
-    /// A heartbeat goes out: a probe may go with it.
+    /// A heartbeat goes out: a probe or an offer may go with it.
     pub(super) fn heartbeat_sent(&mut self) {
         self.probe_sent = false;
     }
@@ -109,9 +127,11 @@ impl Progress {
     /// Whether an append may leave now.
     pub(super) fn wants_append(&self, log: &Log, config: &RaftConfig) -> bool {
         match self.state {
-            ProgressState::Probe => !self.probe_sent && self.next > log.starts_after().index,
+            ProgressState::Probe => !self.probe_sent && self.is_in(log),
             ProgressState::Replicate => {
-                self.next <= log.last().index && self.window.admits(log.bytes_at(self.next), config)
+                self.next <= log.last().index
+                    && self.is_in(log)
+                    && self.window.admits(log.bytes_at(self.next), config)
             }
             ProgressState::Snapshot => false,
         }
@@ -133,13 +153,76 @@ impl Progress {
                 self.next = slice.last().index.next();
                 self.window.push(slice.last().index, slice.bytes());
             }
-            ProgressState::Snapshot => unimplemented!("contract"),
+            ProgressState::Snapshot => unreachable!("a peer that is offered a snapshot gets no append"),
         }
         Some(slice)
     }
 
+    /// Whether an offer may leave now, `newest` being the newest snapshot there is.
+    pub(super) fn wants_offer(&self, log: &Log, newest: Option<&SnapshotMeta>) -> bool {
+        let is_due = self.state != ProgressState::Snapshot || !self.probe_sent;
+        is_due && !self.is_in(log) && (self.offered.is_some() || newest.is_some())
+    }
+
+    /// The next offer, counted as sent. `None` if none may leave now. As long as the peer answers, and the log goes on from
+    /// it, it is the same snapshot again: with a newer one it would have to begin anew, each time.
+    pub(super) fn take_offer(
+        &mut self,
+        log: &Log,
+        newest: Option<&SnapshotMeta>,
+        config: &RaftConfig,
+    ) -> Option<SnapshotMeta> {
+        if !self.wants_offer(log, newest) {
+            return None;
+        }
+        if self.state != ProgressState::Snapshot {
+            self.probe_from(self.matched.next());
+            self.state = ProgressState::Snapshot;
+            self.offered = None;
+        }
+        let is_useful = |offered: &SnapshotMeta| offered.position.index >= log.starts_after().index;
+        if !self.offered.as_ref().is_some_and(is_useful) || !self.is_active(config.election_ticks) {
+            self.offered = newest.cloned();
+        }
+        self.probe_sent = true;
+        self.offered.clone()
+    }
+
+    /// Whether what the peer needs next is in the log: the position before `next` is.
+    fn is_in(&self, log: &Log) -> bool {
+        self.next > log.starts_after().index
+    }
+
+    /// Up to where the log may be dropped for this peer's sake: one that answers and is being sent a snapshot needs what
+    /// follows that snapshot, and then goes on needing what follows its match until it has caught up or stands still.
+    /// `None`: anything.
+    pub(super) fn spares(&self, election_ticks: u32) -> Option<LogIndex> {
+        if !self.is_active(election_ticks) {
+            return None;
+        }
+        match &self.state {
+            ProgressState::Snapshot => self.offered.as_ref().map(|offered| offered.position.index),
+            _ if self.catching_up && self.quiet_ticks < CATCH_UP_PATIENCE * election_ticks => {
+                Some(self.matched)
+            }
+            _ => None,
+        }
+    }
+
+    /// There is a newer snapshot: from now on only those who lack what it covers are still catching up.
+    pub(super) fn snapshot_saved(&mut self, position: LogPosition) {
+        self.catching_up &= self.matched < position.index;
+    }
+
+    /// The peer makes no progress with the snapshot it was offered: the next heartbeat offers it the newest.
+    pub(super) fn stalled(&mut self) {
+        self.offered = None;
+        self.catching_up = false;
+        self.probe_sent |= self.state == ProgressState::Snapshot;
+    }
+
     /// The peer proved that its log equals ours up to `matched`, durably. Whether that is news.
-    pub(super) fn advance(&mut self, matched: LogIndex) -> bool {
+    pub(super) fn advance(&mut self, matched: LogIndex, log: &Log) -> bool {
         if matched <= self.matched {
             return false;
         }
@@ -147,7 +230,19 @@ impl Progress {
         self.next = self.next.max(matched.next());
         self.window.free(matched);
         self.quiet_ticks = 0;
+        if self.state == ProgressState::Snapshot {
+            self.leave_snapshot(log);
+        }
         true
+    }
+
+    /// The peer holds more than was known. If the log goes on from there, it needs no snapshot any more, whichever it got.
+    fn leave_snapshot(&mut self, log: &Log) {
+        if self.is_in(log) {
+            self.probe_from(self.next);
+            self.offered = None;
+            self.catching_up = true;
+        }
     }
 
     /// The peer accepted an append: what follows the match may stream.
@@ -169,14 +264,15 @@ impl Progress {
     }
 
     /// The peer lacks the entry at `prev`; the logs may agree at `hope`, or at the match that is proved already.
-    pub(super) fn rejected(&mut self, prev: LogIndex, hope: LogPosition) {
-        self.probe_from(hope.index.next().min(prev));
+    pub(super) fn rejected(&mut self, prev: LogIndex, hope: LogIndex) {
+        self.probe_from(hope.next().min(prev));
     }
 
     /// A heartbeat was answered. If the window has not moved for more than a heartbeat's time, its messages are lost:
     /// begin again behind the match.
-    pub(super) fn heartbeat_answered(&mut self, round: Round, heartbeat_ticks: u32) {
+    pub(super) fn heartbeat_answered(&mut self, round: Round, sent: Option<Moment>, heartbeat_ticks: u32) {
         self.answered = self.answered.max(round);
+        self.answered_since = self.answered_since.max(sent);
         if !self.window.is_empty() && self.quiet_ticks > heartbeat_ticks {
             self.probe_from(self.matched.next());
         }
@@ -185,9 +281,8 @@ impl Progress {
     /// The connection is gone, and with it what was under way.
     pub(super) fn lost(&mut self) {
         match self.state {
-            ProgressState::Probe => self.probe_sent = false,
+            ProgressState::Probe | ProgressState::Snapshot => self.probe_sent = false,
             ProgressState::Replicate => self.probe_from(self.matched.next()),
-            ProgressState::Snapshot => {}
         }
     }
 
@@ -217,9 +312,13 @@ impl Progress {
         }
     }
 
-    pub(super) fn assert_invariants(&self, last: LogIndex, config: &RaftConfig) {
+    pub(super) fn assert_invariants(&self, log: &Log, config: &RaftConfig) {
         assert!(self.matched < self.next, "the next entry is one that the peer has");
-        assert!(self.next <= last.next(), "the next entry lies beyond the end of the log");
+        assert!(self.next <= log.last().index.next(), "the next entry lies beyond the end of the log");
+        assert!(
+            self.state != ProgressState::Snapshot || !self.is_in(log),
+            "a peer is offered a snapshot although the log has what it needs"
+        );
         assert!(
             self.window.messages.len() <= config.in_flight_messages_max,
             "more messages are in flight than the window admits"
@@ -328,11 +427,12 @@ mod tests {
 
     #[test]
     fn a_match_never_regresses_and_next_stays_above_it() {
+        let log = Log::restore(LogPosition::ZERO, None, Vec::new()).unwrap();
         let mut peer = Progress::new(LogIndex(9));
 
-        assert!(peer.advance(LogIndex(5)));
-        assert!(!peer.advance(LogIndex(3)));
-        peer.rejected(LogIndex(8), LogPosition::ZERO);
+        assert!(peer.advance(LogIndex(5), &log));
+        assert!(!peer.advance(LogIndex(3), &log));
+        peer.rejected(LogIndex(8), LogIndex::ZERO);
 
         assert_eq!((peer.matched, peer.next), (LogIndex(5), LogIndex(6)));
     }

@@ -28,7 +28,7 @@ pub(super) fn quorum_value<T: Copy + Ord + Default>(
     incoming.min(majority_reached(membership.outgoing(), &mut value_of))
 }
 
-/// Sorted from the highest, the value in the middle: `n / 2 + 1` voters are at least there.
+/// Sorted from the highest, the value in the middle: `n / 2 + 1` voters are at least there. Nobody agrees to nothing.
 fn majority_reached<T: Copy + Ord + Default>(voters: &[NodeId], value_of: &mut impl FnMut(NodeId) -> T) -> T {
     let mut values = [T::default(); Membership::MEMBERS_MAX];
     let values = &mut values[..voters.len()];
@@ -36,7 +36,7 @@ fn majority_reached<T: Copy + Ord + Default>(voters: &[NodeId], value_of: &mut i
         *value = value_of(voter);
     }
     values.sort_unstable_by(|a, b| b.cmp(a));
-    values[values.len() / 2]
+    values.get(voters.len() / 2).copied().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::writes::Writes;
 use super::{Outgoing, PeerProgress, RaftConfig, RestoreError, Restored, RoleName};
 use crate::types::{
     AppendAnswer, Body, EntryMeta, HardState, HeartbeatAnswer, LogIndex, LogPosition, LogSpan, Membership,
-    Message, NodeId, Term,
+    Message, NodeId, SnapshotMeta, Term,
 };
 
 mod election;
@@ -42,14 +42,18 @@ pub struct Raft {
     commit: LogIndex,
     /// Up to here the host was told to apply.
     handed_to_apply: LogIndex,
+    /// The newest durable snapshot from which the log goes on.
+    snapshot: Option<SnapshotMeta>,
     timer: ElectionTimer,
+    /// Ticks for which a replica with leases, once started, keeps a promise that it may have made before.
+    quiet_ticks: u32,
     writes: Writes,
     outbox: Outbox,
 }
 
 impl Raft {
     /// Starts from the durable past, always as a follower. The founding entry is the same on all members by
-    /// definition, so it counts as committed from the start.
+    /// definition, so it counts as committed from the start; and so does what a snapshot covers or the state machine holds.
     pub fn new(config: RaftConfig, restored: Restored) -> Result<Self, RestoreError> {
         config.judge()?;
         let hard_state = restored.hard_state;
@@ -60,12 +64,19 @@ impl Raft {
         if log.last().term > hard_state.term {
             return Err(RestoreError::TermBehindLog { term: hard_state.term, last: log.last() });
         }
-        let commit = log.starts_after().index.max(LogIndex(1));
+        if !log.contains(restored.applied) {
+            let (applied, starts_after, last) = (restored.applied, log.starts_after(), log.last());
+            return Err(RestoreError::AppliedOutsideLog { applied, starts_after, last });
+        }
+        let commit =
+            log.last().index.min(LogIndex(1)).max(log.starts_after().index).max(restored.applied.index);
         let raft = Self {
             hard_state,
             role: Role::Follower(Follower::of(None, commit)),
             commit,
-            handed_to_apply: log.starts_after().index,
+            handed_to_apply: restored.applied.index,
+            snapshot: restored.snapshot.filter(|snapshot| log.contains(snapshot.position)),
+            quiet_ticks: Self::quiet_ticks_at_start(&config, hard_state),
             timer: ElectionTimer::new(config.election_ticks, config.seed),
             writes: Writes::restored(hard_state, log.last().index),
             outbox: Outbox::default(),
@@ -76,10 +87,18 @@ impl Raft {
         Ok(raft)
     }
 
+    /// A lease of a leader may rest on what this replica answered before it crashed: for as long as it would have ignored
+    /// candidates then, it does so now (thesis §6.4.1). Whoever never reached a term has answered nobody.
+    fn quiet_ticks_at_start(config: &RaftConfig, hard_state: HardState) -> u32 {
+        let may_have_promised = config.lease.is_some() && hard_state.term > Term::ZERO;
+        if may_have_promised { config.election_ticks } else { 0 }
+    }
+
     /// Time passed. After a pause several ticks come at once: the host first hands over what the peers sent meanwhile,
     /// and however long the pause was, it brings one election or one heartbeat. A follower that heard its leader since
     /// the last call counts the pause as one tick; a leader counts all of it, since others may have been elected.
     pub fn tick(&mut self, ticks: u32) {
+        self.quiet_ticks = self.quiet_ticks.saturating_sub(ticks);
         match &self.role {
             Role::Leader(_) => self.tick_leader(ticks),
             _ => self.tick_without_lead(ticks),
@@ -151,7 +170,12 @@ impl Raft {
             Body::HeartbeatAnswer(answer) => self.take_heartbeat_answer(from, answer),
             Body::ReadIndex { id } => self.answer_read_index(from, id),
             Body::ReadIndexAnswer { id, index } => self.take_read_index_answer(from, id, index),
-            Body::SnapshotOffer(_) | Body::TimeoutNow => unimplemented!("contract"),
+            Body::SnapshotOffer(snapshot) => {
+                if self.follow(from) {
+                    self.take_snapshot_offer(from, snapshot);
+                }
+            }
+            Body::TimeoutNow => unimplemented!("contract"),
             // Refusals are not counted, and both forms were handled by their terms.
             Body::PreVote { .. } | Body::PreVoteAnswer { .. } => {}
         }
@@ -170,6 +194,10 @@ impl Raft {
             Body::Heartbeat(heartbeat) => {
                 Body::HeartbeatAnswer(HeartbeatAnswer { matched: LogIndex::ZERO, round: heartbeat.round })
             }
+            Body::SnapshotOffer(snapshot) => Body::AppendAnswer(AppendAnswer::Rejected {
+                prev: snapshot.position.index,
+                hint: LogPosition::ZERO,
+            }),
             &Body::ReadIndex { id } => Body::ReadIndexAnswer { id, index: None },
             _ => return,
         };
@@ -243,7 +271,7 @@ impl Raft {
         }
     }
 
-    /// Up to here the log is committed, as far as this replica knows. At least the founding entry.
+    /// Up to here the log is committed, as far as this replica knows. At least the founding entry, if it is there.
     pub fn commit(&self) -> LogIndex {
         self.commit
     }

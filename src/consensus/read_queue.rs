@@ -6,7 +6,10 @@
 
 use std::collections::VecDeque;
 
-use crate::types::{LogIndex, NodeId, ReadId, Round};
+use crate::types::{LogIndex, Moment, NodeId, ReadId, Round};
+
+/// How many rounds are dated at most. Answers lag by a round trip, so this is many; beyond it every second date goes.
+const DATES_MAX: usize = 128;
 
 /// The reads that wait, and the number of the last round.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -16,6 +19,8 @@ pub(super) struct ReadQueue {
     early: Vec<Asker>,
     /// In the order of their rounds.
     waiting: VecDeque<WaitingRead>,
+    /// When rounds were sent, the oldest first; with leases alone.
+    dates: VecDeque<(Round, Moment)>,
 }
 
 /// Who wants to know.
@@ -63,10 +68,30 @@ impl ReadQueue {
         self.waiting.back().is_some_and(|read| read.round > self.sent)
     }
 
-    /// Numbers the round that is sent now.
-    pub(super) fn begin_round(&mut self) -> Round {
+    /// Numbers the round that is sent now, and dates it.
+    pub(super) fn begin_round(&mut self, now: Option<Moment>) -> Round {
         self.sent = Round(self.sent.0 + 1);
+        if let Some(now) = now {
+            self.date(now);
+        }
         self.sent
+    }
+
+    fn date(&mut self, now: Moment) {
+        if self.dates.len() == DATES_MAX {
+            let mut stays = false;
+            self.dates.retain(|_| {
+                stays = !stays;
+                stays
+            });
+        }
+        self.dates.push_back((self.sent, now));
+    }
+
+    /// When `round` was sent, or one before it: whoever answered it was reached after that moment.
+    pub(super) fn sent_at(&self, round: Round) -> Option<Moment> {
+        let later = self.dates.partition_point(|&(dated, _)| dated <= round);
+        later.checked_sub(1).map(|latest| self.dates[latest].1)
     }
 
     /// The next read that a quorum's answers to `round` confirm.
@@ -95,7 +120,7 @@ mod tests {
         let mut reads = ReadQueue::default();
         reads.push(asker(1), Some(LogIndex(5)));
         reads.push(asker(2), Some(LogIndex(5)));
-        let round = reads.begin_round();
+        let round = reads.begin_round(None);
         reads.push(asker(3), Some(LogIndex(6)));
 
         assert_eq!(reads.pop_confirmed(round).unwrap().asker, asker(1));
@@ -105,13 +130,29 @@ mod tests {
     }
 
     #[test]
+    fn a_round_is_dated_by_its_send_or_by_that_of_one_before_it_and_never_later() {
+        let mut reads = ReadQueue::default();
+        let rounds: Vec<_> = (0..10_000)
+            .map(|nth| {
+                let sent = Moment(1_000 + nth);
+                (reads.begin_round(Some(sent)), sent)
+            })
+            .collect();
+
+        assert!(reads.dates.len() <= DATES_MAX);
+        assert!(rounds.iter().all(|&(round, sent)| reads.sent_at(round).is_some_and(|dated| dated <= sent)));
+        let &(last, sent) = rounds.last().unwrap();
+        assert_eq!((reads.sent_at(last), reads.sent_at(Round(0))), (Some(sent), None));
+    }
+
+    #[test]
     fn early_reads_get_the_index_of_the_first_commit() {
         let mut reads = ReadQueue::default();
         reads.push(asker(1), None);
         assert!(!reads.wants_round());
 
         reads.admit_early(LogIndex(9));
-        let round = reads.begin_round();
+        let round = reads.begin_round(None);
 
         assert_eq!(reads.pop_confirmed(round).unwrap().index, LogIndex(9));
     }

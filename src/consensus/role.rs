@@ -54,6 +54,8 @@ pub(super) struct Leader {
     pub(super) since_heartbeat: u32,
     /// A heartbeat is due in this turn.
     pub(super) heartbeat_due: bool,
+    /// No read is answered by the lease any more: somebody may be told to stand for election at any time.
+    pub(super) lease_revoked: bool,
 }
 
 impl Leader {
@@ -64,6 +66,7 @@ impl Leader {
             reads: ReadQueue::default(),
             since_heartbeat: 0,
             heartbeat_due: false,
+            lease_revoked: false,
         }
     }
 }

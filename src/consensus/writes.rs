@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use super::{Persisted, WriteSeq};
-use crate::types::{HardState, LogIndex};
+use crate::types::{HardState, LogIndex, SnapshotMeta};
 
 /// The writes under way, and what those before them made durable.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -21,12 +21,18 @@ pub(super) struct Writes {
     stable: LogIndex,
     /// The entries of the log from here on are in no write yet.
     unwritten_from: LogIndex,
+    /// The log begins anew behind this snapshot; that is in no write yet.
+    restart: Option<SnapshotMeta>,
+    /// A restart of the log is durable: its snapshot is to become the state machine's state.
+    restored: Option<SnapshotMeta>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Write {
     seq: WriteSeq,
     hard_state: Option<HardState>,
+    /// Behind which snapshot the log begins anew with this write.
+    restart: Option<SnapshotMeta>,
     /// Once durable, the log is stable up to here.
     proves: LogIndex,
 }
@@ -41,6 +47,8 @@ impl Writes {
             handed_over: hard_state,
             stable: last,
             unwritten_from: last.next(),
+            restart: None,
+            restored: None,
         }
     }
 
@@ -59,6 +67,11 @@ impl Writes {
         self.unwritten_from
     }
 
+    /// The snapshot behind which the log begins anew, if that is in no write yet.
+    pub(super) fn unwritten_restart(&self) -> Option<&SnapshotMeta> {
+        self.restart.as_ref()
+    }
+
     /// Whether `hard_state` is in no write yet.
     pub(super) fn misses(&self, hard_state: HardState) -> bool {
         self.handed_over != hard_state
@@ -74,12 +87,27 @@ impl Writes {
         }
     }
 
-    /// Hands over one more write: the hard state if it changed, and the log from `unwritten_from` to `last`.
+    /// The log drops everything and begins anew behind `snapshot`. Up to `verified` the old log, as long as it is the one on
+    /// disk, equals what the snapshot covers; nothing that was handed over proves more than that, and an earlier restart
+    /// is overtaken.
+    pub(super) fn restarted(&mut self, snapshot: SnapshotMeta, verified: LogIndex) {
+        self.truncated(verified.next());
+        for write in &mut self.under_way {
+            write.restart = None;
+        }
+        self.restored = None;
+        self.unwritten_from = snapshot.position.index.next();
+        self.restart = Some(snapshot);
+    }
+
+    /// Hands over one more write: the hard state if it changed, the restart of the log if there is one, and the log from
+    /// `unwritten_from` to `last`.
     pub(super) fn hand_over(&mut self, hard_state: Option<HardState>, last: LogIndex) -> WriteSeq {
         self.last = WriteSeq(self.last.0 + 1);
         self.handed_over = hard_state.unwrap_or(self.handed_over);
         self.unwritten_from = last.next();
-        self.under_way.push_back(Write { seq: self.last, hard_state, proves: last });
+        let restart = self.restart.take();
+        self.under_way.push_back(Write { seq: self.last, hard_state, restart, proves: last });
         self.last
     }
 
@@ -89,15 +117,28 @@ impl Writes {
         while let Some(write) = self.under_way.front().filter(|write| write.seq <= done.through) {
             self.durable = write.hard_state.unwrap_or(self.durable);
             self.stable = self.stable.max(write.proves);
-            self.under_way.pop_front();
+            let done = self.under_way.pop_front();
+            self.restored = done.and_then(|write| write.restart).or(self.restored.take());
         }
+    }
+
+    /// Whether a restart became durable whose snapshot the state machine has not got yet.
+    pub(super) fn is_restored(&self) -> bool {
+        self.restored.is_some()
+    }
+
+    /// The snapshot for the state machine, once.
+    pub(super) fn take_restored(&mut self) -> Option<SnapshotMeta> {
+        self.restored.take()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::types::Term;
+    use crate::types::{LogPosition, Membership, SnapshotId, Term};
 
     fn writes_with_stable(last: u64) -> Writes {
         Writes::restored(HardState::default(), LogIndex(last))
@@ -148,6 +189,41 @@ mod tests {
         writes.persisted(through(1));
 
         assert_eq!((writes.stable(), writes.durable()), (LogIndex(2), voted));
+    }
+
+    fn snapshot(index: u64) -> SnapshotMeta {
+        let position = LogPosition::new(Term(1), LogIndex(index));
+        SnapshotMeta { id: SnapshotId(index), position, membership: Arc::new(Membership::nobody()), bytes: 1 }
+    }
+
+    #[test]
+    fn a_restart_counts_when_its_own_write_is_durable_and_earlier_writes_prove_only_what_was_verified() {
+        let mut writes = writes_with_stable(4);
+        writes.hand_over(None, LogIndex(9));
+        writes.restarted(snapshot(50), LogIndex(6));
+        writes.hand_over(None, LogIndex(52));
+
+        writes.persisted(through(1));
+        assert_eq!((writes.stable(), writes.take_restored()), (LogIndex(6), None));
+        writes.persisted(through(2));
+
+        assert_eq!((writes.stable(), writes.take_restored()), (LogIndex(52), Some(snapshot(50))));
+        assert!(!writes.is_restored(), "handed over once");
+    }
+
+    #[test]
+    fn a_restart_that_is_overtaken_by_another_is_never_handed_over() {
+        let mut writes = writes_with_stable(4);
+        writes.restarted(snapshot(50), LogIndex(4));
+        writes.hand_over(None, LogIndex(50));
+        writes.restarted(snapshot(90), LogIndex(50));
+        writes.hand_over(None, LogIndex(90));
+
+        writes.persisted(through(1));
+        assert_eq!((writes.stable(), writes.take_restored()), (LogIndex(50), None));
+        writes.persisted(through(2));
+
+        assert_eq!((writes.stable(), writes.take_restored()), (LogIndex(90), Some(snapshot(90))));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod event;
 mod forwards;
 mod incarnations;
 mod jobs;
+mod notice;
 mod pending;
 mod reads;
 mod repeats;
@@ -29,5 +30,6 @@ pub(crate) use jobs::{
     Applied, ApplyJob, FetchJob, Fetched, Jobs, PendingReply, Persisted, Pictured, ReceiveJob, Received,
     Release, SaveJob, Saved, Served, WriteJob,
 };
+pub(crate) use notice::Notice;
 pub(crate) use replica::Replica;
 pub(crate) use status::{PeerStatus, ReplicaStatus};

@@ -18,8 +18,8 @@ use crate::consensus::{Raft, RestoreError, Restored, RoleName};
 use crate::storage::Recovered;
 use crate::ticket::{ReadError, StopCause};
 use crate::types::{
-    Body, Entry, EntryKind, EntryMeta, EntryRun, Forward, Incarnation, LogIndex, LogSpan, Membership,
-    Message, Moment, NodeId, Payload, PeerMessage, Term,
+    Body, Entry, EntryKind, EntryMeta, EntryRun, Forward, Incarnation, LogIndex, LogPosition, LogSpan,
+    Membership, Message, Moment, NodeId, Payload, PeerMessage, SnapshotMeta, Term,
 };
 
 mod carry_out;
@@ -58,15 +58,20 @@ pub(crate) struct Replica {
 }
 
 impl Replica {
-    /// A replica that continues where `recovered` ends. Its state machine is empty: the log is applied again.
+    /// A replica that continues where `recovered` ends. `snapshot` is the newest durable one, and `applied` what the state
+    /// machine holds, that snapshot restored: the log behind it is applied again.
     ///
     /// # Panics
     /// If limits of `config` contradict each other.
-    pub(crate) fn new(config: ReplicaConfig, recovered: Recovered) -> Result<Self, RestoreError> {
+    pub(crate) fn new(
+        config: ReplicaConfig,
+        recovered: Recovered,
+        snapshot: Option<SnapshotMeta>,
+        applied: LogPosition,
+    ) -> Result<Self, RestoreError> {
         config.assert_consistent();
         let Recovered { hard_state, starts_after, membership, entries } = recovered;
-        let restored =
-            Restored { hard_state, starts_after, membership, entries, snapshot: None, applied: starts_after };
+        let restored = Restored { hard_state, starts_after, membership, entries, snapshot, applied };
         let mut raft = Raft::new(config.raft.clone(), restored)?;
         if raft.membership().voters() == [raft.id()] {
             // Nobody else could lead: there is nobody to wait for.
@@ -77,7 +82,7 @@ impl Replica {
         incarnations.judge(raft.membership());
         Ok(Self {
             tail: Tail::new(raft.last().index, config.tail_bytes_max),
-            applying: Applying::new(starts_after.index, config.apply_bytes_in_flight_max),
+            applying: Applying::new(applied.index, config.apply_bytes_in_flight_max),
             waiting: Waiting::new(),
             pending: Pending::new(),
             forwards: Forwards::new(me),
@@ -156,6 +161,8 @@ impl Replica {
                 matched,
                 state: progress.map(|progress| progress.state),
                 lag_bytes: matched.map(|matched| raft.bytes_between(matched, raft.last().index)),
+                snapshot_sent_bytes: 0,
+                snapshot_bytes: 0,
             }
         };
         ReplicaStatus {
@@ -167,6 +174,10 @@ impl Replica {
             applied: self.applying.applied(),
             first_index: raft.first_index(),
             last_index: raft.last().index,
+            snapshot: LogIndex::ZERO,
+            removed: false,
+            disk_full: false,
+            transferring_to: None,
             membership: Arc::clone(raft.membership()),
             peers: raft.membership().peers_of(raft.id()).map(peer).collect(),
         }

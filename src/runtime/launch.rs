@@ -24,7 +24,7 @@ use crate::replica::{CheckCommand, Replica, ReplicaConfig};
 use crate::storage::{Identity, Storage, StorageError};
 use crate::ticket::{Gate, StopCause};
 use crate::transport::{LocalNode, SendJob, Transport};
-use crate::types::{Boot, ClusterId, GroupId, Incarnation};
+use crate::types::{Boot, ClusterId, GroupId, Incarnation, LogPosition};
 use crate::workers::{Applier, LogFetcher, LogWriter};
 
 /// A tick is half a heartbeat: fine enough for timeouts of ten heartbeats, coarse enough for an idle node to sleep.
@@ -44,8 +44,9 @@ pub(super) fn launch(
     let recovered = storage.recovered().remove(&GroupId::MAIN).ok_or(StartError::NoCluster)?;
     let mut replica_config = replica_config(config, identity, check_command)?;
     replica_config.metrics = Arc::clone(&metrics.replica);
-    let replica =
-        Replica::new(replica_config, recovered).map_err(|error| StartError::Log(error.to_string()))?;
+    let applied = recovered.starts_after;
+    let replica = Replica::new(replica_config, recovered, None, applied)
+        .map_err(|error| StartError::Log(error.to_string()))?;
 
     let tick = config.heartbeat_interval / TICKS_PER_HEARTBEAT;
     let waker = transport.waker();
@@ -203,7 +204,7 @@ fn spawn_workers(
     let completions = to_engine.completions.clone();
     threads.spawn("log-reader", move || loops::read_log(reader, &jobs.fetches, &completions))?;
     let completions = to_engine.completions.clone();
-    let applier = Applier::new(machine);
+    let applier = Applier::new(machine, storage.snapshots(), LogPosition::ZERO);
     threads.spawn("apply", move || loops::apply(applier, &jobs.applies, &completions, &gate))?;
     let completions = to_engine.completions.clone();
     let ends = LogWriterEnds { writes: jobs.writes, completions, net, idle_after: tick };

@@ -10,7 +10,7 @@ use crate::replica::{ApplyJob, Event, FetchJob, WriteJob};
 use crate::storage::{StorageError, Upkeep};
 use crate::ticket::{Gate, StopCause};
 use crate::types::GroupId;
-use crate::workers::{Applier, LogFetcher, LogWriter};
+use crate::workers::{Applier, LogFetcher, LogJob, LogWriter};
 
 /// How many jobs one turn takes at most: a batch that never ends would never be answered.
 const JOBS_PER_TURN_MAX: usize = 1024;
@@ -28,7 +28,8 @@ pub(super) struct LogWriterEnds {
 /// One append and one sync for all writes that wait. Answers that were waiting for the disk go straight to the network.
 pub(super) fn write_log(mut writer: LogWriter, ends: &LogWriterEnds) -> Result<(), StopCause> {
     while let Some(first) = next_write(&mut writer, ends)? {
-        let batch = once(first).chain(ends.writes.try_iter()).take(JOBS_PER_TURN_MAX).collect();
+        let batch = once(first).chain(ends.writes.try_iter()).take(JOBS_PER_TURN_MAX);
+        let batch = batch.map(|(group, job)| (group, LogJob::Write(job))).collect();
         let written = writer.turn(batch)?;
         let messages = written.send.into_iter();
         ends.net.send_all(messages.map(|(group, to, message)| message_job(group, (to, message))));
@@ -64,8 +65,7 @@ pub(super) fn apply(
     while let Ok(first) = jobs.recv() {
         let batch = once(first).chain(jobs.try_iter()).take(JOBS_PER_TURN_MAX).collect();
         match applier.turn(batch) {
-            Ok(Some(applied)) => _ = completions.send(Event::Applied(applied)),
-            Ok(None) => {}
+            Ok(events) => events.into_iter().for_each(|event| _ = completions.send(event)),
             Err(cause) => {
                 gate.stop(cause.clone());
                 jobs.try_iter().for_each(|job| job.stop(&cause));
@@ -114,16 +114,18 @@ fn work_off(upkeep: &mut dyn Upkeep, stop: &Receiver<()>) -> Result<(), StorageE
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
     use std::sync::Arc;
 
     use bytes::Bytes;
     use crossbeam_channel::unbounded;
 
     use super::*;
-    use crate::machine::{StateMachine, Typed};
+    use crate::machine::{MachineError, SnapshotError, StateMachine, Typed};
     use crate::replica::tests::instant;
     use crate::ticket::{ReadError, ReadTask};
-    use crate::types::{Entry, EntryRun, LogIndex, LogPosition, Payload, Term};
+    use crate::types::{Entry, EntryRun, LogIndex, LogPosition, Payload, SnapshotWriter, Term};
+    use crate::workers::TestSnapshots;
 
     /// Cannot stand any command.
     struct Fragile;
@@ -138,6 +140,14 @@ mod tests {
         }
 
         fn query(&self, (): ()) {}
+
+        fn snapshot(&self) -> Result<SnapshotWriter, SnapshotError> {
+            Ok(Box::new(|_| Ok(())))
+        }
+
+        fn restore(&mut self, _snapshot: &mut dyn Read) -> Result<(), MachineError> {
+            Ok(())
+        }
     }
 
     #[test]
@@ -149,7 +159,8 @@ mod tests {
         let (sender, jobs) = unbounded();
         sender.send(ApplyJob::Entries { entries: vec![run], replies: Vec::new() }).unwrap();
 
-        let applier = Applier::new(Box::new(Typed(Fragile)));
+        let snapshots = Box::new(TestSnapshots::default());
+        let applier = Applier::new(Box::new(Typed(Fragile)), snapshots, LogPosition::ZERO);
         let cause = apply(applier, &jobs, &unbounded().0, &gate).expect_err("it panics");
         let (task, seen) = ReadTask::pair(gate.enter(0).unwrap(), instant(), |_: &Fragile| ());
         sender.send(ApplyJob::Read(task)).unwrap();

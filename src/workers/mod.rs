@@ -7,15 +7,27 @@
 mod applier;
 mod log_reader;
 mod log_writer;
+mod snapshot_mover;
+mod snapshot_saver;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 pub(crate) use applier::Applier;
 pub(crate) use log_reader::LogFetcher;
-pub(crate) use log_writer::LogWriter;
+pub(crate) use log_writer::{LogJob, LogWriter};
+pub(crate) use snapshot_mover::{MoverConfig, MoverInput, Moves, SnapshotMover};
+pub(crate) use snapshot_saver::SnapshotSaver;
+#[cfg(test)]
+pub(crate) use tests::TestSnapshots;
 
 use crate::storage::StorageError;
 use crate::ticket::StopCause;
+use crate::types::GroupId;
+
+/// The one group whose state machine a node has, as yet.
+const GROUP: GroupId = GroupId::MAIN;
 
 #[allow(clippy::needless_pass_by_value, reason = "made for map_err")]
 fn log_failed(error: StorageError) -> StopCause {

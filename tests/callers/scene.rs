@@ -1,16 +1,22 @@
 //! Nodes over a storage and a network in memory, and a state machine that adds up.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
 use quorate::storage::memory::{MemoryDisk, MemoryLog};
-use quorate::storage::{GroupWrite, Identity, LogReader, Recovered, Storage, StorageError, Upkeep};
+use quorate::storage::{
+    GroupWrite, Identity, LogReader, Recovered, SnapshotStore, Storage, StorageError, Upkeep,
+};
 use quorate::transport::{Inbox, LocalNode, MemoryNetwork, SendJob, Transport, TransportError, Wake};
 use quorate::types::{Entry, GroupId, Membership, NodeId};
-use quorate::{Codec, Config, DecodeError, LogPosition, Node, Parts, StateMachine};
+use quorate::{
+    Codec, Config, DecodeError, LogPosition, MachineError, Node, Parts, SnapshotError, SnapshotWriter,
+    StateMachine,
+};
 
 /// Long enough for any machine; tests wait for events, not for this.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
@@ -33,6 +39,18 @@ impl StateMachine for Sum {
 
     fn query(&self, (): ()) -> u64 {
         self.total
+    }
+
+    fn snapshot(&self) -> Result<SnapshotWriter, SnapshotError> {
+        let total = self.total;
+        Ok(Box::new(move |out| out.write_all(&total.to_le_bytes())))
+    }
+
+    fn restore(&mut self, snapshot: &mut dyn Read) -> Result<(), MachineError> {
+        let mut total = [0; 8];
+        snapshot.read_exact(&mut total)?;
+        self.total = u64::from_le_bytes(total);
+        Ok(())
     }
 }
 
@@ -83,6 +101,14 @@ impl StateMachine for Fragile {
     }
 
     fn query(&self, (): ()) {}
+
+    fn snapshot(&self) -> Result<SnapshotWriter, SnapshotError> {
+        Ok(Box::new(|_| Ok(())))
+    }
+
+    fn restore(&mut self, _snapshot: &mut dyn Read) -> Result<(), MachineError> {
+        Ok(())
+    }
 }
 
 /// A transport that ends at once.
@@ -131,6 +157,14 @@ impl StateMachine for Mumbler {
     fn apply(&mut self, _at: LogPosition, _command: Mumbled) {}
 
     fn query(&self, (): ()) {}
+
+    fn snapshot(&self) -> Result<SnapshotWriter, SnapshotError> {
+        Ok(Box::new(|_| Ok(())))
+    }
+
+    fn restore(&mut self, _snapshot: &mut dyn Read) -> Result<(), MachineError> {
+        Ok(())
+    }
 }
 
 /// Counts the bytes it is given.
@@ -149,6 +183,18 @@ impl StateMachine for Bin {
 
     fn query(&self, (): ()) -> u64 {
         self.0
+    }
+
+    fn snapshot(&self) -> Result<SnapshotWriter, SnapshotError> {
+        let total = self.0;
+        Ok(Box::new(move |out| out.write_all(&total.to_le_bytes())))
+    }
+
+    fn restore(&mut self, snapshot: &mut dyn Read) -> Result<(), MachineError> {
+        let mut total = [0; 8];
+        snapshot.read_exact(&mut total)?;
+        self.0 = u64::from_le_bytes(total);
+        Ok(())
     }
 }
 
@@ -183,7 +229,7 @@ impl Storage for Hanging {
         self.log.identity()
     }
 
-    fn found(&mut self, identity: Identity, groups: &[(GroupId, Entry)]) -> Result<(), StorageError> {
+    fn found(&mut self, identity: Identity, groups: &[(GroupId, Option<Entry>)]) -> Result<(), StorageError> {
         self.log.found(identity, groups)
     }
 
@@ -215,6 +261,10 @@ impl Storage for Hanging {
 
     fn reader(&self) -> Box<dyn LogReader> {
         self.log.reader()
+    }
+
+    fn snapshots(&self) -> Box<dyn SnapshotStore> {
+        self.log.snapshots()
     }
 
     fn upkeep(&self) -> Option<Box<dyn Upkeep>> {

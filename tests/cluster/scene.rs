@@ -1,12 +1,14 @@
 //! Clusters of real nodes in this process: real disks, real sockets, real threads.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use quorate::{Config, LogPosition, Node, Role, StateMachine};
+use quorate::types::{LogIndex, Term};
+use quorate::{Config, LogPosition, MachineError, Node, Role, SnapshotError, SnapshotWriter, StateMachine};
 
 /// Long enough for any machine; tests wait for events, not for this.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
@@ -37,6 +39,29 @@ impl StateMachine for Journal {
     fn query(&self, (): ()) -> String {
         self.texts().join(",")
     }
+
+    /// One command per line, behind its term and index: none of these tests has a command of two lines.
+    fn snapshot(&self) -> Result<SnapshotWriter, SnapshotError> {
+        let lines = self.lines.clone();
+        Ok(Box::new(move |out| {
+            lines.iter().try_for_each(|(at, text)| writeln!(out, "{} {} {text}", at.term, at.index))
+        }))
+    }
+
+    fn restore(&mut self, snapshot: &mut dyn Read) -> Result<(), MachineError> {
+        let mut text = String::new();
+        snapshot.read_to_string(&mut text)?;
+        let lines: Option<_> = text.lines().map(line_of).collect();
+        self.lines = lines.ok_or_else(|| MachineError { reason: "no journal looks like this".to_owned() })?;
+        Ok(())
+    }
+}
+
+fn line_of(line: &str) -> Option<(LogPosition, String)> {
+    let mut parts = line.splitn(3, ' ');
+    let (term, index, text) = (parts.next()?, parts.next()?, parts.next()?);
+    let position = LogPosition::new(Term(term.parse().ok()?), LogIndex(index.parse().ok()?));
+    Some((position, text.to_owned()))
 }
 
 /// Some nodes, each with a directory and a port that it keeps over restarts.

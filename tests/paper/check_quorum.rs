@@ -21,7 +21,7 @@ fn watchful_leader(count: u64) -> quorate::consensus::Raft {
 #[test]
 fn a_leader_that_hears_no_quorum_for_an_election_timeout_steps_down_and_gives_up_its_reads() {
     let mut leader = watchful_leader(3);
-    leader.read_index(read_id(1)).unwrap();
+    leader.read_index(read_id(1), NOW).unwrap();
     persist_all(&mut leader);
 
     leader.tick(9);
@@ -29,7 +29,7 @@ fn a_leader_that_hears_no_quorum_for_an_election_timeout_steps_down_and_gives_up
     leader.tick(1);
 
     assert_eq!((leader.role(), leader.leader(), leader.term()), (RoleName::Follower, None, term(1)));
-    assert_eq!(leader.ready().reads_lost, [read_id(1)]);
+    assert_eq!(leader.ready(NOW).reads_lost, [read_id(1)]);
     assert!(leader.propose([1]).is_err());
 }
 

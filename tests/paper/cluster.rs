@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use quorate::consensus::{Outgoing, Raft, ReadReady, RoleName};
 use quorate::types::{Body, NodeId};
 
-use crate::fixture::{Past, node, persist};
+use crate::fixture::{NOW, Past, node, persist};
 
 pub(crate) struct Cluster {
     rafts: Vec<Raft>,
@@ -101,7 +101,7 @@ impl Cluster {
         if !raft.has_ready() {
             return Vec::new();
         }
-        let ready = raft.ready();
+        let ready = raft.ready(NOW);
         persist(raft, &ready);
         let id = raft.id();
         self.reads.extend(ready.reads.iter().map(|&read| (id, read)));

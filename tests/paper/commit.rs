@@ -124,5 +124,5 @@ fn learners_receive_entries_and_never_count() {
     leader.propose([10]).unwrap();
 
     assert_eq!(leader.commit(), index(2));
-    assert_eq!(appends_to(4, &leader.ready().send).len(), 1, "a learner streams like the others");
+    assert_eq!(appends_to(4, &leader.ready(NOW).send).len(), 1, "a learner streams like the others");
 }

@@ -61,7 +61,7 @@ fn a_leader_skips_a_whole_term_per_round_trip() {
 
     leader.step(node(2), rejected(6, 7, at(3, 7)));
 
-    let append = &appends_to(2, &leader.ready().send)[0];
+    let append = &appends_to(2, &leader.ready(NOW).send)[0];
     assert_eq!(append.slice.prev(), at(1, 4), "no entry of term 5 can equal one of term 3");
 }
 

@@ -37,8 +37,8 @@ fn a_follower_that_hears_nobody_begins_an_election() {
     assert_eq!((follower.role(), follower.term()), (RoleName::Candidate, term(5)));
     assert_eq!(follower.hard_state().voted_for, Some(node(1)), "it votes for itself");
     let sent = persist_all(&mut follower);
-    assert_eq!(bodies_to(2, &sent), [Body::Vote { last: at(0, 1) }]);
-    assert_eq!(bodies_to(3, &sent), [Body::Vote { last: at(0, 1) }]);
+    assert_eq!(bodies_to(2, &sent), [Body::Vote { last: at(0, 1), transfer: false }]);
+    assert_eq!(bodies_to(3, &sent), [Body::Vote { last: at(0, 1), transfer: false }]);
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_winner_opens_its_term_with_an_entry_and_tells_everyone_at_once() {
     winner.step(node(2), vote_answer(3, true));
 
     assert_eq!(winner.meta(index(4)).unwrap().kind, EntryKind::Noop);
-    let ready = winner.ready();
+    let ready = winner.ready(NOW);
     for peer in [2, 3] {
         let append = &appends_to(peer, &ready.send)[0];
         assert_eq!((append.slice.prev(), append.slice.last()), (at(2, 3), at(3, 4)));

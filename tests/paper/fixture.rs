@@ -5,8 +5,11 @@ use std::sync::Arc;
 use quorate::consensus::{Outgoing, Persisted, Raft, RaftConfig, Ready, Restored, RoleName};
 use quorate::types::{
     Append, AppendAnswer, Body, Boot, EntryKind, EntryMeta, HardState, Heartbeat, HeartbeatAnswer, LogIndex,
-    LogPosition, LogSlice, Member, Membership, Message, NodeId, ReadId, Round, Term,
+    LogPosition, LogSlice, Member, Membership, Message, Moment, NodeId, ReadId, Round, Term,
 };
+
+/// Scenes without leases need no clock.
+pub(crate) const NOW: Moment = Moment(0);
 
 pub(crate) fn node(id: u64) -> NodeId {
     NodeId::new(id).expect("not zero")
@@ -96,14 +99,21 @@ impl Past {
         };
         let mut entries = vec![founding];
         entries.extend(metas(1, &self.terms));
-        Restored { hard_state: self.hard_state, starts_after: LogPosition::ZERO, membership: None, entries }
+        Restored {
+            hard_state: self.hard_state,
+            starts_after: LogPosition::ZERO,
+            membership: None,
+            entries,
+            snapshot: None,
+            applied: LogPosition::ZERO,
+        }
     }
 
     /// Just started; the founding entry is handed over to be applied already.
     pub(crate) fn start(self) -> Raft {
         let restored = self.restored();
         let mut raft = Raft::new(self.config, restored).expect("a good past");
-        raft.ready();
+        raft.ready(NOW);
         raft
     }
 
@@ -152,7 +162,7 @@ fn message(term: u64, body: Body) -> Message {
 }
 
 pub(crate) fn vote(term: u64, last: LogPosition) -> Message {
-    message(term, Body::Vote { last })
+    message(term, Body::Vote { last, transfer: false })
 }
 
 pub(crate) fn vote_answer(term: u64, granted: bool) -> Message {
@@ -214,7 +224,7 @@ pub(crate) fn persist(raft: &mut Raft, ready: &Ready) {
 pub(crate) fn persist_all(raft: &mut Raft) -> Vec<Outgoing> {
     let mut sent = Vec::new();
     while raft.has_ready() {
-        let ready = raft.ready();
+        let ready = raft.ready(NOW);
         persist(raft, &ready);
         sent.extend(ready.send);
         sent.extend(ready.send_when_durable);

@@ -184,12 +184,12 @@ fn one_dead_peer_takes_one_window_of_memory_and_no_time_of_the_others() {
 fn nothing_is_left_to_do_after_a_turn() {
     let mut leader = narrow(2, 1, 1_000);
     leader.propose([1, 2, 3, 4]).unwrap();
-    leader.read_index(read_id(1)).unwrap();
+    leader.read_index(read_id(1), NOW).unwrap();
     leader.tick(2);
     assert!(leader.has_ready());
 
-    leader.ready();
+    leader.ready(NOW);
 
     assert!(!leader.has_ready());
-    assert_eq!(leader.ready(), quorate::consensus::Ready::default());
+    assert_eq!(leader.ready(NOW), quorate::consensus::Ready::default());
 }

@@ -54,7 +54,7 @@ fn a_candidate_raises_its_term_only_after_a_majority_would_vote_for_it() {
     asker.step(node(3), pre_vote_answer(5, true));
 
     assert_eq!((asker.role(), asker.term()), (RoleName::Candidate, term(5)));
-    let ready = asker.ready();
+    let ready = asker.ready(NOW);
     assert_eq!(ready.send, []);
     assert_eq!(
         ready.hard_state,

@@ -13,7 +13,7 @@ fn proposals_become_consecutive_entries_of_the_leaders_term_and_leave_together()
     let span = leader.propose([10, 20, 30]).unwrap();
 
     assert_eq!((span.first, span.last), (index(3), at(1, 5)));
-    let appends = appends_to(2, &leader.ready().send);
+    let appends = appends_to(2, &leader.ready(NOW).send);
     assert_eq!(appends.len(), 1, "one message for all that came in a turn");
     let sizes: Vec<_> = appends[0].slice.entries().iter().map(|entry| entry.bytes).collect();
     assert_eq!(sizes, [10, 20, 30]);
@@ -36,7 +36,7 @@ fn an_append_carries_the_position_before_its_entries() {
     let mut leader = replica(1, 3).with_log(&[1, 1]).lead_with_everyone();
     leader.propose([10]).unwrap();
 
-    let append = &appends_to(2, &leader.ready().send)[0];
+    let append = &appends_to(2, &leader.ready(NOW).send)[0];
 
     assert_eq!(append.slice.prev(), at(2, 4));
     assert_eq!(append.commit, index(4));
@@ -71,7 +71,7 @@ fn entries_that_are_there_already_are_neither_deleted_nor_appended_again() {
 
     assert_eq!(appended, None);
     assert_eq!(log_of(&follower), [1, 1, 1, 1], "an old, shorter append cuts nothing");
-    let ready = follower.ready();
+    let ready = follower.ready(NOW);
     assert_eq!(ready.append, None);
     assert_eq!(only(&ready.send_when_durable), (2, accepted(1, 3)));
 }
@@ -136,7 +136,7 @@ fn a_leader_tells_a_follower_only_of_commits_that_it_holds() {
 
     leader.tick(2);
 
-    let sent = leader.ready().send;
+    let sent = leader.ready(NOW).send;
     assert_eq!(heartbeats_to(2, &sent)[0].commit, index(5));
     assert_eq!(heartbeats_to(3, &sent)[0].commit, index(0), "nothing of node 3 is known");
 }
@@ -148,7 +148,7 @@ fn followers_learn_of_a_commit_at_once_even_if_nothing_more_is_proposed() {
     persist_all(&mut leader);
     leader.step(node(2), accepted(1, 3));
 
-    let sent = leader.ready().send;
+    let sent = leader.ready(NOW).send;
 
     assert_eq!(heartbeats_to(2, &sent)[0].commit, index(3));
     assert_eq!(heartbeats_to(3, &sent), [], "it does not hold the entry yet");
@@ -178,7 +178,7 @@ fn a_new_leader_does_not_wait_for_an_answer_to_lead_but_probes_until_one_comes()
 
     let progress = leader.progress(node(2)).unwrap();
     assert_eq!((progress.matched, progress.state), (index(3), ProgressState::Replicate));
-    assert_eq!(appends_to(2, &leader.ready().send).len(), 1);
+    assert_eq!(appends_to(2, &leader.ready(NOW).send).len(), 1);
 }
 
 #[test]
@@ -229,5 +229,5 @@ fn a_leader_never_deletes_or_overwrites_its_own_entries() {
     leader.step(node(2), rejected(2, 3, at(0, 1)));
 
     assert_eq!(log_of(&leader), before);
-    assert!(bodies_to(2, &leader.ready().send).iter().all(|body| !matches!(body, Body::AppendAnswer(_))));
+    assert!(bodies_to(2, &leader.ready(NOW).send).iter().all(|body| !matches!(body, Body::AppendAnswer(_))));
 }

@@ -84,6 +84,8 @@ fn compacted_at(starts_after: LogPosition) -> Raft {
         starts_after,
         membership: Some(Arc::new(members("host", &[1, 2, 3], &[], &[]))),
         entries: Vec::new(),
+        snapshot: None,
+        applied: starts_after,
     };
     Raft::new(replica(1, 3).config, restored).expect("a good past")
 }
@@ -97,7 +99,8 @@ fn a_past_that_no_replica_wrote_is_refused_by_name() {
         Raft::new(past.config, restored).unwrap_err()
     };
 
-    assert!(matches!(start(|past| past.entries.clear()), RestoreError::NoMembership));
+    let no_founders = start(|past| past.entries.splice(.., metas(0, &[1])).for_each(drop));
+    assert!(matches!(no_founders, RestoreError::NoMembership));
     assert!(matches!(start(|past| drop(past.entries.remove(2))), RestoreError::Malformed(_)));
     assert!(matches!(start(|past| past.hard_state.term = term(1)), RestoreError::TermBehindLog { .. }));
     assert!(matches!(start(|past| past.hard_state.term = term(u64::MAX)), RestoreError::TermsExhausted(_)));

@@ -84,7 +84,7 @@ fn a_term_is_on_disk_before_any_message_names_it() {
     let mut follower = replica(1, 3).in_term(2).start();
     follower.step(node(2), heartbeat(5, 0, 1));
 
-    let ready = follower.ready();
+    let ready = follower.ready(NOW);
 
     assert_eq!(ready.hard_state.map(|state| state.term), Some(term(5)));
     assert_eq!(ready.send, []);
@@ -119,7 +119,7 @@ fn a_term_of_an_election_alone_is_told_before_it_is_durable_by_pre_votes() {
     let mut asker = replica(1, 3).in_term(2).with(|config| config.pre_vote = true).start();
     asker.campaign();
 
-    let ready = asker.ready();
+    let ready = asker.ready(NOW);
 
     assert_eq!(ready.write, None, "a pre-vote changes nothing that must be remembered");
     let terms: Vec<Term> = ready.send.iter().map(|Outgoing { message, .. }| message.term).collect();

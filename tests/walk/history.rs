@@ -6,12 +6,15 @@ use quorate::consensus::{Raft, RoleName};
 use quorate::types::{EntryMeta, HardState, LogIndex, NodeId, ReadId, Term};
 
 use super::node::Node;
+use super::state::State;
 
 #[derive(Default)]
 pub(crate) struct History {
     leaders: BTreeMap<Term, NodeId>,
     /// Committed entries, the first at index 1, each with the lowest term in which it is known to be committed.
     committed: Vec<(EntryMeta, Term)>,
+    /// What a state machine holds after each of them.
+    states: Vec<State>,
     /// Votes as they left a node.
     votes: BTreeMap<(NodeId, Term), NodeId>,
     /// What each replica had reached when it was last looked at; forgotten when it crashes.
@@ -72,6 +75,13 @@ impl History {
         }
     }
 
+    /// However a state machine got where it is, by entries or by snapshots of others, it holds what was committed.
+    pub(crate) fn check_state(&self, node: &Node) {
+        let held = node.state();
+        let committed = held.through.index.0.checked_sub(1).map(|place| self.states[place as usize]);
+        assert_eq!(held, committed.unwrap_or_default(), "node {} holds another state", node.raft.id());
+    }
+
     /// After a step of `node`: what may have changed by it.
     pub(crate) fn check(&mut self, node: &Node, others: &[&Node]) {
         let raft = &node.raft;
@@ -114,15 +124,19 @@ impl History {
     /// What a node takes for committed is on a majority's disks, and the same for ever.
     fn check_commit_after(&mut self, known: LogIndex, node: &Node, others: &[&Node]) {
         let raft = &node.raft;
-        for index in known.next().0..=raft.commit().0 {
+        let compacted = raft.first_index().prev();
+        assert!(compacted <= self.commit(), "compacted what was never committed");
+        for index in known.max(compacted).next().0..=raft.commit().0 {
             let entry = raft.meta(LogIndex(index)).expect("committed entries are in the log");
             if let Some((known, _)) = self.committed.get(index as usize - 1) {
                 assert_eq!(&entry, known, "a committed entry changed (§5.4)");
                 continue;
             }
-            let holds = |node: &&Node| node.durable().1.get(index as usize - 1) == Some(&entry);
+            let holds = |node: &&Node| node.holds_durably(&entry);
             let copies = others.iter().filter(|node| holds(node)).count() + usize::from(holds(&node));
             assert!(2 * copies > others.len() + 1, "entry {index} is committed with {copies} durable copies");
+            let state = self.states.last().copied().unwrap_or_default();
+            self.states.push(state.after(&entry));
             self.committed.push((entry, raft.term()));
         }
     }
@@ -132,7 +146,11 @@ impl History {
         for (entry, committed_in) in self.committed.iter().rev() {
             if *committed_in < raft.term() {
                 let held = raft.meta(entry.position.index);
-                assert_eq!(held.as_ref(), Some(entry), "a leader lacks a committed entry (§5.4)");
+                let is_compacted = entry.position.index < raft.first_index();
+                assert!(
+                    is_compacted || held.as_ref() == Some(entry),
+                    "a leader lacks a committed entry (§5.4)"
+                );
             }
         }
     }
@@ -140,8 +158,9 @@ impl History {
     /// Two logs that agree at a position agree on everything before it.
     fn check_log_matching(a: &Raft, b: &Raft) {
         let shared = a.last().index.min(b.last().index).0;
+        let first = a.first_index().max(b.first_index()).0;
         let mut agreed = false;
-        for index in (1..=shared).rev().map(LogIndex) {
+        for index in (first..=shared).rev().map(LogIndex) {
             agreed |= a.term_at(index) == b.term_at(index);
             assert!(!agreed || a.meta(index) == b.meta(index), "logs differ before an equal entry (§5.3)");
         }

@@ -1,14 +1,20 @@
 //! A replica, its host and its disk. The host keeps payloads only by the spans that consensus tells it, as a real one
 //! does; the disk loses on a crash what was not synced.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use quorate::consensus::{Outgoing, Persisted, Raft, RaftConfig, ReadReady, Ready, Restored, WriteSeq};
+use quorate::consensus::{Outgoing, Persisted, Raft, RaftConfig, ReadReady, Ready, WriteSeq};
 use quorate::types::{
     AppendAnswer, Body, Boot, EntryKind, EntryMeta, HardState, LogIndex, LogPosition, LogSpan, Membership,
-    Message, NodeId, ReadId, Term,
+    Message, Moment, NodeId, ReadId, SnapshotId, SnapshotMeta, Term,
 };
+
+use super::disk::{Disk, Snapshot, Write};
+use super::state::State;
+
+/// Walks without leases need no clock.
+const NOW: Moment = Moment(0);
 
 /// The sizes of entries stand for their payloads: each proposal has another one.
 pub(crate) struct Node {
@@ -18,35 +24,16 @@ pub(crate) struct Node {
     tail: BTreeMap<LogIndex, EntryMeta>,
     /// Made durable, not yet reported.
     unreported: Option<WriteSeq>,
-    /// What a host has applied since it started.
-    pub(crate) applied: LogIndex,
+    /// The state machine.
+    state: State,
+    /// Being written out.
+    saving: Option<Snapshot>,
+    /// Being fetched, and how many pieces are still missing.
+    fetching: Option<(NodeId, SnapshotMeta, u32)>,
+    /// On disk, and the replica does not know it yet.
+    received: Option<SnapshotMeta>,
     boot: u64,
     requests: u64,
-}
-
-#[derive(Default)]
-struct Disk {
-    hard_state: HardState,
-    entries: Vec<EntryMeta>,
-    writes: VecDeque<Write>,
-}
-
-struct Write {
-    seq: WriteSeq,
-    hard_state: Option<HardState>,
-    entries: Vec<EntryMeta>,
-    send_when_durable: Vec<Outgoing>,
-}
-
-impl Disk {
-    fn put(&mut self, write: &Write) {
-        self.hard_state = write.hard_state.unwrap_or(self.hard_state);
-        if let Some(first) = write.entries.first() {
-            self.entries.truncate(first.position.index.prev().0 as usize);
-            assert_eq!(self.entries.len() as u64, first.position.index.prev().0, "a write leaves a gap");
-            self.entries.extend_from_slice(&write.entries);
-        }
-    }
 }
 
 /// What a node's turn gave to the world.
@@ -64,20 +51,27 @@ impl Node {
             bytes: founders.approximate_bytes(),
             kind: EntryKind::Membership(Arc::clone(founders)),
         };
-        let disk = Disk { entries: vec![founding], ..Disk::default() };
+        // A node that joins begins with nothing, not even the founding entry.
+        let disk = if config.joined { Disk::default() } else { Disk::founded(founding) };
         Self::start(config, disk, 0)
     }
 
     fn start(config: RaftConfig, disk: Disk, boot: u64) -> Self {
-        let restored = Restored {
-            hard_state: disk.hard_state,
-            starts_after: LogPosition::ZERO,
-            membership: None,
-            entries: disk.entries.clone(),
-        };
-        let tail = disk.entries.iter().map(|entry| (entry.position.index, entry.clone())).collect();
+        let (restored, state) = disk.restored();
+        let tail = disk.entries().iter().map(|entry| (entry.position.index, entry.clone())).collect();
         let raft = Raft::new(config, restored).expect("the disk holds what a replica wrote");
-        Self { raft, disk, tail, unreported: None, applied: LogIndex::ZERO, boot, requests: 0 }
+        Self {
+            raft,
+            disk,
+            tail,
+            unreported: None,
+            state,
+            saving: None,
+            fetching: None,
+            received: None,
+            boot,
+            requests: 0,
+        }
     }
 
     /// Loses all that is not on disk. Of the writes under way the first `survivors` got there, unreported.
@@ -93,8 +87,74 @@ impl Node {
         self.disk.writes.len()
     }
 
-    pub(crate) fn durable(&self) -> (HardState, &[EntryMeta]) {
-        (self.disk.hard_state, &self.disk.entries)
+    pub(crate) fn hard_state(&self) -> HardState {
+        self.disk.hard_state
+    }
+
+    /// Whether it would still have the entry after a crash, in its log or covered by a snapshot.
+    pub(crate) fn holds_durably(&self, entry: &EntryMeta) -> bool {
+        self.disk.holds(entry)
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.state
+    }
+
+    /// Takes a picture of the state machine, or finishes writing out the one that was taken. Whether one was finished.
+    pub(crate) fn save_snapshot(&mut self, id: SnapshotId) -> bool {
+        if let Some(snapshot) = self.saving.take() {
+            self.disk.add_snapshot(snapshot.clone());
+            self.raft.snapshot_saved(snapshot.meta);
+            return true;
+        }
+        let position = self.state.through;
+        if position.index > LogIndex::ZERO
+            && let Some(membership) = self.raft.membership_at(position.index)
+        {
+            let meta = SnapshotMeta { id, position, membership, bytes: 1 };
+            self.saving = Some(Snapshot { meta, state: self.state });
+        }
+        false
+    }
+
+    /// Whether there was something to compact.
+    pub(crate) fn compact(&mut self, trailing: u64) -> bool {
+        let Some(through) = self.raft.compactable(trailing) else {
+            return false;
+        };
+        let (position, membership) = self.raft.compact(through);
+        assert_eq!((position.index, self.raft.first_index()), (through, through.next()));
+        self.tail = self.tail.split_off(&through.next());
+        self.disk.writes.push_back(Write { release: Some((position, membership)), ..Write::default() });
+        true
+    }
+
+    /// From whom it fetches which snapshot now.
+    pub(crate) fn fetches(&self) -> Option<(NodeId, SnapshotId)> {
+        self.fetching.as_ref().map(|(from, meta, _)| (*from, meta.id))
+    }
+
+    /// The snapshot, if it still holds it.
+    pub(crate) fn serve(&self, id: SnapshotId) -> Option<Snapshot> {
+        self.disk.snapshot(id).cloned()
+    }
+
+    /// A piece of the snapshot arrived, or the news that the source does not hold it any more.
+    pub(crate) fn take_piece(&mut self, snapshot: Option<Snapshot>) {
+        let (Some(snapshot), Some((from, meta, missing))) = (snapshot, self.fetching.take()) else {
+            return;
+        };
+        if missing > 1 {
+            self.fetching = Some((from, meta, missing - 1));
+        } else {
+            self.received = Some(snapshot.meta.clone());
+            self.disk.add_snapshot(snapshot);
+        }
+    }
+
+    /// The state machine stores its own state.
+    pub(crate) fn store_state(&mut self) {
+        self.disk.machine = self.state;
     }
 
     pub(crate) fn receive(&mut self, from: NodeId, message: Message) {
@@ -130,7 +190,7 @@ impl Node {
     pub(crate) fn read(&mut self) -> Option<ReadId> {
         self.requests += 1;
         let id = ReadId { boot: Boot(self.raft.id().get() * 1_000 + self.boot), request: self.requests };
-        self.raft.read_index(id).ok().map(|()| id)
+        self.raft.read_index(id, NOW).ok().map(|()| id)
     }
 
     fn keep(&mut self, first: LogIndex, entries: Vec<EntryMeta>) {
@@ -141,13 +201,26 @@ impl Node {
     /// One turn: what the replica asks for is done or under way afterwards.
     pub(crate) fn turn(&mut self) -> Turn {
         self.report_persisted();
-        let ready = self.raft.ready();
+        if let Some(snapshot) = self.received.take()
+            && self.raft.snapshot_received(&snapshot)
+        {
+            self.tail.clear();
+        }
+        let ready = self.raft.ready(NOW);
         assert!(!self.raft.has_ready(), "a turn leaves something undone");
         let durable = self.disk.hard_state.term;
         for outgoing in &ready.send {
             assert!(promises_nothing(outgoing, durable), "{outgoing:?} leaves before it is durable");
         }
         self.write(&ready);
+        if let Some((from, snapshot)) = ready.receive
+            && self.fetching.as_ref().is_none_or(|(_, fetched, _)| fetched.id != snapshot.id)
+        {
+            self.fetching = Some((from, snapshot, 3));
+        }
+        if let Some(snapshot) = &ready.restore {
+            self.state = self.disk.snapshot(snapshot.id).expect("its restart is durable, so is it").state;
+        }
         let applied = ready.apply.map_or_else(Vec::new, |span| self.apply(span));
         Turn { send: ready.send, applied, reads: ready.reads, reads_lost: ready.reads_lost }
     }
@@ -161,13 +234,23 @@ impl Node {
     fn write(&mut self, ready: &Ready) {
         let Some(seq) = ready.write else {
             assert!(
-                ready.hard_state.is_none() && ready.append.is_none() && ready.send_when_durable.is_empty()
+                ready.hard_state.is_none()
+                    && ready.restart.is_none()
+                    && ready.append.is_none()
+                    && ready.send_when_durable.is_empty()
             );
             return;
         };
         let entries = ready.append.map_or_else(Vec::new, |span| self.payloads(span));
         let send_when_durable = ready.send_when_durable.clone();
-        self.disk.writes.push_back(Write { seq, hard_state: ready.hard_state, entries, send_when_durable });
+        self.disk.writes.push_back(Write {
+            seq: Some(seq),
+            hard_state: ready.hard_state,
+            restart: ready.restart.clone(),
+            entries,
+            release: None,
+            send_when_durable,
+        });
     }
 
     fn payloads(&mut self, span: LogSpan) -> Vec<EntryMeta> {
@@ -186,13 +269,13 @@ impl Node {
     }
 
     fn apply(&mut self, span: LogSpan) -> Vec<EntryMeta> {
-        assert_eq!(span.first, self.applied.next(), "an index is applied twice or skipped");
-        self.applied = span.last.index;
+        assert_eq!(span.first, self.state.through.index.next(), "an index is applied twice or skipped");
         let entries: Vec<_> =
             (span.first.0..=span.last.index.0).map(|index| self.tail[&LogIndex(index)].clone()).collect();
         for entry in &entries {
-            let on_disk = self.disk.entries.get(entry.position.index.prev().0 as usize);
+            let on_disk = self.disk.entry(entry.position.index);
             assert_eq!(on_disk, Some(entry), "applied before it was durable");
+            self.state = self.state.after(entry);
         }
         entries
     }
@@ -205,7 +288,7 @@ impl Node {
                 break;
             };
             self.disk.put(&write);
-            self.unreported = Some(write.seq);
+            self.unreported = write.seq.or(self.unreported);
             released.extend(write.send_when_durable);
         }
         released

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use quorate::consensus::{Outgoing, RaftConfig, RoleName};
-use quorate::types::{Body, Incarnation, LogIndex, Membership, Message, NodeId};
+use quorate::types::{Body, Incarnation, LogIndex, Membership, Message, NodeId, SnapshotId};
 
 use super::history::History;
 use super::node::{Node, Turn};
@@ -19,6 +19,8 @@ struct Weather {
     crash: u64,
     cut: u64,
     tick: u64,
+    /// How often snapshots are taken.
+    snapshot: u64,
 }
 
 pub(crate) struct World {
@@ -31,8 +33,12 @@ pub(crate) struct World {
     network: Vec<(NodeId, NodeId, Message)>,
     /// `cut[from][to]`: nothing passes that way now.
     cut: Vec<Vec<bool>>,
+    /// Entries that a compacted log keeps before the snapshot.
+    trailing: u64,
     proposed: u32,
     crashes: usize,
+    compactions: usize,
+    installs: usize,
     steps: u32,
 }
 
@@ -55,6 +61,7 @@ impl World {
             in_flight_bytes_max: 2 * limits.1,
             pre_vote,
             check_quorum,
+            joined: id.get() == 3 && seed.is_multiple_of(3),
             seed: seed * 10 + id.get(),
             ..RaftConfig::new(id)
         };
@@ -65,7 +72,9 @@ impl World {
             crash: random.within(0..3),
             cut: random.within(0..3),
             tick: random.within(5..30),
+            snapshot: random.within(0..25),
         };
+        let trailing = random.within(0..8);
         let nodes = configs.iter().map(|config| Node::new(config.clone(), &founders)).collect();
         let cut = vec![vec![false; ids.len()]; ids.len()];
         let history = History::default();
@@ -77,14 +86,26 @@ impl World {
             nodes,
             network: Vec::new(),
             cut,
+            trailing,
             proposed: 0,
             crashes: 0,
+            compactions: 0,
+            installs: 0,
             steps: 0,
         }
     }
 
     pub(crate) fn crashes(&self) -> usize {
         self.crashes
+    }
+
+    pub(crate) fn compactions(&self) -> usize {
+        self.compactions
+    }
+
+    /// How often a snapshot took the place of a log.
+    pub(crate) fn installs(&self) -> usize {
+        self.installs
     }
 
     /// What two walks of one seed must have in common: everything.
@@ -102,6 +123,8 @@ impl World {
         } else if self.random.percent(self.weather.tick) {
             let ticks = if self.random.percent(2) { 100 } else { self.random.within(1..4) as u32 };
             self.nodes[chosen].raft.tick(ticks);
+        } else if self.random.percent(self.weather.snapshot) {
+            self.work_on_snapshots(chosen);
         } else {
             self.work(chosen);
         }
@@ -129,13 +152,42 @@ impl World {
                 let peer = self.configs[self.random.index(self.configs.len())].id;
                 self.nodes[node].raft.peer_lost(peer);
             }
+            40..50 => (0..self.nodes.len()).for_each(|node| self.fetch(node)),
             _ => (0..self.nodes.len()).for_each(|_| self.deliver()),
+        }
+    }
+
+    fn work_on_snapshots(&mut self, node: usize) {
+        match self.random.within(0..10) {
+            0 => self.nodes[node].store_state(),
+            1 => {
+                let peer = self.configs[self.random.index(self.configs.len())].id;
+                self.nodes[node].raft.snapshot_stalled(peer);
+            }
+            _ => {
+                let id = SnapshotId(self.random.next());
+                if self.nodes[node].save_snapshot(id) {
+                    self.compactions += usize::from(self.nodes[node].compact(self.trailing));
+                }
+            }
+        }
+    }
+
+    /// Moves a piece of the snapshot that the node fetches, if it fetches one and reaches its source.
+    fn fetch(&mut self, node: usize) {
+        let Some((from, id)) = self.nodes[node].fetches() else {
+            return;
+        };
+        let source = from.get() as usize - 1;
+        if !self.cut[source][node] && !self.cut[node][source] {
+            let snapshot = self.nodes[source].serve(id);
+            self.nodes[node].take_piece(snapshot);
         }
     }
 
     /// The faults stop. A leader must emerge, everything proposed then must be applied everywhere, reads must be answered.
     pub(crate) fn heal_and_finish(&mut self) {
-        self.weather = Weather { lose: 0, double: 0, crash: 0, cut: 0, tick: 0 };
+        self.weather = Weather { lose: 0, double: 0, crash: 0, cut: 0, tick: 0, snapshot: 0 };
         self.cut.iter_mut().flatten().for_each(|cut| *cut = false);
         self.calm(60);
         let leader = self.leader().expect("a leader emerges when the faults stop");
@@ -147,7 +199,7 @@ impl World {
         self.history.check_all(&self.nodes);
         assert!(self.history.reads() > answered, "a read is answered when the faults have stopped");
         for node in &self.nodes {
-            assert!(node.applied >= target, "node {} did not catch up", node.raft.id());
+            assert!(node.state().through.index >= target, "node {} did not catch up", node.raft.id());
             assert_eq!(node.raft.last(), self.nodes[leader].raft.last());
         }
     }
@@ -166,7 +218,9 @@ impl World {
     /// Until nothing is under way any more, on the disks or between the nodes.
     fn settle(&mut self) {
         for _ in 0..10_000 {
-            let busy = |node: &Node| node.writes_under_way() > 0 || node.raft.has_ready();
+            let busy = |node: &Node| {
+                node.writes_under_way() > 0 || node.raft.has_ready() || node.fetches().is_some()
+            };
             if self.network.is_empty() && !self.nodes.iter().any(busy) {
                 return;
             }
@@ -175,6 +229,7 @@ impl World {
                 self.nodes[to.get() as usize - 1].receive(from, message);
             }
             for node in 0..self.nodes.len() {
+                self.fetch(node);
                 self.turn(node);
                 let count = self.nodes[node].writes_under_way();
                 let released = self.nodes[node].sync(count);
@@ -195,7 +250,7 @@ impl World {
         let config = RaftConfig { seed: self.random.next(), ..self.configs[node].clone() };
         self.nodes[node].crash(config, survivors);
         self.history.crashed(self.configs[node].id);
-        self.history.check_vote_survived(self.configs[node].id, self.nodes[node].durable().0);
+        self.history.check_vote_survived(self.configs[node].id, self.nodes[node].hard_state());
         self.crashes += 1;
     }
 
@@ -255,9 +310,13 @@ impl World {
     }
 
     fn turn(&mut self, node: usize) {
+        let before = self.nodes[node].state().through.index;
         let Turn { send, applied, reads, reads_lost } = self.nodes[node].turn();
+        let after = self.nodes[node].state().through.index;
+        self.installs += usize::from(after.distance_from(before) > applied.len() as u64);
         self.check(node);
         self.history.applied(&applied);
+        self.history.check_state(&self.nodes[node]);
         for read in reads {
             self.history.read_answered(read.id, read.index);
         }

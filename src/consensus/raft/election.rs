@@ -144,8 +144,11 @@ impl Raft {
     }
 
     /// Leader stickiness (thesis §4.2.3): whether a leader was heard within the shortest election timeout, or leads
-    /// here and hears a quorum. Then an election would only disturb.
+    /// here and hears a quorum. Then an election would only disturb. Just started, a replica with leases acts as if it was.
     pub(super) fn hears_a_leader(&self) -> bool {
+        if self.quiet_ticks > 0 {
+            return true;
+        }
         match &self.role {
             Role::Follower(follower) => follower.leader.is_some() && self.timer.is_fresh(),
             Role::PreCandidate(_) | Role::Candidate(_) => false,

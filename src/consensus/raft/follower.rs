@@ -76,7 +76,7 @@ impl Raft {
             log::error!("node {leader} contradicts what is committed or its own by {prev}: refused (§5.3)");
             return;
         }
-        let hint = self.log.last_not_after(prev.index, prev.term);
+        let hint = self.log.last_not_after(prev.index, prev.term).unwrap_or(self.log.starts_after());
         self.send(leader, Body::AppendAnswer(AppendAnswer::Rejected { prev: prev.index, hint }));
     }
 
@@ -103,7 +103,7 @@ impl Raft {
         Some(LogSpan { first, last: self.log.last() })
     }
 
-    fn verified_through(&mut self, index: LogIndex) {
+    pub(super) fn verified_through(&mut self, index: LogIndex) {
         let follower = self.follower();
         follower.verified = follower.verified.max(index);
     }
@@ -114,7 +114,7 @@ impl Raft {
     }
 
     /// Up to here the log is known to equal the leader's: what is committed, and what it has sent in this term.
-    fn verified(&self) -> LogIndex {
+    pub(super) fn verified(&self) -> LogIndex {
         match &self.role {
             Role::Follower(follower) => follower.verified,
             _ => self.commit,

@@ -12,6 +12,12 @@ impl Raft {
         assert!(self.writes.stable() <= last.index, "an entry is durable that the log does not hold");
         assert!(self.handed_to_apply <= self.commit, "applied beyond the commit index");
         assert!(self.writes.durable().term <= self.term(), "the term on disk was never reached");
+        if let Some(snapshot) = &self.snapshot {
+            assert!(
+                self.log.contains(snapshot.position),
+                "who installs the newest snapshot could not be served from the log"
+            );
+        }
         match &self.role {
             Role::Follower(follower) => {
                 assert!(follower.verified <= last.index, "verified an entry the log does not hold");
@@ -25,7 +31,7 @@ impl Raft {
                 self.assert_stands_for_election();
                 assert!(last.term == self.term(), "a leader's log lacks the entry that opens its term (§8)");
                 for peer in leader.peers.values() {
-                    peer.assert_invariants(last.index, &self.config);
+                    peer.assert_invariants(&self.log, &self.config);
                 }
             }
         }

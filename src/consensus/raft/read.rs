@@ -3,6 +3,11 @@
 //! A leader notes its commit index when the read comes, and answers when a quorum has confirmed, in a round sent after
 //! that, that it still leads. Before its first commit it does not know what earlier leaders committed, so reads
 //! wait for that. A follower asks its leader.
+//!
+//! With leases a leader need not ask (thesis §6.4.1): a voter that answered a round hears nobody else for an election
+//! timeout, so if a quorum did, nobody else leads until that long after the round was *sent*. What came since then is
+//! compared with the clock at the moment of the read, and with nothing that ticks. A follower's question always waits for a
+//! round: messages carry no time.
 
 use super::Raft;
 use crate::consensus::progress::Progress;
@@ -20,8 +25,9 @@ impl Raft {
     ///
     /// A leader without `check_quorum` that is cut off for good leaves it to the host to stop waiting.
     pub fn read_index(&mut self, id: ReadId, now: Moment) -> Result<(), ReadRefused> {
-        let _ = now;
+        let holds_lease = self.holds_lease(now);
         match &mut self.role {
+            Role::Leader(_) if holds_lease => self.outbox.reads.push(ReadReady { id, index: self.commit }),
             Role::Leader(_) => self.push_read(Asker { id, peer: None }),
             Role::Follower(follower) => {
                 let leader = follower.leader.ok_or(ReadRefused::NoLeader)?;
@@ -56,6 +62,34 @@ impl Raft {
         match index {
             Some(index) => self.outbox.reads.push(ReadReady { id, index }),
             None => self.outbox.reads_lost.push(id),
+        }
+    }
+
+    /// Whether nobody else can have been elected yet, `now` being no older than the read: a quorum of the configuration in
+    /// force answered a round that was sent less than the lease's length ago. Ourselves we reach at any time.
+    fn holds_lease(&self, now: Moment) -> bool {
+        let (Role::Leader(leader), Some(lease)) = (&self.role, self.config.lease) else {
+            return false;
+        };
+        if leader.lease_revoked || !self.has_committed_in_term() {
+            return false;
+        }
+        let reached_since = |node| {
+            if node == self.config.id {
+                Some(now)
+            } else {
+                leader.peers.get(&node).and_then(Progress::answered_since)
+            }
+        };
+        let start = quorum_value(self.log.membership(), reached_since);
+        start.is_some_and(|start| now < Moment(start.0.saturating_add(lease)))
+    }
+
+    /// When the leader sent `round`, if leases are on.
+    pub(super) fn round_sent_at(&self, round: Round) -> Option<Moment> {
+        match &self.role {
+            Role::Leader(leader) => leader.reads.sent_at(round),
+            _ => None,
         }
     }
 

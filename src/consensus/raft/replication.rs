@@ -6,7 +6,8 @@ use crate::consensus::progress::Progress;
 use crate::consensus::quorum::{quorum_agrees, quorum_index};
 use crate::consensus::role::{Leader, Role};
 use crate::types::{
-    Append, AppendAnswer, Body, EntryKind, Heartbeat, HeartbeatAnswer, LogIndex, LogPosition, LogSpan, NodeId,
+    Append, AppendAnswer, Body, EntryKind, Heartbeat, HeartbeatAnswer, LogIndex, LogPosition, LogSpan,
+    Moment, NodeId,
 };
 
 impl Raft {
@@ -26,9 +27,7 @@ impl Raft {
 
     /// The connection to `peer` is gone, and with it what was under way: sending resumes behind what is proved.
     pub fn peer_lost(&mut self, peer: NodeId) {
-        if let Role::Leader(leader) = &mut self.role
-            && let Some(progress) = leader.peers.get_mut(&peer)
-        {
+        if let Some(progress) = peer_of(&mut self.role, peer) {
             progress.lost();
         }
         self.assert_invariants();
@@ -38,9 +37,7 @@ impl Raft {
     /// that is never heard again the old acknowledgements stay true: it is dead.)
     pub fn peer_replaced(&mut self, peer: NodeId) {
         let last = self.log.last().index;
-        if let Role::Leader(leader) = &mut self.role
-            && let Some(progress) = leader.peers.get_mut(&peer)
-        {
+        if let Some(progress) = peer_of(&mut self.role, peer) {
             *progress = Progress::new(last);
         }
         self.assert_invariants();
@@ -83,21 +80,24 @@ impl Raft {
         if !self.is_possible_match(from, matched) {
             return;
         }
-        let Some(peer) = self.peer_mut(from) else {
+        let (Some(peer), log) = (peer_of(&mut self.role, from), &self.log) else {
             return;
         };
         peer.heard();
-        let is_news = peer.advance(matched);
+        let is_news = peer.advance(matched, log);
         peer.accepted();
         if is_news {
             self.advance_commit();
         }
     }
 
-    /// §5.3: goes back, on each answer by at least one whole term: to the last of our entries that can equal the hint.
+    /// §5.3: goes back, on each answer by at least one whole term: to the last of our entries that can equal the hint, or,
+    /// if that has left the log, to before its start.
     fn take_rejected(&mut self, from: NodeId, prev: LogIndex, hint: LogPosition) {
+        let before_start = self.log.starts_after().index.prev();
         let hope = self.log.last_not_after(hint.index.min(prev), hint.term);
-        let Some(peer) = self.peer_mut(from) else {
+        let hope = hope.map_or(before_start, |hope| hope.index);
+        let Some(peer) = peer_of(&mut self.role, from) else {
             return;
         };
         peer.heard();
@@ -112,12 +112,13 @@ impl Raft {
         if !self.is_possible_match(from, answer.matched) || !self.is_possible_round(from, answer.round) {
             return;
         }
-        let Some(peer) = self.peer_mut(from) else {
+        let sent = self.round_sent_at(answer.round);
+        let (Some(peer), log) = (peer_of(&mut self.role, from), &self.log) else {
             return;
         };
         peer.heard();
-        let is_news = peer.advance(answer.matched);
-        peer.heartbeat_answered(answer.round, heartbeat_ticks);
+        let is_news = peer.advance(answer.matched, log);
+        peer.heartbeat_answered(answer.round, sent, heartbeat_ticks);
         if is_news {
             self.advance_commit();
         }
@@ -149,20 +150,25 @@ impl Raft {
         }
     }
 
-    /// The end of a leader's turn: a round of heartbeats if one is due, and to each peer what its window admits.
-    pub(super) fn send_as_leader(&mut self) {
+    /// The end of a leader's turn: a round of heartbeats if one is due, and to each peer what its window admits, or the
+    /// offer of a snapshot if the log cannot help it any more.
+    pub(super) fn send_as_leader(&mut self, now: Moment) {
         let (term, commit, log, config) = (self.term(), self.commit, &self.log, &self.config);
+        let newest = self.snapshot.as_ref();
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
         let Leader { peers, reads, heartbeat_due, .. } = leader;
         let is_round = std::mem::take(heartbeat_due) || reads.wants_round();
-        let round = if is_round { reads.begin_round() } else { reads.sent() };
+        let round = if is_round { reads.begin_round(config.lease.map(|_| now)) } else { reads.sent() };
         for (&to, peer) in peers {
             let mut send = |body| self.outbox.send.push(Self::outgoing(to, term, body));
             while let Some(slice) = peer.take_append(log, config) {
                 peer.told(commit.min(slice.last().index));
                 send(Body::Append(Append { slice, commit }));
+            }
+            if let Some(snapshot) = peer.take_offer(log, newest, config) {
+                send(Body::SnapshotOffer(snapshot));
             }
             if is_round || peer.wants_commit(commit) {
                 let commit = peer.tellable(commit);
@@ -178,12 +184,13 @@ impl Raft {
         let Role::Leader(leader) = &self.role else {
             return false;
         };
-        leader.heartbeat_due
-            || leader.reads.wants_round()
-            || leader
-                .peers
-                .values()
-                .any(|peer| peer.wants_append(&self.log, &self.config) || peer.wants_commit(self.commit))
+        let newest = self.snapshot.as_ref();
+        let wants = |peer: &Progress| {
+            peer.wants_append(&self.log, &self.config)
+                || peer.wants_commit(self.commit)
+                || peer.wants_offer(&self.log, newest)
+        };
+        leader.heartbeat_due || leader.reads.wants_round() || leader.peers.values().any(wants)
     }
 
     fn is_possible_match(&self, from: NodeId, matched: LogIndex) -> bool {
@@ -194,11 +201,12 @@ impl Raft {
         }
         is_possible
     }
+}
 
-    fn peer_mut(&mut self, peer: NodeId) -> Option<&mut Progress> {
-        match &mut self.role {
-            Role::Leader(leader) => leader.peers.get_mut(&peer),
-            _ => None,
-        }
+/// What a leader knows of `peer`.
+pub(super) fn peer_of(role: &mut Role, peer: NodeId) -> Option<&mut Progress> {
+    match role {
+        Role::Leader(leader) => leader.peers.get_mut(&peer),
+        _ => None,
     }
 }

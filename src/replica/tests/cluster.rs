@@ -1,6 +1,7 @@
 //! A cluster on one thread. Messages travel in the order in which they were sent; a tick is one unit of time.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,16 +9,16 @@ use bytes::Bytes;
 
 use super::log::SharedLog;
 use crate::consensus::{RaftConfig, RoleName};
-use crate::machine::{Codec, StateMachine, Typed};
+use crate::machine::{Codec, MachineError, SnapshotError, StateMachine, Typed};
 use crate::replica::{
     ApplyJob, Event, FetchJob, Jobs, Proposal, Read, Replica, ReplicaConfig, ReplicaStatus, WriteJob,
 };
 use crate::ticket::{Permit, ProposeError, ReadError, ReadTask, Reply, StopCause, Ticket};
 use crate::types::{
     Append, Body, Boot, Entry, EntryRun, GroupId, Incarnation, LogIndex, LogPosition, LogSlice, Membership,
-    Message, Moment, NodeId, Payload, PeerMessage, Term,
+    Message, Moment, NodeId, Payload, PeerMessage, SnapshotWriter, Term,
 };
-use crate::workers::{Applier, LogFetcher, LogWriter};
+use crate::workers::{Applier, LogFetcher, LogJob, LogWriter, TestSnapshots};
 
 /// How long callers wait, in ticks.
 pub(super) const PATIENCE: u64 = 1_000;
@@ -38,6 +39,19 @@ impl StateMachine for Journal {
 
     fn query(&self, (): ()) -> String {
         self.0.join(", ")
+    }
+
+    /// One command per line: none of these tests has a command of two.
+    fn snapshot(&self) -> Result<SnapshotWriter, SnapshotError> {
+        let lines = self.0.clone();
+        Ok(Box::new(move |out| lines.iter().try_for_each(|line| writeln!(out, "{line}"))))
+    }
+
+    fn restore(&mut self, snapshot: &mut dyn io::Read) -> Result<(), MachineError> {
+        let mut text = String::new();
+        snapshot.read_to_string(&mut text)?;
+        self.0 = text.lines().map(str::to_owned).collect();
+        Ok(())
     }
 }
 
@@ -151,7 +165,11 @@ impl Cluster {
         let node = Node {
             replica: Replica::new(config, log.recover()).expect("a log that was written here"),
             writer: LogWriter::new(Box::new(log.clone())),
-            applier: Applier::new(Box::new(Typed(Journal::default()))),
+            applier: Applier::new(
+                Box::new(Typed(Journal::default())),
+                Box::new(TestSnapshots::default()),
+                LogPosition::ZERO,
+            ),
             fetcher: LogFetcher::new(Box::new(log.clone())),
             log,
             writes: Vec::new(),
@@ -390,7 +408,7 @@ impl Cluster {
         let node = self.node(number);
         let jobs = node.replica.turn(now);
         let mut busy = !jobs.is_empty();
-        let Jobs { send, write, fetch, apply, peers: _ } = jobs;
+        let Jobs { send, write, fetch, apply, .. } = jobs;
         let mut leaving: Vec<_> = send;
         node.writes.extend(write.map(|job| (GroupId::MAIN, job)));
         node.fetches.extend(fetch);
@@ -408,7 +426,15 @@ impl Node {
     fn work(&mut self, leaving: &mut Vec<(NodeId, PeerMessage)>) -> Vec<Event> {
         let mut done = Vec::new();
         if !self.held.writer && !self.writes.is_empty() {
-            let written = self.writer.turn(std::mem::take(&mut self.writes)).expect("the log takes writes");
+            let written = self
+                .writer
+                .turn(
+                    std::mem::take(&mut self.writes)
+                        .into_iter()
+                        .map(|(group, job)| (group, LogJob::Write(job)))
+                        .collect(),
+                )
+                .expect("the log takes writes");
             done.extend(written.persisted.into_iter().map(|(_, persisted)| Event::Persisted(persisted)));
             leaving.extend(written.send.into_iter().map(|(_, to, message)| (to, message)));
         }
@@ -420,7 +446,7 @@ impl Node {
         }
         if !self.held.applier {
             let applied = self.applier.turn(std::mem::take(&mut self.applies)).expect("commands decode");
-            done.extend(applied.map(Event::Applied));
+            done.extend(applied);
         }
         done
     }

@@ -112,7 +112,7 @@ fn a_contradiction_that_is_learnt_later_ends_the_connection(fabric: &dyn Fabric)
 }
 
 fn another_cluster_is_not_heard(fabric: &dyn Fabric) {
-    let stranger = LocalNode { cluster: ClusterId(CLUSTER.0 + 1), ..local(2) };
+    let stranger = LocalNode { cluster: Some(ClusterId(CLUSTER.0 + 1)), ..local(2) };
     let one = fabric.start(local(1), &[2, 3]);
     let two = fabric.start(stranger, &[1, 3]);
     let three = fabric.start(local(3), &[1, 2]);

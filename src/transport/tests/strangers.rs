@@ -9,6 +9,7 @@ use super::harness::{
 use super::raw::{Raw, encoded, hello};
 use crate::transport::{Listen, TcpConfig, TcpTransport, TransportError};
 use crate::types::{ClusterId, Incarnation};
+use crate::wire::frame::PROTOCOL_VERSION;
 use crate::wire::hello::{Answer, Hello, Reason, Secret};
 
 #[test]
@@ -62,7 +63,10 @@ fn each_kind_of_stranger_is_told_why_it_is_refused() {
     assert_eq!(refusal(&|hello| hello.destination = id(3)), refused(Reason::WrongDestination));
     assert_eq!(refusal(&|hello| hello.token = Secret::default()), refused(Reason::WrongToken));
     assert_eq!(refusal(&|hello| hello.token = Secret::new(b"sesamf".into())), refused(Reason::WrongToken));
-    assert_eq!(refusal(&|hello| hello.versions = (2, 7)), refused(Reason::NoCommonVersion));
+    assert_eq!(
+        refusal(&|hello| hello.versions = (PROTOCOL_VERSION + 1, 7)),
+        refused(Reason::NoCommonVersion)
+    );
     assert_eq!(refusal(&|hello| hello.versions = (0, 0)), refused(Reason::NoCommonVersion));
     assert_eq!(refusal(&|hello| hello.node = id(1)), refused(Reason::Malformed));
     let replaced = refusal(&|hello| hello.incarnation = Incarnation(1));
@@ -89,7 +93,7 @@ fn a_later_version_with_fields_that_we_do_not_know_is_a_peer() {
 
     peer.write(&encoded(&Hello { versions: (1, 200), ..hello(2) }));
 
-    assert!(matches!(peer.read_answer(), Answer::Accepted { version: 1, .. }));
+    assert!(matches!(peer.read_answer(), Answer::Accepted { version: PROTOCOL_VERSION, .. }));
     assert_eq!(node.next(), connected(2));
 }
 
