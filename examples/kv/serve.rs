@@ -22,6 +22,9 @@ pub(crate) const STOPS_WITH_STDIN: &str = "KV_STOPS_WITH_STDIN";
 /// With `--lease-reads`: by how many percent the clocks of two nodes may differ in their pace. Far more than they do.
 const CLOCK_DRIFT_PERCENT: u32 = 10;
 
+/// Entries before a snapshot that stay in the log for nodes that were away for a moment.
+const TRAILING_ENTRIES_MAX: u64 = 1_000;
+
 /// Together below the two seconds in which the process has to end.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(400);
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(1);
@@ -70,7 +73,9 @@ fn config(options: Serve) -> Config {
     if let Some(entries) = options.snapshot_entries {
         config = config.snapshot_entries(entries);
     }
-    config
+    let trailing =
+        options.snapshot_entries.map_or(TRAILING_ENTRIES_MAX, |entries| entries.min(TRAILING_ENTRIES_MAX));
+    config.trailing_entries(trailing)
 }
 
 fn listen(at: &str, whom: &str, option: &str) -> Result<TcpListener, String> {
