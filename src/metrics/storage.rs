@@ -11,5 +11,7 @@ metrics! {
         counter rotations: "How often the log went on in another segment.";
         gauge segments: "Segments that the log consists of now.";
         counter unprepared_segments: "Segments for which no spare was ready, so that the writer had to make them itself: the first one always.";
+        histogram stage_write: "What handing one batch to the operating system took.";
+        histogram stage_sync: "What making it durable took.";
     }
 }

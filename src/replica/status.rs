@@ -34,6 +34,8 @@ pub(crate) struct ReplicaStatus {
     pub(crate) transferring_to: Option<NodeId>,
     /// Who belongs to the group.
     pub(crate) membership: Arc<Membership>,
+    /// The entry that says so.
+    pub(crate) membership_index: LogIndex,
     /// The other members, in the order of their ids.
     pub(crate) peers: Vec<PeerStatus>,
 }

@@ -33,6 +33,9 @@ pub enum ProposeError {
     /// Not appended: too much is in flight already.
     #[error("too much is in flight; nothing was applied, retry later")]
     Busy,
+    /// Not taken: this node's disk is full, and what it cannot store it could not apply.
+    #[error("the disk of this node is full; nothing was applied, ask another node or make room")]
+    DiskFull,
     /// Not appended: a command of this size could not be replicated.
     #[error("the command has {bytes} bytes, more than the {limit} allowed; nothing was applied")]
     TooLarge {
@@ -81,6 +84,7 @@ impl ProposeError {
             | Self::NoLeader
             | Self::DeadlinePassed
             | Self::Busy
+            | Self::DiskFull
             | Self::TooLarge { .. }
             | Self::Malformed
             | Self::Superseded

@@ -58,8 +58,9 @@ impl Appender {
         let location = Location::new(*number, self.end.offset);
         let (bytes, chain) = self.batch.finish(self.end.offset, self.end.chain);
         assert!(self.end.offset + bytes.len() as u64 <= *length, "a batch spans segments");
-        file.write_all_at(bytes, self.end.offset).map_err(StorageError::io("write", path))?;
-        file.sync_data().map_err(StorageError::io("sync", path))?;
+        let written = self.metrics.stage_write.time(|| file.write_all_at(bytes, self.end.offset));
+        written.map_err(StorageError::io("write", path))?;
+        self.metrics.stage_sync.time(|| file.sync_data()).map_err(StorageError::io("sync", path))?;
         self.metrics.batches.increment();
         self.metrics.bytes.add(bytes.len() as u64);
         self.end = End { offset: self.end.offset + bytes.len() as u64, chain };
