@@ -11,6 +11,7 @@ use super::reply::Reply;
 pub(crate) fn write_failed(error: &ProposeError) -> Reply {
     match error {
         ProposeError::TooLarge { .. } | ProposeError::Malformed => Reply::error(error),
+        ProposeError::DiskFull => read_only(error),
         ProposeError::Stopped { cause, outcome: Outcome::NotApplied } => node_stopped(cause),
         _ => match error.outcome() {
             Outcome::NotApplied => try_again(error),
@@ -23,6 +24,7 @@ pub(crate) fn write_failed(error: &ProposeError) -> Reply {
 pub(crate) fn ask_failed(error: &ProposeError) -> Reply {
     match error {
         ProposeError::TooLarge { .. } | ProposeError::Malformed => Reply::error(error),
+        ProposeError::DiskFull => read_only(error),
         ProposeError::Stopped { cause, .. } => node_stopped(cause),
         _ => try_again(format_args!("the read was not answered: {error}")),
     }
@@ -60,6 +62,7 @@ pub(crate) fn change_failed(error: &ChangeError) -> Reply {
 pub(crate) fn transfer_failed(error: &TransferError) -> Reply {
     match error {
         TransferError::NoLeader
+        | TransferError::Busy
         | TransferError::Refused(TransferRefused::NotLeader | TransferRefused::InProgress { .. }) => {
             try_again(error)
         }
@@ -86,11 +89,15 @@ fn unknown(error: impl std::fmt::Display) -> Reply {
     Reply::Error(format!("UNKNOWN {error}"))
 }
 
+fn read_only(error: impl std::fmt::Display) -> Reply {
+    Reply::Error(format!("READONLY {error}"))
+}
+
 fn node_stopped(cause: &StopCause) -> Reply {
     match cause {
         StopCause::Shutdown => try_again("this node is shutting down: ask another one"),
-        _ => Reply::Error(format!(
-            "READONLY this node takes no part any more ({cause}): ask another one, mend the cause and restart it"
+        _ => read_only(format_args!(
+            "this node takes no part any more ({cause}): ask another one, mend the cause and restart it"
         )),
     }
 }
@@ -115,6 +122,7 @@ mod tests {
         assert_eq!(prefix(write_failed(&ProposeError::NoLeader)), "TRYAGAIN");
         assert_eq!(prefix(write_failed(&ProposeError::Superseded)), "TRYAGAIN");
         assert_eq!(prefix(write_failed(&ProposeError::Unknown)), "UNKNOWN");
+        assert_eq!(prefix(write_failed(&ProposeError::DiskFull)), "READONLY");
         assert_eq!(prefix(write_failed(&stopped(StopCause::Shutdown, Outcome::NotApplied))), "TRYAGAIN");
         assert_eq!(prefix(write_failed(&stopped(StopCause::Shutdown, Outcome::Unknown))), "UNKNOWN");
         assert_eq!(prefix(write_failed(&stopped(failed(), Outcome::NotApplied))), "READONLY");
