@@ -128,6 +128,8 @@ pub(crate) struct Network {
     to_read: Vec<Token>,
     /// The inbox was full when we last looked: nothing is read, and silence is our own fault.
     paused: bool,
+    /// Nothing more will be queued: once all is written, there is nothing to sleep for.
+    closing: bool,
     /// When the turn began.
     now: Instant,
     /// When upkeep has something to do next.
@@ -154,6 +156,7 @@ impl Network {
             to_write: Vec::new(),
             to_read: Vec::new(),
             paused: false,
+            closing: false,
             now,
             due_at: now,
             strangers_log: LogGate::default(),
@@ -233,6 +236,7 @@ impl Network {
     /// Writes what waits, for at most `within`, then ends all connections.
     pub(crate) fn close(&mut self, within: Duration, delivery: &dyn Delivery) -> io::Result<()> {
         let deadline = clock::now() + within;
+        self.closing = true;
         self.due_by(deadline);
         self.write_all(delivery);
         while !self.is_drained() && clock::now() < deadline {
@@ -268,6 +272,7 @@ impl Network {
     fn is_busy(&self, delivery: &dyn Delivery) -> bool {
         let may_read = !self.to_read.is_empty() || self.paused;
         !self.to_write.is_empty()
+            || (self.closing && self.is_drained())
             || !self.resolver.is_idle()
             || self.acceptor.is_ready(self.now)
             || (may_read && !delivery.is_full())
