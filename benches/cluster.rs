@@ -6,6 +6,7 @@
 //! clients too.
 
 use std::collections::VecDeque;
+use std::io::Read;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hdrhistogram::Histogram;
-use quorate::{Config, LogPosition, Node, StateMachine};
+use quorate::{Config, LogPosition, MachineError, Node, SnapshotError, SnapshotWriter, StateMachine};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 
@@ -199,6 +200,18 @@ impl StateMachine for Sink {
 
     fn query(&self, (): ()) -> u64 {
         self.0
+    }
+
+    fn snapshot(&self) -> Result<SnapshotWriter, SnapshotError> {
+        let total = self.0;
+        Ok(Box::new(move |out| out.write_all(&total.to_le_bytes())))
+    }
+
+    fn restore(&mut self, snapshot: &mut dyn Read) -> Result<(), MachineError> {
+        let mut total = [0; 8];
+        snapshot.read_exact(&mut total)?;
+        self.0 = u64::from_le_bytes(total);
+        Ok(())
     }
 }
 

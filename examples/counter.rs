@@ -1,9 +1,10 @@
 //! Three nodes in one process agree on a number: `cargo run --example counter`.
 
+use std::io::Read;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use quorate::{Config, LogPosition, Node, StateMachine};
+use quorate::{Config, LogPosition, MachineError, Node, SnapshotError, SnapshotWriter, StateMachine};
 
 /// The whole state: one number.
 #[derive(Default)]
@@ -21,6 +22,18 @@ impl StateMachine for Counter {
 
     fn query(&self, (): ()) -> i64 {
         self.0
+    }
+
+    fn snapshot(&self) -> Result<SnapshotWriter, SnapshotError> {
+        let total = self.0;
+        Ok(Box::new(move |out| out.write_all(&total.to_le_bytes())))
+    }
+
+    fn restore(&mut self, snapshot: &mut dyn Read) -> Result<(), MachineError> {
+        let mut total = [0; 8];
+        snapshot.read_exact(&mut total)?;
+        self.0 = i64::from_le_bytes(total);
+        Ok(())
     }
 }
 

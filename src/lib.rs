@@ -45,6 +45,10 @@
 //! # Ok(()) }
 //! ```
 //!
+//! An operator grows, shrinks and tends the cluster through any of its nodes: [`Node::add_learner`], [`Node::promote`],
+//! [`Node::remove`] and their like, [`Node::transfer_leadership`], [`Node::snapshot_now`]; [`Node::events`] and
+//! [`Node::status`] show what happens.
+//!
 //! From there: [`Codec`] for commands of your own, [`ProposeError::outcome`] for what an error lets you conclude,
 //! [`Ticket`] for thousands of requests in flight, [`Config`] for what can be set. The modules [`storage`], [`transport`],
 //! [`consensus`] and [`types`] are for those who bring a log or a network of their own ([`Node::start_with`]) or test with
@@ -56,7 +60,7 @@
 //!
 //! ```text
 //! 6  runtime/                                 threads, channels, Node, Config
-//! 5  workers/                                 log writer, applier, log reader: plain structs
+//! 5  workers/                                 log writer and reader, applier, snapshot saver and mover: plain structs
 //! 4  replica/    transport/                   one group without threads; TCP and a network in memory
 //! 3  machine/    storage/    net/             the user's trait; the log; the event loop
 //! 2  consensus/  wire/                        Raft, pure; frames and messages as bytes
@@ -74,8 +78,23 @@
 //! round, the leader was still the leader, and the read takes its place behind the applies up to the commit index of its arrival.
 //! On a follower one message to the leader comes first.
 //!
-//! **A restart** reads the log, refuses what is corrupt, cuts what is torn, and applies the log again as soon as a leader says
-//! how much of it is committed.
+//! With [`Config::lease_reads`] the round is spared while nobody else can have been elected.
+//!
+//! **A snapshot** is begun by the engine when enough was written since the last one. The apply thread takes a cheap picture
+//! of the state machine between two batches and goes on; the saver thread writes it out. When it is durable the log before
+//! it, but for some trailing entries, is released. A follower that needs what was released is offered the snapshot: its
+//! mover thread pulls the file piece by piece from the leader's mover, past both engines and on a connection of its own;
+//! then its log begins anew behind the snapshot, and the state machine is restored from it.
+//!
+//! **A change of the membership** goes to the leader from whichever node it is asked of, and becomes an entry. Where the
+//! voters change it enters a joint configuration, in which every decision needs a majority of the old and of the new
+//! voters, and a second entry leaves it; the operator is answered when the last one is committed. A node that is added
+//! starts with [`Config::join`], learns its cluster from the first member that reaches it, and never elects itself before
+//! a membership names it.
+//!
+//! **A restart** reads the log, refuses what is corrupt, cuts what is torn, restores the newest snapshot, and applies the
+//! log behind it again as soon as a leader says how much of it is committed. A state machine on a disk of its own goes on
+//! where it was.
 //!
 //! **A failure** of the log, or a panic in any thread, stops the node: everybody who waits learns the cause, nothing that
 //! depended on the failed work leaves, and the process lives on.
@@ -100,7 +119,8 @@ mod workers;
 
 pub use machine::{Codec, DecodeError, Held, MachineError, SnapshotError, StateMachine};
 pub use runtime::{
-    After, Config, ConfigError, Node, Parts, PeerState, PeerStatus, Role, ShutdownError, StartError, Status,
+    After, Config, ConfigError, Events, Node, NodeEvent, Parts, PeerState, PeerStatus, Role, ShutdownError,
+    StartError, Status,
 };
 pub use ticket::{
     CallError, ChangeError, Outcome, ProposeError, ReadError, SnapshotNowError, StopCause, Ticket,

@@ -1,5 +1,7 @@
 //! Three real nodes in one process, over TCP and disk: they elect, replicate, fail and come back.
 
+#[path = "cluster/operations.rs"]
+mod operations;
 #[path = "cluster/scene.rs"]
 mod scene;
 
@@ -289,6 +291,14 @@ impl quorate::StateMachine for Fragile {
     }
 
     fn query(&self, (): ()) {}
+
+    fn snapshot(&self) -> Result<quorate::SnapshotWriter, quorate::SnapshotError> {
+        Ok(Box::new(|_| Ok(())))
+    }
+
+    fn restore(&mut self, _snapshot: &mut dyn std::io::Read) -> Result<(), quorate::MachineError> {
+        Ok(())
+    }
 }
 
 #[test]

@@ -33,6 +33,7 @@ impl Inbox for Channel {
     fn peer_connected(&self, peer: NodeId, _: Incarnation) {
         self.0.send(Told::Connected(peer)).expect("the test listens");
     }
+    fn cluster_adopted(&self, _: ClusterId) {}
     fn peer_lost(&self, _: NodeId) {}
     fn undelivered(&self, _: GroupId, _: NodeId, _: PeerMessage) {}
 }
@@ -51,7 +52,7 @@ fn exchange(transports: [(Box<dyn Transport>, String); 2]) {
         let (told, tells) = unbounded();
         let known = [(id(other), (addresses[other as usize - 1].clone(), None))].into();
         jobs.send(SendJob::Peers(Peers { known })).expect("the other end is here");
-        let local = LocalNode { id: id(me), cluster: ClusterId(5), incarnation: Incarnation(me) };
+        let local = LocalNode { id: id(me), cluster: Some(ClusterId(5)), incarnation: Incarnation(me) };
         let wake: Arc<dyn Wake> = transport.waker();
         let thread = thread::spawn(move || transport.run(local, taken, Arc::new(Channel(told))));
         nodes.push((me, jobs, wake, tells, thread));
@@ -61,7 +62,8 @@ fn exchange(transports: [(Box<dyn Transport>, String); 2]) {
         assert!(matches!(tells.recv_timeout(PATIENCE), Ok(Told::Connected(peer)) if peer == id(3 - me)));
     }
     for (me, jobs, wake, _, _) in &nodes {
-        let message = Message { term: Term(*me), body: Body::Vote { last: LogPosition::ZERO } };
+        let message =
+            Message { term: Term(*me), body: Body::Vote { last: LogPosition::ZERO, transfer: false } };
         let message = PeerMessage::Raft { message, entries: Vec::new() };
         jobs.send(SendJob::Message { group: GroupId::MAIN, to: id(3 - me), message }).expect("it runs");
         wake.wake();

@@ -1,11 +1,15 @@
 //! Real nodes and threads over a network in memory that can be cut: what happens to callers on the wrong side.
 
+use std::io::Read;
 use std::time::Duration;
 
 use quorate::storage::memory::MemoryLog;
 use quorate::transport::MemoryNetwork;
 use quorate::types::NodeId;
-use quorate::{Config, LogPosition, Node, Outcome, Parts, ProposeError, ReadError, Role, StateMachine};
+use quorate::{
+    Config, LogPosition, MachineError, Node, Outcome, Parts, ProposeError, ReadError, Role, SnapshotError,
+    SnapshotWriter, StateMachine,
+};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -25,6 +29,19 @@ impl StateMachine for Journal {
 
     fn query(&self, (): ()) -> String {
         self.0.join(",")
+    }
+
+    /// One command per line: none of these tests has a command of two.
+    fn snapshot(&self) -> Result<SnapshotWriter, SnapshotError> {
+        let lines = self.0.clone();
+        Ok(Box::new(move |out| lines.iter().try_for_each(|line| writeln!(out, "{line}"))))
+    }
+
+    fn restore(&mut self, snapshot: &mut dyn Read) -> Result<(), MachineError> {
+        let mut text = String::new();
+        snapshot.read_to_string(&mut text)?;
+        self.0 = text.lines().map(str::to_owned).collect();
+        Ok(())
     }
 }
 

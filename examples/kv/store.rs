@@ -1,16 +1,20 @@
 //! The state machine: a map from bytes to bytes.
 
-use std::collections::HashMap;
+use std::io::Read;
 
 use bytes::{Bytes, BytesMut};
-use quorate::StateMachine;
-use quorate::types::LogPosition;
+use imbl::HashMap;
+use quorate::{LogPosition, MachineError, SnapshotError, SnapshotWriter, StateMachine};
 
 use super::command::{Command, Only, Query, Refusal, Report, Response};
 use super::limits::{REPLY_BYTES_MAX, VALUE_BYTES_MAX};
 use super::parser::integer;
+use super::picture;
 
 /// All keys and their values. Nothing here depends on the order of the map.
+///
+/// It is a persistent map: a clone shares everything with it, and only what is changed later is copied, branch by branch.
+/// For that it takes a few hundred nanoseconds more per command than the map of the standard library.
 #[derive(Default)]
 pub(crate) struct Store {
     values: HashMap<Bytes, Bytes>,
@@ -57,19 +61,28 @@ impl StateMachine for Store {
             Query::Size => number(self.values.len()),
         }
     }
+
+    fn snapshot(&self) -> Result<SnapshotWriter, SnapshotError> {
+        let values = self.values.clone();
+        Ok(Box::new(move |out| picture::write(&values, out)))
+    }
+
+    fn restore(&mut self, snapshot: &mut dyn Read) -> Result<(), MachineError> {
+        // Two stores might not fit.
+        self.values = HashMap::new();
+        self.values = picture::read(snapshot)?;
+        Ok(())
+    }
 }
 
 impl Store {
     fn set(&mut self, key: Bytes, value: Bytes, only: Only, report: Report) -> Response {
-        let previous = self.values.get(&key).cloned();
         let sets = match only {
             Only::Always => true,
-            Only::IfAbsent => previous.is_none(),
-            Only::IfPresent => previous.is_some(),
+            Only::IfAbsent => !self.values.contains_key(&key),
+            Only::IfPresent => self.values.contains_key(&key),
         };
-        if sets {
-            self.values.insert(key, value);
-        }
+        let previous = if sets { self.values.insert(key, value) } else { self.values.get(&key).cloned() };
         match report {
             Report::Status if sets => Response::Ok,
             Report::Status => Response::Value(None),
@@ -219,6 +232,28 @@ mod tests {
         assert_eq!(scene.apply(swap("1", "3")), Response::Integer(0));
         assert_eq!(scene.apply(Command::Take(word("k"))), value("2"));
         assert_eq!(scene.get("k"), NIL);
+    }
+
+    #[test]
+    fn a_picture_shows_the_store_as_it_was_whatever_is_applied_before_it_is_written() {
+        let mut scene = Scene::default();
+        scene.apply(set("k", "then", Only::Always, Report::Status));
+        scene.apply(set("gone", "later", Only::Always, Report::Status));
+
+        let picture = scene.store.snapshot().unwrap();
+        scene.apply(set("k", "now", Only::Always, Report::Status));
+        scene.apply(Command::Take(word("gone")));
+        let mut bytes = Vec::new();
+        picture(&mut bytes).unwrap();
+
+        let mut other = Scene::default();
+        other.apply(set("own", "gives way", Only::Always, Report::Status));
+        other.store.restore(&mut &bytes[..]).unwrap();
+        assert_eq!(
+            (other.get("k"), other.get("gone"), other.get("own")),
+            (value("then"), value("later"), NIL)
+        );
+        assert_eq!(scene.get("k"), value("now"));
     }
 
     #[test]

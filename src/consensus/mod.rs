@@ -4,8 +4,9 @@
 //! and takes what it asks for once per turn, as one [`Ready`]. The contract of the host stands at [`Ready`].
 //!
 //! [`Raft`] decides and changes; its chapters (`raft/`) follow the paper: election, replication, follower, membership,
-//! read. What it decides with are leaves that know nothing of turns: `quorum` (one arithmetic for commit, votes, reads
-//! and check-quorum), `votes`, `timer`, `progress`, `read_queue`, `log` and `writes`.
+//! read, transfer. What it decides with are leaves that know nothing of turns: `quorum` (one arithmetic for commit, votes,
+//! reads and check-quorum), `votes`, `timer`, `progress`, `reconfigure` (the algebra of joint changes), `read_queue`, `log`
+//! and `writes`.
 
 mod config;
 mod error;
@@ -17,6 +18,7 @@ mod quorum;
 mod raft;
 mod read_queue;
 mod ready;
+mod reconfigure;
 mod role;
 mod timer;
 mod votes;

@@ -90,6 +90,11 @@ impl Progress {
         }
     }
 
+    /// A peer that comes now: it has `silent_ticks` behind it in which it answered nothing.
+    pub(super) fn unheard(last: LogIndex, silent_ticks: u32) -> Self {
+        Self { silent_ticks, ..Self::new(last) }
+    }
+
     pub(super) fn matched(&self) -> LogIndex {
         self.matched
     }

@@ -28,6 +28,17 @@ pub(super) fn quorum_value<T: Copy + Ord + Default>(
     incoming.min(majority_reached(membership.outgoing(), &mut value_of))
 }
 
+/// How many voters agree and how many would have to, in a half where they are too few; `None` if a quorum agrees.
+pub(super) fn lacking(membership: &Membership, mut agrees: impl FnMut(NodeId) -> bool) -> Option<(u64, u64)> {
+    [membership.voters(), membership.outgoing()].into_iter().filter(|half| !half.is_empty()).find_map(
+        |half| {
+            let agree = half.iter().filter(|&&voter| agrees(voter)).count() as u64;
+            let needed = half.len() as u64 / 2 + 1;
+            (agree < needed).then_some((agree, needed))
+        },
+    )
+}
+
 /// Sorted from the highest, the value in the middle: `n / 2 + 1` voters are at least there. Nobody agrees to nothing.
 fn majority_reached<T: Copy + Ord + Default>(voters: &[NodeId], value_of: &mut impl FnMut(NodeId) -> T) -> T {
     let mut values = [T::default(); Membership::MEMBERS_MAX];

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use self::transfer::DiskWatch;
 use super::log::Log;
 use super::outbox::Outbox;
 use super::role::{Follower, Role};
@@ -49,6 +50,9 @@ pub struct Raft {
     quiet_ticks: u32,
     writes: Writes,
     outbox: Outbox,
+    /// The host cannot write now, as it says.
+    impaired: bool,
+    disk: DiskWatch,
 }
 
 impl Raft {
@@ -77,9 +81,11 @@ impl Raft {
             handed_to_apply: restored.applied.index,
             snapshot: restored.snapshot.filter(|snapshot| log.contains(snapshot.position)),
             quiet_ticks: Self::quiet_ticks_at_start(&config, hard_state),
-            timer: ElectionTimer::new(config.election_ticks, config.seed),
+            timer: ElectionTimer::new(config.election_ticks, config.reluctance, config.seed),
             writes: Writes::restored(hard_state, log.last().index),
             outbox: Outbox::default(),
+            impaired: false,
+            disk: DiskWatch::default(),
             log,
             config,
         };
@@ -99,6 +105,7 @@ impl Raft {
     /// the last call counts the pause as one tick; a leader counts all of it, since others may have been elected.
     pub fn tick(&mut self, ticks: u32) {
         self.quiet_ticks = self.quiet_ticks.saturating_sub(ticks);
+        self.watch_disk(ticks);
         match &self.role {
             Role::Leader(_) => self.tick_leader(ticks),
             _ => self.tick_without_lead(ticks),
@@ -139,8 +146,12 @@ impl Raft {
                 self.count_pre_vote(from, term);
                 return None;
             }
-            // A higher term is no reason to leave a leader that lives (thesis §6.2, §4.2.3).
-            Body::Vote { .. } if term > self.term() && self.hears_a_leader() => return None,
+            // A higher term is no reason to leave a leader that lives (thesis §6.2, §4.2.3), unless it asked for it.
+            Body::Vote { transfer: false, .. } if term > self.term() && self.hears_a_leader() => {
+                self.notice_stranger(from);
+                return None;
+            }
+            _ if term > self.term() && self.is_deaf_to(from, &body) => return None,
             _ => {}
         }
         if term < self.term() {
@@ -175,7 +186,7 @@ impl Raft {
                     self.take_snapshot_offer(from, snapshot);
                 }
             }
-            Body::TimeoutNow => unimplemented!("contract"),
+            Body::TimeoutNow => self.take_timeout_now(from),
             // Refusals are not counted, and both forms were handled by their terms.
             Body::PreVote { .. } | Body::PreVoteAnswer { .. } => {}
         }
@@ -254,7 +265,7 @@ impl Raft {
     /// What this replica is at the moment.
     pub fn role(&self) -> RoleName {
         match &self.role {
-            Role::Follower(_) if !self.votes() => RoleName::Learner,
+            Role::Follower(_) if !self.may_lead() => RoleName::Learner,
             Role::Follower(_) => RoleName::Follower,
             Role::PreCandidate(_) => RoleName::PreCandidate,
             Role::Candidate(_) => RoleName::Candidate,

@@ -48,14 +48,40 @@ impl Follower {
 pub(super) struct Leader {
     /// All members but itself.
     pub(super) peers: BTreeMap<NodeId, Progress>,
+    /// Those who are no members any more, until they have learnt it. They count nowhere.
+    pub(super) departing: BTreeMap<NodeId, Departing>,
     /// Reads that wait for a quorum to confirm that it still leads.
     pub(super) reads: ReadQueue,
     /// Ticks since the last heartbeat.
     pub(super) since_heartbeat: u32,
     /// A heartbeat is due in this turn.
     pub(super) heartbeat_due: bool,
-    /// No read is answered by the lease any more: somebody may be told to stand for election at any time.
+    /// Leadership is being handed over.
+    pub(super) transfer: Option<Transfer>,
+    /// Somebody was told to stand for election in this term, and may do so at any time: no lease holds until it ends.
     pub(super) lease_revoked: bool,
+}
+
+/// A peer that was removed, or one that never belonged here and asked for votes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Departing {
+    pub(super) progress: Progress,
+    /// The entry that leaves it out: it has learnt its lot once it knows that this one is committed.
+    pub(super) left_by: LogIndex,
+    /// The last round that may have left before it could be told so; `None` while it cannot be told yet.
+    pub(super) told_after: Option<Round>,
+    /// How long it has been departing.
+    pub(super) ticks: u32,
+}
+
+/// Leadership on its way to somebody else (thesis §3.10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Transfer {
+    pub(super) to: NodeId,
+    /// How long it has been under way.
+    pub(super) ticks: u32,
+    /// It was told to stand for election, since the last heartbeat.
+    pub(super) told: bool,
 }
 
 impl Leader {
@@ -63,11 +89,24 @@ impl Leader {
     pub(super) fn new(peers: impl Iterator<Item = NodeId>, last: LogIndex) -> Self {
         Self {
             peers: peers.map(|peer| (peer, Progress::new(last))).collect(),
+            departing: BTreeMap::new(),
             reads: ReadQueue::default(),
             since_heartbeat: 0,
             heartbeat_due: false,
+            transfer: None,
             lease_revoked: false,
         }
+    }
+
+    /// The same as `audience`, to look at.
+    pub(super) fn everyone(&self) -> impl Iterator<Item = &Progress> {
+        self.peers.values().chain(self.departing.values().map(|peer| &peer.progress))
+    }
+
+    /// All that it sends to: the members, and those who are to learn that they are none.
+    pub(super) fn audience(&mut self) -> impl Iterator<Item = (NodeId, &mut Progress)> {
+        let members = self.peers.iter_mut().map(|(&id, peer)| (id, peer));
+        members.chain(self.departing.iter_mut().map(|(&id, peer)| (id, &mut peer.progress)))
     }
 }
 

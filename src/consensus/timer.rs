@@ -5,7 +5,9 @@
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ElectionTimer {
     election_ticks: u32,
-    /// Drawn uniformly from `election_ticks..2 * election_ticks`.
+    /// How much later than others this replica stands for election.
+    reluctance_ticks: u32,
+    /// Drawn uniformly from `election_ticks..2 * election_ticks`, later by the reluctance.
     timeout: u32,
     elapsed: u32,
     /// Nothing was counted since the last restart.
@@ -14,9 +16,13 @@ pub(super) struct ElectionTimer {
 }
 
 impl ElectionTimer {
-    pub(super) fn new(election_ticks: u32, seed: u64) -> Self {
+    /// `reluctance` counts in units of `election_ticks`.
+    pub(super) fn new(election_ticks: u32, reluctance: u32, seed: u64) -> Self {
+        let reluctance_ticks = reluctance.saturating_mul(election_ticks);
         let timeout = election_ticks;
-        let mut timer = Self { election_ticks, timeout, elapsed: 0, is_restarted: false, chance: seed };
+        let (elapsed, is_restarted) = (0, false);
+        let mut timer =
+            Self { election_ticks, reluctance_ticks, timeout, elapsed, is_restarted, chance: seed };
         timer.redraw();
         timer
     }
@@ -42,7 +48,8 @@ impl ElectionTimer {
         self.elapsed = 0;
         self.is_restarted = false;
         let drawn = self.next_random() % u64::from(self.election_ticks);
-        self.timeout = self.election_ticks + u32::try_from(drawn).expect("less than election_ticks");
+        let drawn = self.election_ticks + u32::try_from(drawn).expect("less than election_ticks");
+        self.timeout = drawn.saturating_add(self.reluctance_ticks);
     }
 
     /// Whether the last restart is less than the shortest timeout ago: no election can be due anywhere that heard the same.
@@ -70,7 +77,7 @@ mod tests {
         let mut seen = [0_u32; 10];
 
         for seed in 0..u64::from(SEEDS) {
-            let timer = ElectionTimer::new(10, seed);
+            let timer = ElectionTimer::new(10, 0, seed);
             assert!((10..20).contains(&timer.timeout));
             seen[timer.timeout as usize - 10] += 1;
         }
@@ -80,7 +87,7 @@ mod tests {
 
     #[test]
     fn it_fires_exactly_at_its_timeout() {
-        let mut timer = ElectionTimer::new(10, 7);
+        let mut timer = ElectionTimer::new(10, 0, 7);
         let timeout = timer.timeout;
 
         assert!(!timer.advance(timeout - 1));
@@ -89,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_restart_keeps_the_timeout_and_a_redraw_changes_it_in_the_long_run() {
-        let mut timer = ElectionTimer::new(1_000, 7);
+        let mut timer = ElectionTimer::new(1_000, 0, 7);
         let timeout = timer.timeout;
 
         timer.restart();
@@ -105,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_pause_lies_before_what_was_heard_at_its_end() {
-        let mut timer = ElectionTimer::new(10, 7);
+        let mut timer = ElectionTimer::new(10, 0, 7);
 
         timer.restart();
         assert!(!timer.advance(1_000));
@@ -116,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_pause_of_any_length_does_not_overflow() {
-        let mut timer = ElectionTimer::new(10, 7);
+        let mut timer = ElectionTimer::new(10, 0, 7);
 
         assert!(timer.advance(u32::MAX));
         assert!(timer.advance(u32::MAX));

@@ -1,6 +1,7 @@
 //! What a node counts about itself: plain atomics, written where the fact is known, read when somebody asks.
 
 mod counter;
+mod histogram;
 mod net;
 mod prometheus;
 mod registry;
@@ -9,6 +10,7 @@ mod runtime;
 mod storage;
 
 pub use counter::Counter;
+pub use histogram::{Histogram, HistogramView};
 pub use net::NetMetrics;
 pub use prometheus::Metrics;
 pub use replica::ReplicaMetrics;

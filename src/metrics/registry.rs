@@ -1,38 +1,31 @@
 //! How a room declares what it counts: one list gives the fields, their names and their help.
 
-use super::Counter;
-
-/// Whether a number only grows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Counter,
-    Gauge,
-}
-
-impl Kind {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Counter => "counter",
-            Self::Gauge => "gauge",
-        }
-    }
-}
+use super::{Counter, Histogram};
 
 /// One number with its name, for whoever writes them out.
 pub(super) struct Sample<'a> {
     pub(super) name: &'static str,
-    pub(super) kind: Kind,
     pub(super) help: &'static str,
-    pub(super) value: &'a Counter,
+    pub(super) value: Value<'a>,
 }
 
-/// Declares a struct of [`Counter`]s: `counter name: "help";` or `gauge name: "help";` for each.
+/// What is counted, and how.
+pub(super) enum Value<'a> {
+    /// Only grows.
+    Counter(&'a Counter),
+    /// Is set.
+    Gauge(&'a Counter),
+    /// Durations, in nanoseconds.
+    Histogram(&'a Histogram),
+}
+
+/// Declares a struct of numbers: `counter name: "help";`, `gauge name: "help";` or `histogram name: "help";` for each.
 macro_rules! metrics {
     ($(#[$about:meta])* $name:ident { $($kind:ident $field:ident: $help:literal;)* }) => {
         $(#[$about])*
         #[derive(Debug, Default)]
         pub struct $name {
-            $(#[doc = $help] pub $field: $crate::metrics::Counter,)*
+            $(#[doc = $help] pub $field: metrics!(@$kind),)*
         }
 
         impl $name {
@@ -40,15 +33,18 @@ macro_rules! metrics {
             pub(super) fn samples(&self) -> Vec<$crate::metrics::registry::Sample<'_>> {
                 vec![$($crate::metrics::registry::Sample {
                     name: stringify!($field),
-                    kind: metrics!(@$kind),
                     help: $help,
-                    value: &self.$field,
+                    value: metrics!(@$kind &self.$field),
                 },)*]
             }
         }
     };
-    (@counter) => { $crate::metrics::registry::Kind::Counter };
-    (@gauge) => { $crate::metrics::registry::Kind::Gauge };
+    (@counter) => { $crate::metrics::Counter };
+    (@gauge) => { $crate::metrics::Counter };
+    (@histogram) => { $crate::metrics::Histogram };
+    (@counter $value:expr) => { $crate::metrics::registry::Value::Counter($value) };
+    (@gauge $value:expr) => { $crate::metrics::registry::Value::Gauge($value) };
+    (@histogram $value:expr) => { $crate::metrics::registry::Value::Histogram($value) };
 }
 
 pub(super) use metrics;

@@ -18,8 +18,15 @@ metrics! {
         counter entries_written: "Entries in these writes.";
         counter persisted: "Reports that writes are durable; one covers many writes when syncs are shared.";
         counter fetches: "Reads of entries that had left memory.";
+        counter snapshots: "Snapshots of the own state machine that became durable.";
+        counter snapshot_failures: "Snapshots that could not be taken, written or received.";
+        counter snapshots_installed: "Snapshots of other nodes that took the place of log and state.";
+        gauge in_flight_bytes: "Bytes of commands that callers wait for: queued, handed to a leader, or, at a leader, not applied.";
         gauge tail_bytes: "Bytes of recent entries in memory.";
         gauge commit: "The last committed entry.";
         gauge applied: "The last applied entry.";
+        histogram stage_queue: "From a caller's request to its append.";
+        histogram stage_round_trip: "From the send of an append to its acceptance by that peer.";
+        histogram stage_quorum: "From the append of an entry as leader to its commit.";
     }
 }

@@ -15,6 +15,8 @@ use mio::net::TcpStream;
 use super::inflow::{Inflow, Taken};
 use super::outbox::{Outbox, Written};
 use crate::types::{Incarnation, NodeId};
+use crate::wire::hello::Lane;
+use crate::wire::peer::CHUNK_FRAME_BYTES_MAX;
 
 /// Who opened a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +64,8 @@ pub(super) struct Standing {
 pub(super) struct Connection {
     pub(super) socket: TcpStream,
     pub(super) side: Side,
+    /// What it carries; of a stranger that is not known before its hello.
+    pub(super) lane: Lane,
     pub(super) stage: Stage,
     pub(super) inflow: Inflow,
     pub(super) outbox: Outbox,
@@ -74,12 +78,15 @@ pub(super) struct Connection {
     pub(super) opened_at: Instant,
     pub(super) heard_at: Instant,
     pub(super) spoke_at: Instant,
+    /// When a chunk was last queued here.
+    pub(super) used_at: Instant,
 }
 
 impl Connection {
     pub(super) fn new(
         socket: TcpStream,
         side: Side,
+        lane: Lane,
         frame_bytes_max: usize,
         queue_bytes_max: usize,
         now: Instant,
@@ -91,6 +98,7 @@ impl Connection {
         Self {
             socket,
             side,
+            lane,
             stage,
             inflow: Inflow::new(frame_bytes_max),
             outbox: Outbox::new(queue_bytes_max),
@@ -101,6 +109,7 @@ impl Connection {
             opened_at: now,
             heard_at: now,
             spoke_at: now,
+            used_at: now,
         }
     }
 
@@ -120,7 +129,10 @@ impl Connection {
     /// The handshake is over: frames may flow.
     pub(super) fn stand(&mut self, peer: NodeId, incarnation: Incarnation, now: Instant) {
         self.stage = Stage::Standing(Standing { peer, incarnation, since: now });
-        self.inflow.widen();
+        match self.lane {
+            Lane::Ordinary => self.inflow.widen(),
+            Lane::Bulk => self.inflow.expect_large(CHUNK_FRAME_BYTES_MAX),
+        }
     }
 
     /// Whether TCP has connected by now; an error if it never will.

@@ -62,6 +62,12 @@ impl Inflow {
         (self.buffer, self.start, self.end) = (wide, 0, waiting);
     }
 
+    /// The other side sends frames of up to `frame_bytes_max` and hardly anything else: the buffer stays narrow, so that
+    /// nearly all bytes are read straight into the frame they belong to.
+    pub(super) fn expect_large(&mut self, frame_bytes_max: usize) {
+        self.frame_bytes_max = frame_bytes_max;
+    }
+
     /// One read from `socket`.
     pub(super) fn read_from(&mut self, socket: &mut impl Read) -> io::Result<Taken> {
         self.compact();

@@ -1,8 +1,9 @@
 //! The loop: its state, one turn, and sending. Its chapters are child modules: who is let in (`accept`), whom we call
-//! (`dial`), how both sides prove who they are (`greet`), what flows then (`traffic`), how a connection ends (`end`), and
-//! what time brings (`upkeep`).
+//! (`dial`), how both sides prove who they are (`greet`), what flows then (`traffic`) and what of it takes the bulk lane
+//! (`bulk`), how a connection ends (`end`), and what time brings (`upkeep`).
 
 mod accept;
+mod bulk;
 mod dial;
 mod end;
 mod greet;
@@ -28,7 +29,9 @@ use super::peer::Peer;
 use super::resolve::Resolver;
 use super::waker::LoopWaker;
 use crate::metrics::NetMetrics;
-use crate::types::{GroupId, Incarnation, NodeId, PeerMessage};
+use crate::types::{ClusterId, GroupId, Incarnation, NodeId, PeerMessage};
+use crate::wire::hello::Lane;
+use crate::wire::peer;
 
 const WAKER: Token = Token(0);
 const LISTENER: Token = Token(1);
@@ -45,6 +48,8 @@ pub(crate) trait Delivery {
     fn deliver(&self, group: GroupId, from: NodeId, message: PeerMessage, bytes: usize);
     /// Whether nothing may be read for now. Who makes room wakes the loop.
     fn is_full(&self) -> bool;
+    /// We had no cluster, and belong to this one from now on.
+    fn cluster_adopted(&self, cluster: ClusterId);
     /// We can send to `peer`, which showed this data directory.
     fn peer_connected(&self, peer: NodeId, incarnation: Incarnation);
     /// We cannot send to `peer` any more, and what was under way may be lost.
@@ -60,6 +65,10 @@ pub(crate) struct Settings {
     pub(crate) frame_bytes_max: usize,
     /// How much may wait to be written to one peer.
     pub(crate) queue_bytes_max: usize,
+    /// How many bytes of snapshots may wait to be written to one peer.
+    pub(crate) bulk_queue_bytes_max: usize,
+    /// After how long a time without a chunk to send the bulk lane is closed.
+    pub(crate) bulk_idle: Duration,
     /// After how long a time without a sign of life a connection is given up.
     pub(crate) silence: Duration,
     /// How long a handshake may take, TCP included.
@@ -153,13 +162,20 @@ impl Network {
 
     /// Queues `message` for the next turn, or drops it if `to` is not connected or its queue is full.
     pub(crate) fn send(&mut self, group: GroupId, to: NodeId, message: PeerMessage, delivery: &dyn Delivery) {
+        if !peer::is_within_limits(&message) {
+            log::error!("a message to node {to} is beyond the limits of the protocol: dropped");
+            return self.drop_message(group, to, message, delivery);
+        }
+        if let PeerMessage::Chunk(chunk) = message {
+            return self.send_chunk(group, to, chunk);
+        }
         let route = self.peers.get(&to).and_then(Peer::route);
         let Some((token, connection)) =
             route.and_then(|token| Some((token, self.connections.get_mut(&token)?)))
         else {
             return self.drop_message(group, to, message, delivery);
         };
-        let length = crate::wire::peer::frame_len(&message);
+        let length = peer::frame_len(&message);
         if length > self.settings.frame_bytes_max {
             let max = self.settings.frame_bytes_max;
             log::error!(
@@ -181,7 +197,10 @@ impl Network {
     }
 
     fn drop_message(&self, group: GroupId, to: NodeId, message: PeerMessage, delivery: &dyn Delivery) {
-        self.metrics.messages_dropped.increment();
+        match &message {
+            PeerMessage::Chunk(_) => self.metrics.chunks_dropped.increment(),
+            _ => self.metrics.messages_dropped.increment(),
+        }
         if matches!(message, PeerMessage::Forward(_)) {
             delivery.undelivered(group, to, message);
         }
@@ -202,11 +221,13 @@ impl Network {
         Ok(())
     }
 
-    /// Whether nothing waits to be written on any connection that stands.
+    /// Whether nothing waits to be written on any connection that stands. Chunks are not waited for: whoever still needs
+    /// them will ask another node.
     fn is_drained(&self) -> bool {
-        self.connections
-            .values()
-            .all(|connection| connection.standing().is_none() || connection.outbox.is_empty())
+        let waits = |one: &Connection| {
+            one.lane == Lane::Ordinary && one.standing().is_some() && !one.outbox.is_empty()
+        };
+        !self.connections.values().any(waits)
     }
 
     /// Writes what waits, for at most `within`, then ends all connections.

@@ -5,7 +5,9 @@ use std::time::Instant;
 use mio::Token;
 
 use super::backoff::Backoff;
-use crate::types::Incarnation;
+use crate::types::{GroupId, Incarnation, SnapshotChunk};
+use crate::wire::hello::Lane;
+use crate::wire::peer::CHUNK_FRAME_HEAD_BYTES;
 
 /// One other node.
 #[derive(Debug)]
@@ -14,22 +16,31 @@ pub(super) struct Peer {
     pub(super) address: Option<String>,
     /// The data directory that it must show, once the cluster knows.
     pub(super) expected: Option<Incarnation>,
-    /// The connection that we opened, or will.
-    pub(super) dial: Dial,
-    /// The connection that it opened, once it stands.
-    pub(super) accepted: Option<Token>,
+    ordinary: Line,
+    bulk: Line,
+    /// What the bulk line will carry once it stands.
+    pub(super) chunks: Chunks,
     /// The connection of which we have said that it stands.
     pub(super) announced: Option<Token>,
+}
+
+/// The connections of one lane: one for each direction.
+#[derive(Debug)]
+pub(super) struct Line {
+    /// The connection that we opened, or will.
+    pub(super) dial: Dial,
+    /// The connection that the peer opened, once it stands.
+    pub(super) accepted: Option<Token>,
     pub(super) backoff: Backoff,
     /// How often we dialled: takes turns among the addresses of one name.
     pub(super) dials: usize,
 }
 
-/// How far our own connection to a peer has come.
+/// How far our own connection of one lane has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dial {
-    /// There is no address to dial.
-    Never,
+    /// There is no address to dial, or on the bulk lane nothing to dial for.
+    Idle,
     /// Not before then. After a refusal even a sign of life from the peer does not shorten the wait.
     Waiting { until: Instant, refused: bool },
     /// Its name is being resolved.
@@ -46,34 +57,121 @@ impl Peer {
         Self {
             address: None,
             expected: None,
-            dial: Dial::Never,
-            accepted: None,
+            ordinary: Line::new(seed),
+            bulk: Line::new(!seed),
+            chunks: Chunks::default(),
             announced: None,
-            backoff: Backoff::new(seed),
-            dials: 0,
+        }
+    }
+
+    pub(super) fn line(&self, lane: Lane) -> &Line {
+        match lane {
+            Lane::Ordinary => &self.ordinary,
+            Lane::Bulk => &self.bulk,
+        }
+    }
+
+    pub(super) fn line_mut(&mut self, lane: Lane) -> &mut Line {
+        match lane {
+            Lane::Ordinary => &mut self.ordinary,
+            Lane::Bulk => &mut self.bulk,
         }
     }
 
     /// The connection on which messages to this peer leave: the one that we dialled. Only to a peer whose address we
     /// do not know, answers take the one it came on. So messages never overtake each other on another connection.
     pub(super) fn route(&self) -> Option<Token> {
-        match (&self.address, self.dial) {
+        match (&self.address, self.ordinary.dial) {
             (Some(_), Dial::Standing(token)) => Some(token),
             (Some(_), _) => None,
-            (None, _) => self.accepted,
+            (None, _) => self.ordinary.accepted,
         }
+    }
+
+    /// When to dial, if it waits for its time on that lane.
+    pub(super) fn waits_until(&self, lane: Lane) -> Option<Instant> {
+        match self.line(lane).dial {
+            Dial::Waiting { until, .. } => Some(until),
+            _ => None,
+        }
+    }
+
+    /// Every connection with it, of either lane, in whatever stage.
+    pub(super) fn tokens(&self) -> impl Iterator<Item = Token> + use<> {
+        let (ordinary, bulk) = (&self.ordinary, &self.bulk);
+        [ordinary.dialled(), ordinary.accepted, bulk.dialled(), bulk.accepted].into_iter().flatten()
+    }
+
+    /// Whether nothing is left to know of it.
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.address.is_none() && self.tokens().next().is_none()
+    }
+}
+
+impl Line {
+    fn new(seed: u64) -> Self {
+        Self { dial: Dial::Idle, accepted: None, backoff: Backoff::new(seed), dials: 0 }
     }
 
     /// The connection that we dialled, in whatever stage.
     pub(super) fn dialled(&self) -> Option<Token> {
         match self.dial {
             Dial::Trying(token) | Dial::Standing(token) => Some(token),
-            Dial::Never | Dial::Waiting { .. } | Dial::Resolving => None,
+            Dial::Idle | Dial::Waiting { .. } | Dial::Resolving => None,
         }
     }
+}
 
-    /// Whether nothing is left to know of it.
-    pub(super) fn is_forgotten(&self) -> bool {
-        self.address.is_none() && self.accepted.is_none() && self.dialled().is_none()
+/// Chunks that wait for the bulk lane to stand, bounded in the bytes that they will take there.
+#[derive(Debug, Default)]
+pub(super) struct Chunks {
+    waiting: Vec<(GroupId, SnapshotChunk)>,
+    bytes: usize,
+}
+
+impl Chunks {
+    /// Queues `chunk`, or says that it found no room among `bytes_max`. One alone always does.
+    pub(super) fn push(&mut self, group: GroupId, chunk: SnapshotChunk, bytes_max: usize) -> bool {
+        let bytes = self.bytes + CHUNK_FRAME_HEAD_BYTES + chunk.bytes.len();
+        if !self.waiting.is_empty() && bytes > bytes_max {
+            return false;
+        }
+        self.bytes = bytes;
+        self.waiting.push((group, chunk));
+        true
+    }
+
+    /// All of them, in their order.
+    pub(super) fn take(&mut self) -> Vec<(GroupId, SnapshotChunk)> {
+        self.bytes = 0;
+        std::mem::take(&mut self.waiting)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::types::SnapshotId;
+
+    fn chunk(bytes: usize) -> SnapshotChunk {
+        SnapshotChunk { id: SnapshotId(1), offset: 0, bytes: Bytes::from(vec![0; bytes]) }
+    }
+
+    #[test]
+    fn chunks_that_wait_are_bounded_however_small_they_are() {
+        let mut chunks = Chunks::default();
+        assert!(chunks.push(GroupId::MAIN, chunk(5000), 1000), "one alone finds room");
+        assert!(!chunks.push(GroupId::MAIN, chunk(0), 1000));
+        assert_eq!(chunks.take().len(), 1);
+
+        let taken = (0..1000).take_while(|_| chunks.push(GroupId::MAIN, chunk(0), 1000)).count();
+
+        assert_eq!(taken, 1000 / CHUNK_FRAME_HEAD_BYTES);
     }
 }

@@ -9,11 +9,14 @@ use parking_lot::Mutex;
 
 use super::waker::LoopWaker;
 use crate::types::NodeId;
+use crate::wire::hello::Lane;
 
 /// What a name server said of a peer's address; empty if it knows nothing of it.
 #[derive(Debug)]
 pub(super) struct Resolved {
     pub(super) peer: NodeId,
+    /// For which lane it was asked.
+    pub(super) lane: Lane,
     /// The address as it was asked for: the peer may have moved since.
     pub(super) address: String,
     pub(super) found: Vec<SocketAddr>,
@@ -32,8 +35,8 @@ impl Resolver {
     }
 
     /// The addresses at once if `address` is a literal; else `None`, and an answer will come. The caller asks for each
-    /// peer only once at a time, so there are never more threads than peers.
-    pub(super) fn resolve(&self, peer: NodeId, address: &str) -> Option<Vec<SocketAddr>> {
+    /// lane of a peer only once at a time, so there are never more threads than lanes.
+    pub(super) fn resolve(&self, peer: NodeId, lane: Lane, address: &str) -> Option<Vec<SocketAddr>> {
         if let Ok(literal) = address.parse() {
             return Some(vec![literal]);
         }
@@ -41,7 +44,7 @@ impl Resolver {
         let address = address.to_owned();
         let ask = move || {
             let found = address.to_socket_addrs().map(Iterator::collect).unwrap_or_default();
-            answers.lock().push(Resolved { peer, address, found });
+            answers.lock().push(Resolved { peer, lane, address, found });
             waker.wake();
         };
         match thread::Builder::new().name("quorate-resolve".into()).spawn(ask) {

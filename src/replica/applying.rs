@@ -19,6 +19,8 @@ pub(super) struct Applying {
     in_flight: VecDeque<(LogIndex, u64)>,
     bytes_in_flight: u64,
     bytes_in_flight_max: u64,
+    /// A snapshot is about to take the place of the state: nothing more of the log before it is handed over.
+    halted: bool,
     /// The one fetch under way.
     fetch: Option<u64>,
     /// What it brought.
@@ -43,6 +45,7 @@ impl Applying {
             in_flight: VecDeque::new(),
             bytes_in_flight: 0,
             bytes_in_flight_max,
+            halted: false,
             fetch: None,
             fetched: None,
         }
@@ -115,6 +118,30 @@ impl Applying {
             return None;
         }
         Some(Missing { first, last: self.committed.min(tail.first().prev()), bytes_max: self.room() })
+    }
+
+    /// The log was replaced by a snapshot: what was committed and not handed over is gone, and covered by it.
+    pub(super) fn halt(&mut self) {
+        self.halted = true;
+        self.committed = self.handed_over;
+        (self.fetch, self.fetched) = (None, None);
+    }
+
+    /// Whether a snapshot is about to take the place of the state.
+    pub(super) fn is_halted(&self) -> bool {
+        self.halted
+    }
+
+    /// The state machine is told to take over the snapshot that ends at `index`, and goes on behind it.
+    ///
+    /// # Panics
+    /// If it was given entries behind it before.
+    pub(super) fn restore(&mut self, index: LogIndex) {
+        assert!(index >= self.handed_over, "a snapshot would take back what was applied");
+        self.halt();
+        self.halted = false;
+        (self.committed, self.handed_over) = (index, index);
+        self.in_flight.push_back((index, 0));
     }
 
     fn room(&self) -> u64 {

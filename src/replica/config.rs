@@ -31,6 +31,18 @@ pub(crate) struct ReplicaConfig {
     pub(crate) tail_bytes_max: u64,
     /// How many bytes of entries may be handed to the state machine and not yet be applied.
     pub(crate) apply_bytes_in_flight_max: u64,
+    /// A snapshot is taken after so many entries since the last one; 0: never for their number.
+    pub(crate) snapshot_entries: u64,
+    /// A snapshot is taken after so many bytes of entries since the last one; 0: never for their size.
+    pub(crate) snapshot_bytes: u64,
+    /// So many entries before the newest snapshot stay in the log for slow followers.
+    pub(crate) trailing_entries: u64,
+    /// Whether the state machine keeps its state on disk: then the log also stays above what that has made durable.
+    pub(crate) machine_on_disk: bool,
+    /// Whether a leader makes voters of learners that have caught up.
+    pub(crate) auto_promote: bool,
+    /// After so many ticks without progress a peer that is being sent a snapshot counts as stalled.
+    pub(crate) stall_ticks: u32,
     /// Whether bytes that another node forwards are a command: what does not decode is not appended.
     pub(crate) check_command: CheckCommand,
     /// Where it counts.
@@ -45,6 +57,7 @@ impl ReplicaConfig {
         boot: Boot,
         check_command: CheckCommand,
     ) -> Self {
+        let stall_ticks = raft.election_ticks.saturating_mul(10);
         Self {
             raft,
             incarnation,
@@ -56,6 +69,12 @@ impl ReplicaConfig {
             reads_max: 1 << 16,
             tail_bytes_max: 64 << 20,
             apply_bytes_in_flight_max: 16 << 20,
+            snapshot_entries: 100_000,
+            snapshot_bytes: 256 << 20,
+            trailing_entries: 10_000,
+            machine_on_disk: false,
+            auto_promote: false,
+            stall_ticks,
             check_command,
             metrics: Arc::default(),
         }

@@ -39,6 +39,55 @@ impl EarliestDeadline {
     }
 }
 
+/// Somebody who waits until a certain moment.
+pub(super) trait Deadlined {
+    /// When it stops waiting.
+    fn deadline(&self) -> Moment;
+}
+
+/// A few who wait, in the order in which they came.
+#[derive(Debug)]
+pub(super) struct Waiters<T> {
+    waiting: VecDeque<T>,
+    earliest: EarliestDeadline,
+}
+
+impl<T: Deadlined> Waiters<T> {
+    pub(super) fn new() -> Self {
+        Self { waiting: VecDeque::new(), earliest: EarliestDeadline::NONE }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    pub(super) fn push(&mut self, one: T) {
+        self.earliest.note(one.deadline());
+        self.waiting.push_back(one);
+    }
+
+    /// Takes those out for whom `is_wanted` is true, in their order.
+    pub(super) fn take_if(&mut self, mut is_wanted: impl FnMut(&T) -> bool) -> VecDeque<T> {
+        let (taken, left) = std::mem::take(&mut self.waiting).into_iter().partition(|one| is_wanted(one));
+        self.waiting = left;
+        taken
+    }
+
+    /// Takes out those whose deadline has passed.
+    pub(super) fn expire(&mut self, now: Moment) -> VecDeque<T> {
+        self.earliest.sweep(&mut self.waiting, now, T::deadline)
+    }
+
+    /// Takes all of them out.
+    pub(super) fn take_all(&mut self) -> VecDeque<T> {
+        self.take_if(|_| true)
+    }
+}
+
 /// The earliest of `deadlines`.
 impl FromIterator<Moment> for EarliestDeadline {
     fn from_iter<I: IntoIterator<Item = Moment>>(deadlines: I) -> Self {

@@ -16,8 +16,8 @@ use super::deadline::EarliestDeadline;
 use super::{PendingReply, Proposal};
 use crate::ticket::{ProposeError, Reply, StopCause};
 use crate::types::{
-    Boot, Entry, EntryRun, Forward, ForwardAnswer, Forwarded, Incarnation, Moment, NodeId, Origin, Payload,
-    Refusal, Term,
+    Boot, Entry, EntryRun, Forward, ForwardAnswer, Forwarded, Incarnation, LogIndex, LogPosition, Moment,
+    NodeId, Origin, Payload, Refusal, Term,
 };
 
 /// How many bytes of commands travel in one message; a larger command travels alone.
@@ -45,6 +45,8 @@ pub(super) struct Forwards {
     callers: VecDeque<Caller>,
     earliest: EarliestDeadline,
     bytes: u64,
+    /// A snapshot took the place of the log up to here.
+    covered: LogIndex,
 }
 
 #[derive(Debug)]
@@ -55,6 +57,8 @@ struct Caller {
     bytes: u32,
     deadline: Moment,
     reply: Reply,
+    /// Where the leader appended it, once it said so.
+    index: Option<LogIndex>,
 }
 
 impl Forwards {
@@ -70,6 +74,7 @@ impl Forwards {
             callers: VecDeque::new(),
             earliest: EarliestDeadline::NONE,
             bytes: 0,
+            covered: LogIndex::ZERO,
         }
     }
 
@@ -120,7 +125,7 @@ impl Forwards {
         let bytes = command.len() as u32;
         self.earliest.note(deadline);
         self.bytes += u64::from(bytes);
-        self.callers.push_back(Caller { request, term, to, bytes, deadline, reply });
+        self.callers.push_back(Caller { request, term, to, bytes, deadline, reply, index: None });
         Forwarded { origin: Origin { node, incarnation, boot, request }, command }
     }
 
@@ -158,7 +163,8 @@ impl Forwards {
         self.remove(nth).map(|caller| caller.reply)
     }
 
-    /// The answer of `from`. A refusal is final; where a command was appended is not needed, for its entry tells.
+    /// The answer of `from`. A refusal is final. Where a command was appended matters only if a snapshot comes to cover it:
+    /// else its entry tells.
     /// `leader` is who leads now, for those who want to ask there.
     pub(super) fn answered(
         &mut self,
@@ -166,13 +172,51 @@ impl Forwards {
         answer: &ForwardAnswer,
         leader: Option<&(NodeId, String)>,
     ) {
-        let Err(refusal) = answer.outcome else { return };
+        let refusal = match answer.outcome {
+            Ok(first) => return self.appended(from, &answer.requests, first.index),
+            Err(refusal) => refusal,
+        };
         for &request in &answer.requests {
             self.refuse(request, from, || match refusal {
                 Refusal::NotLeader => ProposeError::NotLeader { leader: leader.cloned() },
                 Refusal::Busy => ProposeError::Busy,
                 Refusal::Malformed => ProposeError::Malformed,
             });
+        }
+    }
+
+    /// `requests`, in their order, were appended from `first` on.
+    fn appended(&mut self, by: NodeId, requests: &[u64], first: LogIndex) {
+        let Some(&oldest) = requests.first() else { return };
+        let mut nth = self.callers.partition_point(|caller| caller.request < oldest);
+        let mut covered = Vec::new();
+        for (&request, index) in requests.iter().zip(first.0..) {
+            while self.callers.get(nth).is_some_and(|caller| caller.request < request) {
+                nth += 1;
+            }
+            let Some(caller) = self.callers.get_mut(nth) else { break };
+            if caller.request == request && caller.to == by {
+                caller.index = Some(LogIndex(index));
+                covered.extend((index <= self.covered.0).then_some(request));
+            }
+        }
+        for request in covered {
+            self.refuse(request, by, || ProposeError::Unknown);
+        }
+    }
+
+    /// A snapshot that ends at `through` takes the place of the log. Whose entry it may hold does not learn its fate any
+    /// more: those of earlier terms, and those whose place is known.
+    pub(super) fn covered_by(&mut self, through: LogPosition) {
+        self.covered = through.index;
+        let is_covered = |caller: &Caller| {
+            caller.term < through.term || caller.index.is_some_and(|index| index <= through.index)
+        };
+        let (covered, left) = std::mem::take(&mut self.callers).into_iter().partition(is_covered);
+        self.callers = left;
+        for caller in Vec::from(covered) {
+            self.bytes -= u64::from(caller.bytes);
+            caller.reply.fail(ProposeError::Unknown);
         }
     }
 

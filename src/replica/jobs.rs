@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Notice;
 pub(crate) use crate::consensus::Persisted;
 use crate::consensus::WriteSeq;
 use crate::ticket::{ReadTask, Reply, StopCause};
@@ -29,13 +30,15 @@ pub(crate) struct Jobs {
     pub(crate) receive: Option<ReceiveJob>,
     /// The membership changed: these are the peers, and the data directories they must show.
     pub(crate) peers: Option<Arc<Membership>>,
+    /// For observers, in the order in which it became so.
+    pub(crate) notices: Vec<Notice>,
 }
 
 impl Jobs {
     /// Whether there is nothing to do.
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
-        let Self { send, write, fetch, apply, release, save, receive, peers } = self;
+        let Self { send, write, fetch, apply, release, save, receive, peers, notices } = self;
         send.is_empty()
             && write.is_none()
             && fetch.is_empty()
@@ -44,6 +47,7 @@ impl Jobs {
             && save.is_empty()
             && receive.is_none()
             && peers.is_none()
+            && notices.is_empty()
     }
 }
 

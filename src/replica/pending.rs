@@ -5,6 +5,7 @@
 //! index: the terms of a log never fall, so its own entry cannot follow. A truncation alone proves nothing, for a later leader
 //! may bring the entry back from a replica that still holds it.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 
 use super::PendingReply;
@@ -71,6 +72,30 @@ impl Pending {
                 superseded += 1;
                 caller.reply.fail(ProposeError::Superseded);
             }
+        }
+        superseded
+    }
+
+    /// A snapshot that ends at `through` takes the place of the log. Whose entry it may hold does not learn its fate any
+    /// more; whose entry it cannot hold, and nothing behind it can, was superseded. Gives the number of these.
+    pub(super) fn covered_by(&mut self, through: LogPosition) -> u64 {
+        let mut superseded = 0;
+        for caller in std::mem::take(&mut self.callers) {
+            let is_inside = caller.position.index <= through.index;
+            // The terms of a log never fall, on either side of its entry.
+            let cannot_be = match caller.position.term.cmp(&through.term) {
+                Ordering::Less => !is_inside,
+                Ordering::Equal => false,
+                Ordering::Greater => is_inside,
+            };
+            if !cannot_be && !is_inside {
+                self.callers.push_back(caller);
+                continue;
+            }
+            self.bytes -= u64::from(caller.bytes);
+            superseded += u64::from(cannot_be);
+            let error = if cannot_be { ProposeError::Superseded } else { ProposeError::Unknown };
+            caller.reply.fail(error);
         }
         superseded
     }
@@ -159,6 +184,23 @@ mod tests {
         assert_eq!(error(first), ProposeError::Superseded);
         drop(replies);
         assert!(matches!(error(second), ProposeError::Stopped { .. }));
+    }
+
+    #[test]
+    fn who_is_covered_by_a_snapshot_does_not_learn_its_fate_and_others_do() {
+        let mut pending = Pending::new();
+        let positions = [(2, 5), (2, 9), (3, 7), (3, 9), (4, 7), (4, 9)];
+        let answers = positions.map(|(term, index)| wait_for(&mut pending, term, index));
+
+        assert_eq!(pending.covered_by(position(3, 8)), 2);
+
+        let [older, cut, same, behind, newer, newest] = answers;
+        assert_eq!(error(older), ProposeError::Unknown, "the snapshot may hold it");
+        assert_eq!(error(cut), ProposeError::Superseded, "term 3 began at or before 8");
+        assert_eq!(error(same), ProposeError::Unknown);
+        assert_eq!(error(newer), ProposeError::Superseded, "term 4 begins behind 8");
+        assert!(!behind.is_done() && !newest.is_done(), "they may come back");
+        assert_eq!((pending.len(), pending.bytes()), (2, 2));
     }
 
     #[test]

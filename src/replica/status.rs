@@ -24,8 +24,18 @@ pub(crate) struct ReplicaStatus {
     pub(crate) first_index: LogIndex,
     /// The last entry of the log.
     pub(crate) last_index: LogIndex,
+    /// The last entry in its newest durable snapshot; zero if it has none.
+    pub(crate) snapshot: LogIndex,
+    /// Whether it belonged to the group once and, by a committed configuration, does not any more.
+    pub(crate) removed: bool,
+    /// Whether the log has no room.
+    pub(crate) disk_full: bool,
+    /// To whom this leader is handing over.
+    pub(crate) transferring_to: Option<NodeId>,
     /// Who belongs to the group.
     pub(crate) membership: Arc<Membership>,
+    /// The entry that says so.
+    pub(crate) membership_index: LogIndex,
     /// The other members, in the order of their ids.
     pub(crate) peers: Vec<PeerStatus>,
 }
@@ -43,4 +53,8 @@ pub(crate) struct PeerStatus {
     pub(crate) state: Option<ProgressState>,
     /// How many bytes of the log it is not known to hold; only a leader knows.
     pub(crate) lag_bytes: Option<u64>,
+    /// How many bytes of a snapshot it was sent, while it is being sent one; else zero.
+    pub(crate) snapshot_sent_bytes: u64,
+    /// How long that snapshot is; else zero.
+    pub(crate) snapshot_bytes: u64,
 }

@@ -75,6 +75,12 @@ impl Tail {
         self.last = self.last.min(first.prev());
     }
 
+    /// Drops everything: the log begins anew behind `last`.
+    pub(super) fn restart(&mut self, last: LogIndex) {
+        self.runs.clear();
+        (self.last, self.bytes) = (last, 0);
+    }
+
     /// The entries `first..=last`, if all of them are held.
     pub(super) fn slice(&self, first: LogIndex, last: LogIndex) -> Option<Vec<EntryRun>> {
         if first > last || first < self.first() || last > self.last {

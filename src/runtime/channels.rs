@@ -3,24 +3,38 @@
 //! | channel | from → to | bound |
 //! |---|---|---|
 //! | requests | callers → engine | the callers' gate: requests and bytes in flight |
-//! | control | callers → engine | one per blocked caller of `status`, one for the stop |
-//! | inbox | net → engine | counted in bytes; at the limit no socket is read |
+//! | control | callers → engine | one per blocked caller of `status` or administration, one for the stop |
+//! | arrivals | net → engine | counted in bytes; at the limit no socket is read |
 //! | ticks | clock → engine | one; a tick not taken stands for the next |
 //! | completions | workers → engine | the jobs outstanding: each has one completion |
-//! | writes | engine → log writer | proposals by the gate; a follower's entries by its leader's window |
+//! | log | engine → log writer | proposals by the gate; a follower's entries by its leader's window; one release per snapshot |
 //! | applies | engine → applier | the replica's budget for entries handed over and not yet applied |
 //! | fetches | engine → log reader | one per peer that lags, and one for the applier |
-//! | sends | engine, log writer → net | taken by a loop that never waits; per-peer queues drop beyond their bytes |
+//! | saves | engine → snapshot saver | one picture at a time, and one order to prune for each |
+//! | receives | engine → snapshot mover | one for each offer of a leader; a later one replaces it |
+//! | pieces | net → snapshot mover | counted in bytes; what comes beyond is dropped, and asked for again |
+//! | sends | engine, log writer, mover → net | taken by a loop that never waits; per-peer queues drop beyond their bytes |
+//! | events | engine → observers | 1024 each; what comes beyond is lost, and counted |
+//! | answers | engine → one caller | one |
 //!
-//! All of them are therefore unbounded channels: the bound stands where work comes in, and inside nobody ever waits for
-//! anybody, so that no circle of full queues can stop a node.
+//! All but the last two are therefore unbounded channels: the bound stands where work comes in, and inside nobody ever
+//! waits for anybody, so that no circle of full queues can stop a node. Administration goes beside the requests: when
+//! callers have filled their gate, an operator still gets in.
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
-use crate::replica::{ApplyJob, Event, FetchJob, Proposal, Read, ReplicaStatus, WriteJob};
+use super::events::{NodeEvent, Observer};
+use crate::replica::{
+    ApplyJob, Change, Event, FetchJob, Proposal, Read, ReceiveJob, ReplicaStatus, SaveJob, SnapshotNow,
+    Transfer,
+};
 use crate::ticket::{ReadTask, StopCause};
 use crate::transport::SendJob;
-use crate::types::GroupId;
+use crate::types::{ClusterId, GroupId, NodeId, PeerMessage};
+use crate::workers::LogJob;
+
+/// How many events wait for an observer.
+pub(super) const EVENTS_MAX: usize = 1024;
 
 /// What callers ask of the engine.
 #[derive(Debug)]
@@ -35,13 +49,35 @@ pub(super) enum Request {
 #[derive(Debug)]
 pub(super) enum Control {
     Status(Sender<ReplicaStatus>),
+    Observe(Observer),
+    Change(Change),
+    Transfer(Transfer),
+    /// The same, of a node that is about to stop: only if it leads itself.
+    StepAside(Transfer),
+    SnapshotNow(SnapshotNow),
     Stop(StopCause),
 }
 
 /// What arrives from peers: counted in bytes while it waits.
 #[derive(Debug)]
 pub(super) struct Arrival {
-    pub(super) event: Event,
+    pub(super) what: Arrived,
+    pub(super) bytes: usize,
+}
+
+/// What it is.
+#[derive(Debug)]
+pub(super) enum Arrived {
+    Event(Event),
+    /// A node that waited to join belongs to this cluster from now on.
+    Cluster(ClusterId),
+}
+
+/// A piece of a snapshot, or the wish for one, past the engine.
+#[derive(Debug)]
+pub(super) struct Piece {
+    pub(super) from: NodeId,
+    pub(super) message: PeerMessage,
     pub(super) bytes: usize,
 }
 
@@ -69,17 +105,21 @@ pub(super) struct EngineInputs {
 /// hold and end.
 #[derive(Debug)]
 pub(super) struct EngineOutputs {
-    pub(super) writes: Sender<(GroupId, WriteJob)>,
+    pub(super) log: Sender<(GroupId, LogJob)>,
     pub(super) applies: Sender<ApplyJob>,
     pub(super) fetches: Sender<(GroupId, FetchJob)>,
+    pub(super) saves: Sender<(GroupId, SaveJob)>,
+    pub(super) receives: Sender<(GroupId, ReceiveJob)>,
 }
 
 /// The workers' ends of the same.
 #[derive(Debug)]
 pub(super) struct WorkerInputs {
-    pub(super) writes: Receiver<(GroupId, WriteJob)>,
+    pub(super) log: Receiver<(GroupId, LogJob)>,
     pub(super) applies: Receiver<ApplyJob>,
     pub(super) fetches: Receiver<(GroupId, FetchJob)>,
+    pub(super) saves: Receiver<(GroupId, SaveJob)>,
+    pub(super) receives: Receiver<(GroupId, ReceiveJob)>,
 }
 
 pub(super) fn to_engine() -> (ToEngine, EngineInputs) {
@@ -99,21 +139,39 @@ pub(super) fn to_engine() -> (ToEngine, EngineInputs) {
 }
 
 pub(super) fn to_workers() -> (EngineOutputs, WorkerInputs) {
-    let (writes_in, writes) = unbounded();
+    let (log_in, log) = unbounded();
     let (applies_in, applies) = unbounded();
     let (fetches_in, fetches) = unbounded();
-    let outputs = EngineOutputs { writes: writes_in, applies: applies_in, fetches: fetches_in };
-    (outputs, WorkerInputs { writes, applies, fetches })
+    let (saves_in, saves) = unbounded();
+    let (receives_in, receives) = unbounded();
+    let outputs = EngineOutputs {
+        log: log_in,
+        applies: applies_in,
+        fetches: fetches_in,
+        saves: saves_in,
+        receives: receives_in,
+    };
+    (outputs, WorkerInputs { log, applies, fetches, saves, receives })
 }
 
-/// What the engine and the log writer ask of the transport.
+/// From the network to the snapshot mover.
+pub(super) fn pieces() -> (Sender<Piece>, Receiver<Piece>) {
+    unbounded()
+}
+
+/// What the engine, the log writer and the mover ask of the transport.
 pub(super) fn to_transport() -> (Sender<SendJob>, Receiver<SendJob>) {
     unbounded()
 }
 
-/// Where one answer to `status` arrives.
-pub(super) fn status_answer() -> (Sender<ReplicaStatus>, Receiver<ReplicaStatus>) {
+/// Where one answer arrives.
+pub(super) fn answer<T>() -> (Sender<T>, Receiver<T>) {
     bounded(1)
+}
+
+/// What one observer hears.
+pub(super) fn events() -> (Sender<NodeEvent>, Receiver<NodeEvent>) {
+    bounded(EVENTS_MAX)
 }
 
 /// Nothing is ever sent: its end is heard when the sender is dropped.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::ConfigError;
+use super::limits::Limits;
 use crate::types::{Membership, NodeId};
 
 /// How a node starts. Everything has a safe default but the id, the directory, the address and the first members.
@@ -17,6 +18,7 @@ pub struct Config {
     pub(super) listen: String,
     pub(super) listener: Option<TcpListener>,
     pub(super) founders: Option<Vec<(u64, String)>>,
+    pub(super) joins: bool,
     pub(super) cluster_name: String,
     pub(super) token: Option<Vec<u8>>,
     pub(super) heartbeat_interval: Duration,
@@ -28,6 +30,14 @@ pub struct Config {
     pub(super) in_flight_requests_max: u64,
     pub(super) segment_bytes: u64,
     pub(super) tail_bytes_max: u64,
+    pub(super) snapshot_entries: u64,
+    pub(super) snapshot_bytes: u64,
+    pub(super) trailing_entries: u64,
+    pub(super) snapshot_bytes_per_second: u64,
+    pub(super) lease_drift_percent: Option<u32>,
+    pub(super) election_reluctance: u32,
+    pub(super) promote_lag_bytes_max: u64,
+    pub(super) auto_promote: bool,
 }
 
 impl Config {
@@ -44,6 +54,7 @@ impl Config {
             listen: listen.into(),
             listener: None,
             founders: None,
+            joins: false,
             cluster_name: String::new(),
             token: None,
             heartbeat_interval: Duration::from_millis(50),
@@ -55,6 +66,14 @@ impl Config {
             in_flight_requests_max: 65_536,
             segment_bytes: 64 << 20,
             tail_bytes_max: 8 << 20,
+            snapshot_entries: 100_000,
+            snapshot_bytes: 256 << 20,
+            trailing_entries: 10_000,
+            snapshot_bytes_per_second: 0,
+            lease_drift_percent: None,
+            election_reluctance: 0,
+            promote_lag_bytes_max: 4 << 20,
+            auto_promote: false,
         }
     }
 
@@ -63,6 +82,15 @@ impl Config {
     #[must_use]
     pub fn bootstrap<A: Into<String>>(mut self, members: impl IntoIterator<Item = (u64, A)>) -> Self {
         self.founders = Some(members.into_iter().map(|(id, address)| (id, address.into())).collect());
+        self
+    }
+
+    /// Instead of founding a cluster, waits to be added to one: an operator calls
+    /// [`Node::add_learner`](super::Node::add_learner) on any of its members, with this node's id and address. Until then it
+    /// knows nobody, and it never elects itself. A data directory that already holds a cluster wins over it.
+    #[must_use]
+    pub fn join(mut self) -> Self {
+        self.joins = true;
         self
     }
 
@@ -127,7 +155,21 @@ impl Config {
         self
     }
 
-    /// How many bytes of commands may be in flight from this node's callers before they get `Busy`. Default: 64 MiB.
+    /// How many bytes of commands may be in flight before callers get `Busy`. Default: 64 MiB.
+    ///
+    /// It is the one budget from which every queue of the node takes its share. With `b` for it, and a queue never holding
+    /// less than one message of the largest kind:
+    ///
+    /// | what waits | at most |
+    /// |---|---|
+    /// | commands of this node's callers, and as leader those of others that are not committed yet | `b` |
+    /// | commands handed to the leader, as bytes for its socket | `b` |
+    /// | entries on the way to one peer, as leader (a dead or slow peer costs this and no more) | `b / 4` for each |
+    /// | entries on the way to the state machine | `b / 4` |
+    /// | messages of peers that wait to be handled; beyond it no socket is read | `b / 2` |
+    ///
+    /// Beside them stand the recent entries ([`Config::tail_bytes_max`]) and, however large a snapshot is, 8 MiB for each
+    /// follower that is being sent one, and 8 MiB while one is received.
     #[must_use]
     pub fn in_flight_bytes_max(mut self, bytes: u64) -> Self {
         self.in_flight_bytes_max = bytes;
@@ -158,10 +200,69 @@ impl Config {
         self
     }
 
-    /// The largest entry of the log, in bytes: a command and what travels with it, or the largest membership.
-    pub(super) fn entry_bytes_max(&self) -> u32 {
-        const AROUND_A_COMMAND: usize = 64 << 10;
-        (self.command_bytes_max + AROUND_A_COMMAND) as u32
+    /// Takes a snapshot after so many entries since the last one, so that the log can be shortened. Default: 100,000; 0:
+    /// never for their number.
+    #[must_use]
+    pub fn snapshot_entries(mut self, entries: u64) -> Self {
+        self.snapshot_entries = entries;
+        self
+    }
+
+    /// Takes a snapshot after so many bytes of commands since the last one. Default: 256 MiB; 0: never for their size.
+    #[must_use]
+    pub fn snapshot_bytes(mut self, bytes: u64) -> Self {
+        self.snapshot_bytes = bytes;
+        self
+    }
+
+    /// So many entries before the newest snapshot stay in the log, so that a follower that was away for a while needs no
+    /// snapshot. Default: 10,000.
+    #[must_use]
+    pub fn trailing_entries(mut self, entries: u64) -> Self {
+        self.trailing_entries = entries;
+        self
+    }
+
+    /// How many bytes per second of snapshots this node sends, to all others together. Default: 0, as many as the disk
+    /// and the network carry; else at least 64 KiB.
+    #[must_use]
+    pub fn snapshot_bytes_per_second(mut self, bytes: u64) -> Self {
+        self.snapshot_bytes_per_second = bytes;
+        self
+    }
+
+    /// Lets a leader answer reads without asking the others, for as long as nobody else can have been elected. Off by
+    /// default: it trusts clocks. `drift_percent` (0 to 99) is how far a clock of any member may run too fast or too
+    /// slow; beyond it a read may be old. The same on all members.
+    ///
+    /// A lease lasts for three quarters of the election timeout, from the send of the heartbeats that renewed it, less the
+    /// drift: by it this node's clock may be slow while another's is fast.
+    #[must_use]
+    pub fn lease_reads(mut self, drift_percent: u32) -> Self {
+        self.lease_drift_percent = Some(drift_percent);
+        self
+    }
+
+    /// How much later than the others this node stands for election, in election timeouts: for a node that should lead
+    /// only if no other can. Default: 0; at most 10.
+    #[must_use]
+    pub fn election_reluctance(mut self, timeouts: u32) -> Self {
+        self.election_reluctance = timeouts;
+        self
+    }
+
+    /// How many bytes of the log a learner may lack and still be promoted. Default: 4 MiB.
+    #[must_use]
+    pub fn promote_lag_bytes_max(mut self, bytes: u64) -> Self {
+        self.promote_lag_bytes_max = bytes;
+        self
+    }
+
+    /// Whether this node, while it leads, makes voters of learners that have caught up. Default: no, an operator does.
+    #[must_use]
+    pub fn auto_promote(mut self, promote: bool) -> Self {
+        self.auto_promote = promote;
+        self
     }
 
     /// Where the others reach this node, as far as the configuration says.
@@ -185,42 +286,15 @@ impl Config {
         if self.cluster_name.len() > 256 {
             return Err(ConfigError::LongClusterName);
         }
-        self.validate_times()?;
-        self.validate_sizes()?;
-        Ok(Judged { id, founders: self.founding_membership(id)? })
-    }
-
-    fn validate_times(&self) -> Result<(), ConfigError> {
-        if self.heartbeat_interval < Duration::from_millis(2) {
-            return Err(ConfigError::ShortHeartbeat(self.heartbeat_interval));
-        }
-        if self.election_timeout < self.heartbeat_interval.saturating_mul(3)
-            || self.election_timeout > Duration::from_secs(3600)
-        {
-            return Err(ConfigError::ElectionTimeout {
-                election_timeout: self.election_timeout,
-                heartbeat_interval: self.heartbeat_interval,
-            });
-        }
-        Ok(())
-    }
-
-    fn validate_sizes(&self) -> Result<(), ConfigError> {
-        if self.command_bytes_max == 0 || self.command_bytes_max > Self::COMMAND_BYTES_LIMIT {
-            return Err(ConfigError::CommandBytesMax(self.command_bytes_max));
-        }
-        let least = 4 * u64::from(self.entry_bytes_max());
-        if self.segment_bytes < least || self.segment_bytes > (1 << 30) {
-            return Err(ConfigError::SegmentBytes { bytes: self.segment_bytes, least });
-        }
-        if self.in_flight_bytes_max == 0 || self.in_flight_requests_max == 0 {
-            return Err(ConfigError::NothingInFlight);
-        }
-        Ok(())
+        let limits = Limits::of(self)?;
+        Ok(Judged { id, founders: self.founding_membership(id)?, joins: self.joins, limits })
     }
 
     fn founding_membership(&self, id: NodeId) -> Result<Option<Membership>, ConfigError> {
         let Some(founders) = &self.founders else { return Ok(None) };
+        if self.joins {
+            return Err(ConfigError::JoinAndBootstrap);
+        }
         let mut members = Vec::with_capacity(founders.len());
         for (founder, address) in founders {
             members.push((NodeId::new(*founder).ok_or(ConfigError::ZeroId)?, address.clone()));
@@ -237,6 +311,9 @@ impl Config {
 pub(super) struct Judged {
     pub(super) id: NodeId,
     pub(super) founders: Option<Membership>,
+    /// A blank directory waits to be added to a cluster.
+    pub(super) joins: bool,
+    pub(super) limits: Limits,
 }
 
 #[cfg(test)]
@@ -283,6 +360,12 @@ mod tests {
         assert!(matches!(refusal(&config().segment_bytes(1)), ConfigError::SegmentBytes { .. }));
         assert!(matches!(refusal(&config().in_flight_bytes_max(0)), ConfigError::NothingInFlight));
         assert!(matches!(refusal(&config().token("")), ConfigError::BadToken));
+        assert!(matches!(refusal(&config().join()), ConfigError::JoinAndBootstrap));
+        assert!(matches!(refusal(&config().election_reluctance(11)), ConfigError::Reluctance(11)));
+        assert!(matches!(
+            refusal(&config().snapshot_bytes_per_second(1)),
+            ConfigError::SlowSnapshots { bytes_per_second: 1 }
+        ));
         assert!(matches!(refusal(&config().cluster_name("n".repeat(257))), ConfigError::LongClusterName));
     }
 }

@@ -5,23 +5,27 @@ use std::sync::Arc;
 
 use crossbeam_channel::Select;
 
-use super::channels::{Control, EngineInputs, EngineOutputs, Request};
+use super::channels::{Arrived, Control, EngineInputs, EngineOutputs, Request};
 use super::clock::{self, TickCounter};
+use super::events::Observers;
+use super::identity::Local;
 use super::inbox::Waiting;
 use super::net_end::{NetEnd, message_job};
 use super::view::{Facts, View};
-use crate::replica::{ApplyJob, Event, Jobs, Replica};
-use crate::ticket::StopCause;
+use crate::replica::{ApplyJob, Event, Jobs, Replica, Transfer};
+use crate::ticket::{ChangeError, Outcome, SnapshotNowError, StopCause, TransferError};
 use crate::transport::{Peers, SendJob};
-use crate::types::{GroupId, Membership, Moment, NodeId};
+use crate::types::{ClusterId, GroupId, Membership, Moment, NodeId, TransferRefused};
+use crate::workers::LogJob;
 
 /// How many messages and how many requests one turn takes at most, so that neither starves the other nor the clock.
 const ARRIVALS_PER_TURN_MAX: usize = 1024;
+const CONTROL_PER_TURN_MAX: usize = 1024;
 const REQUESTS_PER_TURN_MAX: usize = 4096;
 
 /// One replica and the channels around it.
 pub(super) struct Engine {
-    pub(super) id: NodeId,
+    pub(super) local: Local,
     pub(super) replica: Replica,
     pub(super) inputs: EngineInputs,
     pub(super) outputs: EngineOutputs,
@@ -30,6 +34,7 @@ pub(super) struct Engine {
     pub(super) waiting: Arc<Waiting>,
     pub(super) view: Arc<View>,
     pub(super) shown: Facts,
+    pub(super) observers: Observers,
 }
 
 impl Engine {
@@ -62,6 +67,9 @@ impl Engine {
                 Request::ReadLocal(task) => task.stop(cause),
             }
         }
+        for control in self.inputs.control.try_iter() {
+            refuse(control, cause);
+        }
     }
 
     /// Completions first, then peers, then the clock, then callers: a process that was paused hears its peers before it
@@ -77,7 +85,10 @@ impl Engine {
             if self.waiting.take(arrival.bytes) {
                 self.net.wake();
             }
-            self.replica.handle(arrival.event, now);
+            match arrival.what {
+                Arrived::Event(event) => self.replica.handle(event, now),
+                Arrived::Cluster(cluster) => self.found_in(cluster),
+            }
             taken = Taken::Something;
         }
         if self.inputs.ticks.try_recv().is_ok() {
@@ -87,14 +98,37 @@ impl Engine {
                 taken = Taken::Something;
             }
         }
-        while let Ok(control) = self.inputs.control.try_recv() {
+        for _ in 0..CONTROL_PER_TURN_MAX {
+            let Ok(control) = self.inputs.control.try_recv() else { break };
+            taken = Taken::Something;
             match control {
                 Control::Stop(cause) => return Taken::Stop(cause),
                 // A caller who does not wait any more needs no answer.
                 Control::Status(answer) => _ = answer.try_send(self.replica.status()),
+                Control::Observe(observer) => self.observers.add(observer),
+                Control::Change(change) => self.replica.handle(Event::Change(change), now),
+                Control::Transfer(transfer) => self.replica.handle(Event::Transfer(transfer), now),
+                Control::StepAside(transfer) => self.step_aside(transfer, now),
+                Control::SnapshotNow(wish) => self.replica.handle(Event::SnapshotNow(wish), now),
             }
         }
         if self.take_requests(now) { Taken::Something } else { taken }
+    }
+
+    /// A node that joins knows its cluster now: its storage is founded before anything else is written there.
+    fn found_in(&self, cluster: ClusterId) {
+        let identity = self.local.identity_in(cluster);
+        log::info!("node {} joins cluster {cluster}", identity.node);
+        let _ = self.outputs.log.send((GroupId::MAIN, LogJob::Found(identity)));
+    }
+
+    /// Who does not lead must not ask the leader to go.
+    fn step_aside(&mut self, transfer: Transfer, now: Moment) {
+        if self.replica.leader() == Some(self.local.node.id) {
+            self.replica.handle(Event::Transfer(transfer), now);
+        } else {
+            (transfer.answer)(Err(TransferRefused::NotLeader.into()));
+        }
     }
 
     fn take_requests(&mut self, now: Moment) -> bool {
@@ -126,11 +160,11 @@ impl Engine {
     /// A worker that is gone has said why, or will: a failed send is no error here.
     fn hand_out(&mut self, jobs: Jobs) {
         let group = GroupId::MAIN;
-        let peers = jobs.peers.map(|membership| SendJob::Peers(peers_of(&membership, self.id)));
+        let peers = jobs.peers.map(|membership| SendJob::Peers(peers_of(&membership, self.local.node.id)));
         let messages = jobs.send.into_iter().map(|message| message_job(group, message));
         self.net.send_all(peers.into_iter().chain(messages));
         if let Some(write) = jobs.write {
-            let _ = self.outputs.writes.send((group, write));
+            let _ = self.outputs.log.send((group, LogJob::Write(write)));
         }
         for fetch in jobs.fetch {
             let _ = self.outputs.fetches.send((group, fetch));
@@ -138,6 +172,32 @@ impl Engine {
         for apply in jobs.apply {
             let _ = self.outputs.applies.send(apply);
         }
+        if let Some(release) = jobs.release {
+            let _ = self.outputs.log.send((group, LogJob::Release(release)));
+        }
+        for save in jobs.save {
+            let _ = self.outputs.saves.send((group, save));
+        }
+        if let Some(receive) = jobs.receive {
+            let _ = self.outputs.receives.send((group, receive));
+        }
+        self.observers.tell(jobs.notices);
+    }
+}
+
+/// The node stops before this was looked at.
+fn refuse(control: Control, cause: &StopCause) {
+    let cause = cause.clone();
+    match control {
+        Control::Change(change) => {
+            (change.answer)(Err(ChangeError::Stopped { cause, outcome: Outcome::NotApplied }));
+        }
+        Control::Transfer(transfer) | Control::StepAside(transfer) => {
+            (transfer.answer)(Err(TransferError::Stopped { cause }));
+        }
+        Control::SnapshotNow(wish) => (wish.answer)(Err(SnapshotNowError::Stopped { cause })),
+        // The status at the end is there for all, observers hear the end, and the stop is under way.
+        Control::Status(_) | Control::Observe(_) | Control::Stop(_) => {}
     }
 }
 

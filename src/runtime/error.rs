@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::storage::StorageError;
 use crate::transport::TransportError;
-use crate::types::{Membership, MembershipError, NodeId};
+use crate::types::{LogPosition, Membership, MembershipError, NodeId};
 
 use super::Config;
 
@@ -55,6 +55,31 @@ pub enum ConfigError {
         /// The least that would do.
         least: u64,
     },
+    /// A node founds a cluster or joins one.
+    #[error("join() and bootstrap() contradict each other: a node founds a cluster or is added to one")]
+    JoinAndBootstrap,
+    /// Too reluctant to ever be elected.
+    #[error("an election reluctance of {0} is too much: at most 10 timeouts")]
+    Reluctance(u32),
+    /// Snapshots would never arrive.
+    #[error(
+        "{bytes_per_second} bytes of snapshots per second are too few: at least 65536, or 0 for no limit"
+    )]
+    SlowSnapshots {
+        /// As configured.
+        bytes_per_second: u64,
+    },
+    /// A lease would end before it could serve a read.
+    #[error(
+        "an election timeout of {election_timeout:?} leaves no lease with clocks that drift by {drift_percent}%: wait \
+         longer with elections, send heartbeats more often, or read without leases"
+    )]
+    NoLease {
+        /// As configured.
+        drift_percent: u32,
+        /// As configured.
+        election_timeout: Duration,
+    },
     /// No request would pass.
     #[error("nothing may be in flight: allow at least one request and one byte")]
     NothingInFlight,
@@ -80,8 +105,41 @@ pub enum StartError {
     #[error(transparent)]
     Transport(#[from] TransportError),
     /// The directory is blank and nobody said who founds the cluster.
-    #[error("the data directory holds no cluster and no bootstrap list is given: list the first members")]
+    #[error(
+        "the data directory holds no cluster, and neither a bootstrap list is given nor shall the node join: list the \
+         first members, or join"
+    )]
     NoCluster,
+    /// The log begins behind a snapshot, and none is there.
+    #[error(
+        "the log begins after entry {starts_after}, and no snapshot reaches it: restore the data directory, or remove \
+         this node and add it again with an empty one"
+    )]
+    SnapshotMissing {
+        /// The last entry before the log.
+        starts_after: LogPosition,
+    },
+    /// The state machine does not take a snapshot that is whole.
+    #[error("the state machine refuses the snapshot of entry {position}: {reason}")]
+    Restore {
+        /// The last entry in it.
+        position: LogPosition,
+        /// What the state machine says.
+        reason: String,
+    },
+    /// A state machine on disk holds what the log does not: one of them is not the other's, or the log was lost.
+    #[error(
+        "the state machine holds entry {applied}, and the log reaches from {starts_after} to {last}: they do not belong \
+         together; restore both from one moment, or remove this node and add it again with empty ones"
+    )]
+    AppliedOutsideLog {
+        /// What the state machine holds.
+        applied: LogPosition,
+        /// The last entry before the log.
+        starts_after: LogPosition,
+        /// The log's last entry.
+        last: LogPosition,
+    },
     /// The log holds something that no Raft log can.
     #[error("the log is no Raft log: {0}; restore the data directory, or remove this node and add it again")]
     Log(String),

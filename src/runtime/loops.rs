@@ -1,57 +1,77 @@
 //! The workers' threads: each takes what waits, does it once, reports once.
 
 use std::iter::once;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Select, Sender, TryRecvError};
 
+use super::channels::Piece;
+use super::clock;
+use super::inbox::Waiting;
 use super::net_end::{NetEnd, message_job};
-use crate::replica::{ApplyJob, Event, FetchJob, WriteJob};
+use super::room::{Finder, Room};
+use crate::metrics::RuntimeMetrics;
+use crate::replica::{ApplyJob, Event, FetchJob, ReceiveJob, SaveJob};
 use crate::storage::{StorageError, Upkeep};
 use crate::ticket::{Gate, StopCause};
-use crate::types::GroupId;
-use crate::workers::{Applier, LogFetcher, LogWriter};
+use crate::types::{GroupId, PeerMessage};
+use crate::workers::{
+    Applier, LogFetcher, LogJob, LogWriter, MoverInput, Moves, SnapshotMover, SnapshotSaver,
+};
 
 /// How many jobs one turn takes at most: a batch that never ends would never be answered.
 const JOBS_PER_TURN_MAX: usize = 1024;
 /// How often space is looked after when nobody asks: a segment of the fastest log lasts several times as long.
 const UPKEEP_INTERVAL: Duration = Duration::from_millis(100);
+/// How often a write is tried again for which the disk had no room.
+const ROOM_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Where the log writer reports, and how long it waits before it settles a quiet log.
 pub(super) struct LogWriterEnds {
-    pub(super) writes: Receiver<(GroupId, WriteJob)>,
+    pub(super) jobs: Receiver<(GroupId, LogJob)>,
     pub(super) completions: Sender<Event>,
     pub(super) net: NetEnd,
     pub(super) idle_after: Duration,
+    pub(super) room: Arc<Room>,
 }
 
 /// One append and one sync for all writes that wait. Answers that were waiting for the disk go straight to the network.
 pub(super) fn write_log(mut writer: LogWriter, ends: &LogWriterEnds) -> Result<(), StopCause> {
-    while let Some(first) = next_write(&mut writer, ends)? {
-        let batch = once(first).chain(ends.writes.try_iter()).take(JOBS_PER_TURN_MAX).collect();
+    while let Some(batch) = next_batch(&mut writer, ends)? {
         let written = writer.turn(batch)?;
         let messages = written.send.into_iter();
         ends.net.send_all(messages.map(|(group, to, message)| message_job(group, (to, message))));
         for (_group, persisted) in written.persisted {
             let _ = ends.completions.send(Event::Persisted(persisted));
         }
+        if let Some(is_full) = written.disk_full {
+            ends.room.report(Finder::LogWriter, is_full);
+        }
     }
     writer.settle()
 }
 
-/// Waits for a write. A log that has been quiet for a tick is settled first.
-fn next_write(
+/// Waits for something to do. What found no room is tried again after a while, with an empty batch if nothing else comes;
+/// a log that has been quiet for a tick is settled. `None` at the end.
+fn next_batch(
     writer: &mut LogWriter,
     ends: &LogWriterEnds,
-) -> Result<Option<(GroupId, WriteJob)>, StopCause> {
-    match ends.writes.recv_timeout(ends.idle_after) {
-        Ok(job) => Ok(Some(job)),
-        Err(RecvTimeoutError::Disconnected) => Ok(None),
+) -> Result<Option<Vec<(GroupId, LogJob)>>, StopCause> {
+    let patience = if writer.is_full() { ROOM_INTERVAL } else { ends.idle_after };
+    let first = match ends.jobs.recv_timeout(patience) {
+        Ok(job) => job,
+        Err(RecvTimeoutError::Disconnected) => return Ok(None),
+        Err(RecvTimeoutError::Timeout) if writer.is_full() => return Ok(Some(Vec::new())),
         Err(RecvTimeoutError::Timeout) => {
             writer.settle()?;
-            Ok(ends.writes.recv().ok())
+            match ends.jobs.recv() {
+                Ok(job) => job,
+                Err(_) => return Ok(None),
+            }
         }
-    }
+    };
+    Ok(Some(once(first).chain(ends.jobs.try_iter()).take(JOBS_PER_TURN_MAX).collect()))
 }
 
 /// Applies what waits, answers its callers, reports once. If it fails the gate is shut before anybody can be dropped.
@@ -64,8 +84,7 @@ pub(super) fn apply(
     while let Ok(first) = jobs.recv() {
         let batch = once(first).chain(jobs.try_iter()).take(JOBS_PER_TURN_MAX).collect();
         match applier.turn(batch) {
-            Ok(Some(applied)) => _ = completions.send(Event::Applied(applied)),
-            Ok(None) => {}
+            Ok(events) => report(completions, events),
             Err(cause) => {
                 gate.stop(cause.clone());
                 jobs.try_iter().for_each(|job| job.stop(&cause));
@@ -83,16 +102,87 @@ pub(super) fn read_log(
     completions: &Sender<Event>,
 ) -> Result<(), StopCause> {
     while let Ok((group, job)) = jobs.recv() {
-        let _ = completions.send(Event::Fetched(reader.turn(group, job)?));
+        report(completions, once(Event::Fetched(reader.turn(group, job)?)));
     }
     Ok(())
 }
 
-/// Keeps space ready for the log writer, in small steps. A full disk is tried again: the writer decides when it is fatal.
-pub(super) fn keep_up(mut upkeep: Box<dyn Upkeep>, stop: &Receiver<()>) -> Result<(), StopCause> {
+/// Writes pictures of the state machine out, however long that takes.
+pub(super) fn save_snapshots(
+    mut saver: SnapshotSaver,
+    jobs: &Receiver<(GroupId, SaveJob)>,
+    completions: &Sender<Event>,
+) {
+    while let Ok((_group, job)) = jobs.recv() {
+        report(completions, saver.turn(job).map(Event::Saved));
+    }
+}
+
+/// What the snapshot mover hears, and where its messages and reports go.
+pub(super) struct MoverEnds {
+    pub(super) jobs: Receiver<(GroupId, ReceiveJob)>,
+    pub(super) pieces: Receiver<Piece>,
+    pub(super) waiting: Arc<Waiting>,
+    pub(super) completions: Sender<Event>,
+    pub(super) net: NetEnd,
+    pub(super) metrics: Arc<RuntimeMetrics>,
+}
+
+/// Sends and receives snapshots, piece by piece, until the engine is gone. The network holds the other end of the pieces
+/// for longer: it ends after this thread.
+pub(super) fn move_snapshots(mut mover: SnapshotMover, ends: &MoverEnds) {
+    let mut anything = Select::new();
+    anything.recv(&ends.jobs);
+    anything.recv(&ends.pieces);
+    loop {
+        match ends.jobs.try_recv() {
+            Ok((group, job)) => ends.carry_out(group, mover.handle(MoverInput::Receive(job), clock::now())),
+            Err(TryRecvError::Disconnected) => return,
+            Err(TryRecvError::Empty) => {}
+        }
+        // The network does not wait for the engine's end: a piece at a time, then the engine is heard again.
+        if let Ok(piece) = ends.pieces.try_recv() {
+            ends.waiting.take(piece.bytes);
+            if let Some(input) = input_of(piece) {
+                ends.carry_out(GroupId::MAIN, mover.handle(input, clock::now()));
+                ends.metrics.stray_pieces.set(mover.strays());
+            }
+        }
+        let now = clock::now();
+        match mover.next_tick() {
+            Some(due) if due <= now => ends.carry_out(GroupId::MAIN, mover.tick(now)),
+            Some(due) => _ = anything.ready_timeout(due.since(now)),
+            None => _ = anything.ready(),
+        }
+    }
+}
+
+impl MoverEnds {
+    fn carry_out(&self, group: GroupId, moves: Moves) {
+        self.net.send_all(moves.send.into_iter().map(|message| message_job(group, message)));
+        report(&self.completions, moves.events);
+    }
+}
+
+/// Nothing else is handed to the mover.
+fn input_of(piece: Piece) -> Option<MoverInput> {
+    let Piece { from, message, .. } = piece;
+    match message {
+        PeerMessage::Pull(pull) => Some(MoverInput::Pull { from, pull }),
+        PeerMessage::Chunk(chunk) => Some(MoverInput::Chunk { from, chunk }),
+        _ => None,
+    }
+}
+
+/// Keeps space ready for the log writer, in small steps. A full disk is told to the engine and tried again.
+pub(super) fn keep_up(
+    mut upkeep: Box<dyn Upkeep>,
+    room: &Room,
+    stop: &Receiver<()>,
+) -> Result<(), StopCause> {
     let mut was_full = false;
     while let Err(RecvTimeoutError::Timeout) = stop.recv_timeout(UPKEEP_INTERVAL) {
-        was_full = match work_off(&mut *upkeep, stop) {
+        let is_full = match work_off(&mut *upkeep, stop) {
             Ok(()) => false,
             Err(error) if error.is_recoverable() => {
                 if !was_full {
@@ -102,6 +192,10 @@ pub(super) fn keep_up(mut upkeep: Box<dyn Upkeep>, stop: &Receiver<()>) -> Resul
             }
             Err(error) => return Err(StopCause::Storage(error.to_string().into())),
         };
+        if is_full != was_full {
+            room.report(Finder::Upkeep, is_full);
+        }
+        was_full = is_full;
     }
     Ok(())
 }
@@ -112,18 +206,27 @@ fn work_off(upkeep: &mut dyn Upkeep, stop: &Receiver<()>) -> Result<(), StorageE
     Ok(())
 }
 
+/// An engine that is gone needs no reports.
+fn report(completions: &Sender<Event>, events: impl IntoIterator<Item = Event>) {
+    for event in events {
+        let _ = completions.send(event);
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
     use std::sync::Arc;
 
     use bytes::Bytes;
     use crossbeam_channel::unbounded;
 
     use super::*;
-    use crate::machine::{StateMachine, Typed};
+    use crate::machine::{MachineError, SnapshotError, StateMachine, Typed};
     use crate::replica::tests::instant;
     use crate::ticket::{ReadError, ReadTask};
-    use crate::types::{Entry, EntryRun, LogIndex, LogPosition, Payload, Term};
+    use crate::types::{Entry, EntryRun, LogIndex, LogPosition, Payload, SnapshotWriter, Term};
+    use crate::workers::TestSnapshots;
 
     /// Cannot stand any command.
     struct Fragile;
@@ -138,6 +241,14 @@ mod tests {
         }
 
         fn query(&self, (): ()) {}
+
+        fn snapshot(&self) -> Result<SnapshotWriter, SnapshotError> {
+            Ok(Box::new(|_| Ok(())))
+        }
+
+        fn restore(&mut self, _snapshot: &mut dyn Read) -> Result<(), MachineError> {
+            Ok(())
+        }
     }
 
     #[test]
@@ -149,7 +260,8 @@ mod tests {
         let (sender, jobs) = unbounded();
         sender.send(ApplyJob::Entries { entries: vec![run], replies: Vec::new() }).unwrap();
 
-        let applier = Applier::new(Box::new(Typed(Fragile)));
+        let snapshots = Box::new(TestSnapshots::default());
+        let applier = Applier::new(Box::new(Typed(Fragile)), snapshots, LogPosition::ZERO);
         let cause = apply(applier, &jobs, &unbounded().0, &gate).expect_err("it panics");
         let (task, seen) = ReadTask::pair(gate.enter(0).unwrap(), instant(), |_: &Fragile| ());
         sender.send(ApplyJob::Read(task)).unwrap();

@@ -1,4 +1,5 @@
-//! What a user holds: a typed handle on a running node.
+//! What a user holds: a typed handle on a running node. What operators ask of it stands in
+//! [`administration`](super::administration).
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::types::LogIndex;
 ///
 /// Cheap to clone and usable from many threads. When the last clone is dropped the node stops, and its data directory is
 /// free when the drop returns (unless that happens on a thread of the node itself, which only gives the signal).
+/// [`Node::shutdown`] also hands leadership over before it stops.
 pub struct Node<S> {
     running: Arc<Running>,
     machine: PhantomData<fn() -> S>,
@@ -36,18 +38,18 @@ impl<S: StateMachine> Node<S> {
     /// the directory itself and its lock.
     pub fn start(mut config: Config, machine: S) -> Result<Self, StartError> {
         let judged = config.validate()?;
-        let parts = Parts::on_disk_and_tcp(&mut config, judged.id)?;
-        Self::launch(&config, judged, machine, parts)
+        let parts = Parts::on_disk_and_tcp(&mut config, &judged)?;
+        Self::launch(&config, &judged, machine, parts)
     }
 
     /// Starts a node on a storage and a transport of your own.
     #[expect(clippy::needless_pass_by_value, reason = "a configuration serves one start")]
     pub fn start_with(config: Config, machine: S, parts: Parts) -> Result<Self, StartError> {
         let judged = config.validate()?;
-        Self::launch(&config, judged, machine, parts)
+        Self::launch(&config, &judged, machine, parts)
     }
 
-    fn launch(config: &Config, judged: Judged, machine: S, parts: Parts) -> Result<Self, StartError> {
+    fn launch(config: &Config, judged: &Judged, machine: S, parts: Parts) -> Result<Self, StartError> {
         let is_command = |bytes: &[u8]| S::Command::decode(bytes).is_ok();
         let running = launch(config, judged, Box::new(Typed(machine)), Box::new(is_command), parts)?;
         Ok(Self { running: Arc::new(running), machine: PhantomData })
@@ -198,10 +200,15 @@ impl<S: StateMachine> Node<S> {
         facts.map(|_| ()).ok_or(ReadError::DeadlinePassed)
     }
 
-    /// Stops the node: callers who wait get `Stopped`, what is written is synced, threads end. Waits for that, at most
-    /// `within`; may be called again, and from several threads.
+    /// Stops the node: callers who wait get `Stopped`, what is written is synced, threads end. A leader hands over first,
+    /// which takes at most an election timeout. Waits for all that, at most `within`; may be called again, and from several
+    /// threads.
     pub fn shutdown(&self, within: Duration) -> Result<(), ShutdownError> {
         self.running.shutdown(within)
+    }
+
+    pub(super) fn running(&self) -> &Running {
+        &self.running
     }
 
     /// Why the node stopped, if it did.

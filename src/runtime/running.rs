@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use parking_lot::Mutex;
 
 use super::ShutdownError;
-use super::channels::{Control, Request, ToEngine, status_answer};
+use super::channels::{Control, Request, ToEngine, answer};
 use super::clock::later;
 use super::threads::Stopper;
 use super::view::{Facts, View};
@@ -21,6 +21,7 @@ use crate::types::NodeId;
 pub(super) struct Running {
     pub(super) id: NodeId,
     pub(super) call_timeout: Duration,
+    pub(super) election_timeout: Duration,
     pub(super) command_bytes_max: usize,
     pub(super) metrics: Metrics,
     pub(super) stopper: Stopper,
@@ -75,6 +76,11 @@ impl Running {
         let _ = self.to_engine.requests.send(request);
     }
 
+    /// Tells the engine something beside its requests; `false` if it is gone, and what was told with it.
+    pub(super) fn control(&self, control: Control) -> bool {
+        self.to_engine.control.send(control).is_ok()
+    }
+
     /// The end through which requests reach the engine, for callbacks.
     pub(super) fn requests(&self) -> Sender<Request> {
         self.to_engine.requests.clone()
@@ -83,11 +89,11 @@ impl Running {
     /// The replica as it is. An engine that has ended, or ends now, drops the question: then as it was at the end. So on
     /// a thread of the node, which must not wait for another.
     pub(super) fn status(&self) -> ReplicaStatus {
-        let (answer, answered) = status_answer();
+        let (answer, answered) = answer();
         if on_runtime_thread() {
             drop(answer);
         } else {
-            let _ = self.to_engine.control.send(Control::Status(answer));
+            self.control(Control::Status(answer));
         }
         answered.recv().unwrap_or_else(|_| self.view.last_status())
     }
@@ -114,13 +120,18 @@ impl Running {
         }
     }
 
-    /// Stops the node and waits until it is down, at most `within`.
+    /// Stops the node and waits until it is down, at most `within`. A leader hands over first, so that the others need not
+    /// find out.
     pub(super) fn shutdown(&self, within: Duration) -> Result<(), ShutdownError> {
+        let deadline = later(within);
+        if !on_runtime_thread() && self.stop_cause().is_none() && self.view.leader() == Some(self.id) {
+            self.step_aside(within.min(self.election_timeout));
+        }
         self.stopper.stop(StopCause::Shutdown);
         if on_runtime_thread() {
             return Err(ShutdownError::WouldDeadlock);
         }
-        if self.all_gone.recv_deadline(later(within)) == Err(RecvTimeoutError::Timeout) {
+        if self.all_gone.recv_deadline(deadline) == Err(RecvTimeoutError::Timeout) {
             return Err(ShutdownError::StillRunning { within });
         }
         self.join();

@@ -10,6 +10,7 @@ use crate::types::{Membership, NodeId};
 /// A node as it was a moment ago.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "a report, not a state machine")]
 pub struct Status {
     /// Its id.
     pub id: u64,
@@ -29,6 +30,9 @@ pub struct Status {
     pub first_index: u64,
     /// The entry that its newest snapshot covers; 0 if it has none.
     pub snapshot_index: u64,
+    /// The entry of the membership in force: [`Node::change_membership`](super::Node::change_membership) can be told to
+    /// change only that one.
+    pub membership_index: u64,
     /// The voters.
     pub voters: Vec<u64>,
     /// The learners.
@@ -38,6 +42,12 @@ pub struct Status {
     /// Whether the group knows every member's data directory: from then on a node that comes back with an empty one is
     /// refused. It is so soon after all members have met for the first time.
     pub recognises_all: bool,
+    /// Whether this node belonged to the cluster once and was removed.
+    pub removed: bool,
+    /// Whether the disk has no room for the log: then it takes no commands, and does not lead.
+    pub disk_full: bool,
+    /// On a leader that hands over: to whom.
+    pub transferring_to: Option<u64>,
     /// On a leader: how far each of the others is. Else empty.
     pub peers: Vec<PeerStatus>,
     /// Why the node stopped, if it did.
@@ -60,6 +70,10 @@ pub struct PeerStatus {
     pub lag_bytes: u64,
     /// Whether a connection to it stands.
     pub connected: bool,
+    /// How many bytes of a snapshot it was sent, while it is being sent one; else 0.
+    pub snapshot_sent_bytes: u64,
+    /// How long that snapshot is, in bytes; else 0.
+    pub snapshot_bytes: u64,
 }
 
 /// What a node is in its group.
@@ -125,11 +139,15 @@ impl Status {
             applied: replica.applied.0,
             last_index: replica.last_index.0,
             first_index: replica.first_index.0,
-            snapshot_index: 0,
+            snapshot_index: replica.snapshot.0,
+            membership_index: replica.membership_index.0,
             voters: ids(membership.voters()),
             learners: ids(membership.learners()),
             joint: membership.is_joint(),
             recognises_all: membership.members().all(|(_, member)| member.incarnation.is_some()),
+            removed: replica.removed,
+            disk_full: replica.disk_full,
+            transferring_to: replica.transferring_to.filter(|_| runs).map(NodeId::get),
             peers: replica
                 .peers
                 .iter()
@@ -155,12 +173,14 @@ impl PeerStatus {
             },
             lag_bytes: peer.lag_bytes?,
             connected: peer.connected,
+            snapshot_sent_bytes: peer.snapshot_sent_bytes,
+            snapshot_bytes: peer.snapshot_bytes,
         })
     }
 }
 
 impl Role {
-    fn of(role: RoleName) -> Self {
+    pub(super) fn of(role: RoleName) -> Self {
         match role {
             RoleName::Leader => Self::Leader,
             RoleName::Follower => Self::Follower,

@@ -10,9 +10,15 @@ pub enum ChangeError {
     /// It was not begun.
     #[error("the membership was not changed: {0}")]
     Refused(#[from] ChangeRefused),
+    /// Zero is nobody's id; nothing was changed.
+    #[error("0 is no node id: nodes are numbered from 1")]
+    ZeroId,
     /// Not begun: no leader was known before the deadline.
     #[error("no leader was known before the deadline; the membership was not changed")]
     NoLeader,
+    /// Not begun: too many wishes wait already.
+    #[error("too many changes and transfers wait already; the membership was not changed, retry later")]
+    Busy,
     /// Not done: another leader's entry took the place of the change.
     #[error("another leader's entry replaced the change; the membership was not changed, retry")]
     Superseded,
@@ -38,7 +44,12 @@ impl ChangeError {
         match self {
             Self::Stopped { outcome, .. } => *outcome,
             Self::Unknown => Outcome::Unknown,
-            Self::Refused(_) | Self::NoLeader | Self::Superseded | Self::WouldDeadlock => Outcome::NotApplied,
+            Self::Refused(_)
+            | Self::ZeroId
+            | Self::NoLeader
+            | Self::Busy
+            | Self::Superseded
+            | Self::WouldDeadlock => Outcome::NotApplied,
         }
     }
 }
@@ -50,9 +61,15 @@ pub enum TransferError {
     /// It was not begun.
     #[error("leadership was not handed over: {0}")]
     Refused(#[from] TransferRefused),
+    /// Zero is nobody's id.
+    #[error("0 is no node id: nodes are numbered from 1")]
+    ZeroId,
     /// No leader was known before the deadline.
     #[error("no leader was known before the deadline")]
     NoLeader,
+    /// Not begun: too many wishes wait already.
+    #[error("too many changes and transfers wait already; retry later")]
+    Busy,
     /// The successor did not take over within an election timeout, and the leader goes on; or that was not known before the deadline.
     #[error("node {to} did not take over in time; the leader goes on")]
     NotTaken {

@@ -33,6 +33,9 @@ pub enum ProposeError {
     /// Not appended: too much is in flight already.
     #[error("too much is in flight; nothing was applied, retry later")]
     Busy,
+    /// Not taken: this node's disk is full, and what it cannot store it could not apply.
+    #[error("the disk of this node is full; nothing was applied, ask another node or make room")]
+    DiskFull,
     /// Not appended: a command of this size could not be replicated.
     #[error("the command has {bytes} bytes, more than the {limit} allowed; nothing was applied")]
     TooLarge {
@@ -81,6 +84,7 @@ impl ProposeError {
             | Self::NoLeader
             | Self::DeadlinePassed
             | Self::Busy
+            | Self::DiskFull
             | Self::TooLarge { .. }
             | Self::Malformed
             | Self::Superseded
@@ -138,7 +142,7 @@ pub enum StopCause {
     /// It was shut down, or its last handle was dropped.
     #[error("shut down")]
     Shutdown,
-    /// A thread of the node panicked: a bug in quorate, or in the state machine's `apply`.
+    /// A thread of the node panicked: a bug in quorate, or in the state machine.
     #[error("thread {thread} panicked: {message}")]
     Panicked {
         /// The thread's name.
@@ -158,6 +162,30 @@ pub enum StopCause {
         /// The entry.
         position: LogPosition,
         /// What the codec said.
+        reason: Arc<str>,
+    },
+    /// The snapshot that takes the place of the state cannot be read back.
+    #[error(
+        "the state machine cannot be restored from the snapshot of entry {position}: {reason}; start the node again, and \
+         if it does not come up, remove it from the cluster and add it again with an empty directory"
+    )]
+    Snapshot {
+        /// The last entry that the snapshot covers.
+        position: LogPosition,
+        /// What is wrong with it.
+        reason: Arc<str>,
+    },
+    /// The state machine could not restore a snapshot, or could not store its state.
+    #[error(
+        "the state machine failed at entry {position}, when it should {task}: {reason}; nothing acknowledged is lost, \
+         start the node again when the cause is removed"
+    )]
+    Machine {
+        /// What it had to do.
+        task: &'static str,
+        /// Where the state machine stood, or should have stood.
+        position: LogPosition,
+        /// What it said.
         reason: Arc<str>,
     },
 }

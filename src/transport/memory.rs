@@ -4,6 +4,9 @@
 //! knows the other as a peer, the two belong to one cluster, neither's data directory contradicts what the other knows
 //! of it, and nobody has cut the link. Nodes are found by their ids; addresses mean nothing here.
 //!
+//! A node without a cluster takes that of the first node which knows it as a peer and could talk to it: both links must be
+//! whole for that, as a handshake needs both.
+//!
 //! A message is handed to its receiver by the thread of its sender, while the network is locked: so a cut that has
 //! returned lets nothing pass any more, and an inbox must not call back into the network.
 
@@ -14,7 +17,7 @@ use crossbeam_channel::Receiver;
 use parking_lot::Mutex;
 
 use super::{Inbox, LocalNode, Peers, SendJob, Transport, TransportError, Wake};
-use crate::types::{GroupId, Incarnation, NodeId, PeerMessage};
+use crate::types::{ClusterId, GroupId, Incarnation, NodeId, PeerMessage};
 use crate::wire::peer;
 
 /// What becomes of a message, by the word of a filter.
@@ -112,8 +115,13 @@ impl MemoryNetwork {
 }
 
 impl State {
-    /// Tells each sender whose link has come or gone.
+    /// Tells each node without a cluster that finds one, then each sender whose link has come or gone.
     fn announce(&mut self) {
+        while let Some((joiner, cluster)) = self.next_adoption() {
+            let member = self.running.get_mut(&joiner).expect("it was found among those that run");
+            member.local.cluster = Some(cluster);
+            member.inbox.cluster_adopted(cluster);
+        }
         let mut standing = BTreeSet::new();
         for &from in self.running.keys() {
             standing.extend(self.running.keys().filter(|&&to| self.stands(from, to)).map(|&to| (from, to)));
@@ -130,21 +138,47 @@ impl State {
         self.standing = standing;
     }
 
+    /// A node without a cluster, and the cluster of one that would dial it.
+    fn next_adoption(&self) -> Option<(NodeId, ClusterId)> {
+        let joiners = self.running.iter().filter(|(_, member)| member.local.cluster.is_none());
+        joiners.map(|(&joiner, _)| joiner).find_map(|joiner| {
+            let dials = |(&id, member): (&NodeId, &Member)| {
+                let known = member.peers.known.contains_key(&joiner);
+                let passes = self.may_pass(id, joiner) && self.may_pass(joiner, id);
+                member.local.cluster.filter(|_| known && passes)
+            };
+            Some((joiner, self.running.iter().find_map(dials)?))
+        })
+    }
+
     fn stands(&self, from: NodeId, to: NodeId) -> bool {
+        let (Some(sender), Some(receiver)) = (self.running.get(&from), self.running.get(&to)) else {
+            return false;
+        };
+        self.may_pass(from, to)
+            && (sender.peers.known.contains_key(&to) || receiver.peers.known.contains_key(&from))
+            && sender.local.cluster.is_some()
+            && sender.local.cluster == receiver.local.cluster
+    }
+
+    /// Whether nothing but their clusters and their not knowing each other keeps `from` from talking to `to`.
+    fn may_pass(&self, from: NodeId, to: NodeId) -> bool {
         let (Some(sender), Some(receiver)) = (self.running.get(&from), self.running.get(&to)) else {
             return false;
         };
         from != to
             && !self.cut.contains(&(from, to))
-            && (sender.peers.known.contains_key(&to) || receiver.peers.known.contains_key(&from))
-            && sender.local.cluster == receiver.local.cluster
             && !sender.is_contradicted_by(receiver.local)
             && !receiver.is_contradicted_by(sender.local)
     }
 
     fn send(&mut self, from: NodeId, group: GroupId, to: NodeId, message: PeerMessage) {
         let stands = self.standing.contains(&(from, to));
-        let receiver = self.running.get(&to).filter(|member| stands && !member.inbox.is_full());
+        // As on TCP: chunks go only where the sender would dial.
+        let is_chunk = matches!(message, PeerMessage::Chunk(_));
+        let knows = self.running.get(&from).is_some_and(|sender| sender.peers.known.contains_key(&to));
+        let passes = stands && (knows || !is_chunk) && peer::is_within_limits(&message);
+        let receiver = self.running.get(&to).filter(|member| passes && !member.inbox.is_full());
         let Some(receiver) = receiver else {
             if let (PeerMessage::Forward(_), Some(sender)) = (&message, self.running.get(&from)) {
                 sender.inbox.undelivered(group, to, message);

@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, TryRecvError};
 use super::{Inbox, LocalNode, Peers, SendJob, Transport, TransportError, Wake};
 use crate::metrics::NetMetrics;
 use crate::net::{Bound, Delivery, Local, LoopWaker, Network, Settings};
-use crate::types::{GroupId, Incarnation, Membership, NodeId, PeerMessage};
+use crate::types::{ClusterId, GroupId, Incarnation, Membership, NodeId, PeerMessage};
 use crate::wire::hello::{Secret, TOKEN_BYTES_MAX};
 
 /// How many jobs are taken before the sockets have their turn again.
@@ -41,6 +41,10 @@ pub struct TcpConfig {
     pub frame_bytes_max: usize,
     /// How much may wait for one peer; what does not fit is dropped.
     pub queue_bytes_max: usize,
+    /// How many bytes of snapshots may wait for one peer; what does not fit is dropped, and asked for again.
+    pub bulk_queue_bytes_max: usize,
+    /// After how long a time without a chunk to send the lane for them is closed.
+    pub bulk_idle: Duration,
     /// After how long a time without a sign of life a connection is given up.
     pub silence: Duration,
     /// How long a handshake may take.
@@ -54,7 +58,8 @@ pub struct TcpConfig {
 }
 
 impl TcpConfig {
-    /// Messages of 16 MiB and their framing, 64 MiB queued per peer, 5 s of silence, 5 s for a handshake, 256 connections.
+    /// Messages of 16 MiB and their framing, 64 MiB queued per peer and 8 MiB of snapshots, 5 s until the lane for these is
+    /// closed, 5 s of silence, 5 s for a handshake, 256 connections.
     pub fn new(listen: Listen, advertised: impl Into<String>) -> Self {
         Self {
             listen,
@@ -62,6 +67,8 @@ impl TcpConfig {
             token: None,
             frame_bytes_max: (16 << 20) + (64 << 10),
             queue_bytes_max: 64 << 20,
+            bulk_queue_bytes_max: 8 << 20,
+            bulk_idle: Duration::from_secs(5),
             silence: Duration::from_secs(5),
             handshake: Duration::from_secs(5),
             connections_max: 256,
@@ -122,6 +129,8 @@ impl TcpTransport {
             settings: Settings {
                 frame_bytes_max: config.frame_bytes_max,
                 queue_bytes_max: config.queue_bytes_max,
+                bulk_queue_bytes_max: config.bulk_queue_bytes_max,
+                bulk_idle: config.bulk_idle,
                 silence: config.silence,
                 handshake: config.handshake,
                 connections_max: config.connections_max,
@@ -152,7 +161,7 @@ impl Transport for TcpTransport {
     ) -> Result<(), TransportError> {
         let me = Local {
             node: local.id,
-            cluster: local.cluster.expect("contract"),
+            cluster: local.cluster,
             incarnation: local.incarnation,
             advertised: self.advertised,
             token: self.token,
@@ -194,6 +203,10 @@ impl Delivery for Door {
 
     fn is_full(&self) -> bool {
         self.0.is_full()
+    }
+
+    fn cluster_adopted(&self, cluster: ClusterId) {
+        self.0.cluster_adopted(cluster);
     }
 
     fn peer_connected(&self, peer: NodeId, incarnation: Incarnation) {

@@ -52,6 +52,11 @@ pub struct SnapshotChunk {
     pub id: SnapshotId,
     /// Where in the file the bytes stand.
     pub offset: u64,
-    /// The bytes.
+    /// The bytes, at most [`SnapshotChunk::BYTES_MAX`].
     pub bytes: Bytes,
+}
+
+impl SnapshotChunk {
+    /// How many bytes one chunk may carry; a transport drops what is longer.
+    pub const BYTES_MAX: usize = 1 << 20;
 }

@@ -141,7 +141,8 @@ fn roles(membership: &Membership, id: NodeId, member: &Member) -> u8 {
         | if member.incarnation.is_some() { INCARNATION_KNOWN } else { 0 }
 }
 
-fn membership_len(membership: &Membership) -> usize {
+/// How many bytes [`encode_membership`] appends.
+pub(super) fn membership_len(membership: &Membership) -> usize {
     let member_len = |member: &Member| 11 + member.address.len() + member.incarnation.map_or(0, |_| 8);
     2 + membership.members().map(|(_, member)| member_len(member)).sum::<usize>()
 }

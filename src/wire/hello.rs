@@ -11,7 +11,11 @@
 //!
 //! A hello's body: lowest and highest protocol version 1 each, cluster 8, node 8, destination 8, incarnation 8, address
 //! (length 2, bytes), token (length 2, bytes). An answer's: 1, version 1, cluster 8, node 8, incarnation 8; or 0, reason 1.
-//! Both may go on with fields of later versions, each tag 2, length 2, bytes: those we do not know are skipped.
+//! Both may go on with optional fields, each tag 2, length 2, bytes: those we do not know are skipped. There is one:
+//!
+//! | tag | in | bytes | what |
+//! |---|---|---|---|
+//! | 1 | hello | 1 | the lane: 0 ordinary, as if the field were not there; 1 bulk, which carries chunks of snapshots alone |
 
 use std::fmt;
 
@@ -35,8 +39,25 @@ pub(crate) const HELLO_BYTES_MAX: usize = PREFIX_BYTES + BODY_BYTES_MAX;
 /// The longest token.
 pub(crate) const TOKEN_BYTES_MAX: usize = 1024;
 
-const _: () =
-    assert!(38 + Membership::ADDRESS_BYTES_MAX + TOKEN_BYTES_MAX <= BODY_BYTES_MAX, "every hello fits");
+const _: () = assert!(
+    38 + Membership::ADDRESS_BYTES_MAX + TOKEN_BYTES_MAX + LANE_FIELD_BYTES <= BODY_BYTES_MAX,
+    "every hello fits"
+);
+
+/// The tag of the field that says the lane.
+const LANE_TAG: u16 = 1;
+/// What that field takes.
+const LANE_FIELD_BYTES: usize = 5;
+
+/// What a connection carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Lane {
+    /// Everything but chunks of snapshots.
+    #[default]
+    Ordinary,
+    /// Chunks of snapshots, and nothing else: so nothing else ever waits behind them.
+    Bulk,
+}
 
 /// Who dials, and whom it means to reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +76,8 @@ pub(crate) struct Hello {
     pub(crate) address: String,
     /// What it knows and a stranger does not.
     pub(crate) token: Secret,
+    /// What it will send on this connection.
+    pub(crate) lane: Lane,
 }
 
 /// What the other side says to a [`Hello`].
@@ -90,6 +113,16 @@ pub(crate) enum Reason {
     /// A reason of a later version.
     #[error("a reason that only a later version knows ({0})")]
     Unknown(u8),
+}
+
+impl Lane {
+    fn from_field(bytes: &[u8]) -> Result<Self, WireError> {
+        match bytes {
+            [0] => Ok(Self::Ordinary),
+            [1] => Ok(Self::Bulk),
+            _ => Err(WireError::Invalid { what: "lane" }),
+        }
+    }
 }
 
 impl Reason {
@@ -155,6 +188,9 @@ impl Hello {
             for text in [self.address.as_bytes(), &self.token.0] {
                 writer.u16(text.len() as u16).bytes(text);
             }
+            if self.lane == Lane::Bulk {
+                writer.u16(LANE_TAG).u16(1).u8(1);
+            }
         });
     }
 
@@ -166,7 +202,7 @@ impl Hello {
     /// Reads one whole hello.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, WireError> {
         let mut reader = open(bytes)?;
-        let hello = Self {
+        let mut hello = Self {
             versions: (reader.u8()?, reader.u8()?),
             cluster: ClusterId(reader.u64()?),
             node: read_node(&mut reader)?,
@@ -176,8 +212,14 @@ impl Hello {
                 .map_err(|_| WireError::Invalid { what: "address" })?
                 .to_owned(),
             token: Secret(read_text(&mut reader, "token", TOKEN_BYTES_MAX)?.to_vec()),
+            lane: Lane::Ordinary,
         };
-        skip_unknown_fields(reader)?;
+        for_each_field(reader, |tag, bytes| {
+            if tag == LANE_TAG {
+                hello.lane = Lane::from_field(bytes)?;
+            }
+            Ok(())
+        })?;
         Ok(hello)
     }
 }
@@ -216,7 +258,7 @@ impl Answer {
         } else {
             Self::Refused(Reason::from_code(reader.u8()?))
         };
-        skip_unknown_fields(reader)?;
+        for_each_field(reader, |_, _| Ok(()))?;
         Ok(answer)
     }
 }
@@ -279,12 +321,15 @@ fn read_text<'a>(
     reader.bytes(length)
 }
 
-/// What a later version adds may be left unread, but must be well-formed.
-fn skip_unknown_fields(mut reader: Reader<&[u8]>) -> Result<(), WireError> {
+/// Reads the optional fields to the end. What a later version adds may be left unread, but must be well-formed.
+fn for_each_field(
+    mut reader: Reader<&[u8]>,
+    mut take: impl FnMut(u16, &[u8]) -> Result<(), WireError>,
+) -> Result<(), WireError> {
     while reader.remaining() > 0 {
-        let _tag = reader.u16()?;
+        let tag = reader.u16()?;
         let length = usize::from(reader.u16()?);
-        reader.bytes(length)?;
+        take(tag, reader.bytes(length)?)?;
     }
     Ok(())
 }
@@ -302,6 +347,7 @@ mod tests {
             incarnation: Incarnation(33),
             address: "one.example:7001".into(),
             token: Secret::new(b"sesame".to_vec()),
+            lane: Lane::Ordinary,
         }
     }
 
@@ -324,9 +370,12 @@ mod tests {
 
     #[test]
     fn a_hello_and_every_answer_come_back_as_they_were() {
-        let bytes = encoded(&hello());
-        assert_eq!(Hello::announced_len(&bytes), Ok(Some(bytes.len())));
-        assert_eq!(Hello::decode(&bytes), Ok(hello()));
+        for lane in [Lane::Ordinary, Lane::Bulk] {
+            let hello = Hello { lane, ..hello() };
+            let bytes = encoded(&hello);
+            assert_eq!(Hello::announced_len(&bytes), Ok(Some(bytes.len())));
+            assert_eq!(Hello::decode(&bytes), Ok(hello));
+        }
 
         for answer in answers() {
             let mut bytes = Vec::new();
@@ -337,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_of_a_later_version_are_skipped_and_must_be_whole() {
+    fn optional_fields_are_read_or_skipped_and_must_be_whole() {
         let with_tail = |tail: &[u8]| {
             let mut body = encoded(&hello()).split_off(PREFIX_BYTES);
             body.extend_from_slice(tail);
@@ -348,6 +397,11 @@ mod tests {
 
         assert_eq!(with_tail(&[9, 0, 3, 0, 1, 2, 3, 8, 0, 0, 0]), Ok(hello()));
         assert!(with_tail(&[9, 0, 3, 0, 1, 2]).is_err());
+        assert_eq!(with_tail(&[9, 0, 0, 0, 1, 0, 1, 0, 1]), Ok(Hello { lane: Lane::Bulk, ..hello() }));
+        assert_eq!(with_tail(&[1, 0, 1, 0, 0]), Ok(hello()));
+        for no_lane in [&[1, 0, 1, 0, 2][..], &[1, 0, 0, 0], &[1, 0, 2, 0, 1, 1]] {
+            assert!(with_tail(no_lane).is_err(), "{no_lane:?}");
+        }
     }
 
     #[test]

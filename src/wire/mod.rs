@@ -3,11 +3,16 @@
 //! All numbers are little endian. Whatever comes in is judged as it is read: a length is compared with what is there
 //! before anything is allocated for it, and bytes that mean nothing are a [`WireError`], never a panic.
 
+mod admin;
 mod cursor;
 mod entry;
+mod fields;
+mod forward;
 pub(crate) mod frame;
 pub(crate) mod hello;
 pub(crate) mod peer;
+mod raft;
+mod snapshot;
 
 pub(crate) use cursor::{Reader, WireError, Writer};
 pub(crate) use entry::{

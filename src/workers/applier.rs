@@ -1,31 +1,51 @@
 //! The applier: committed commands become state, in order, and their callers are answered.
 //!
-//! A batch is applied as a whole; then its answers and reads leave. A command that does not decode stops the node: another
-//! version may know it, and to skip it would make this replica differ from the others.
+//! A batch is applied as a whole; the machine ends it (one on disk commits there), then its answers and reads leave. A
+//! picture and a restore stand between two batches: what was given before them is ended and answered first. So a picture
+//! shows exactly what was applied before it, and a machine on disk holds what its picture shows.
+//!
+//! A command that does not decode stops the node: another version may know it, and to skip it would make this replica differ
+//! from the others. So does whatever leaves the state in doubt: a panic in `apply`, a `restore` or an `end_batch` that
+//! fails. A picture that cannot be taken leaves the state as it was, and is only reported.
 
+use std::any::Any;
+use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::machine::Machine;
-use crate::replica::{Applied, ApplyJob, PendingReply};
+use super::GROUP;
+use super::progress::Progress;
+use crate::machine::{Machine, MachineError};
+use crate::replica::{Applied, ApplyJob, Event, PendingReply, Pictured};
+use crate::storage::{SnapshotSource, SnapshotStore, StorageError};
 use crate::ticket::{ReadTask, Reply, StopCause, panic_message};
-use crate::types::{Entry, EntryRun, LogPosition, Payload};
+use crate::types::{Entry, EntryRun, LogPosition, Payload, SnapshotMeta, SnapshotWriter};
 
 /// Owns the state machine of one group.
 pub(crate) struct Applier {
     machine: Box<dyn Machine>,
+    /// Whether the machine keeps its state on a disk of its own.
+    on_disk: bool,
+    snapshots: Box<dyn SnapshotStore>,
     applied: LogPosition,
+    /// Where the last batch ended; `applied` between turns.
+    ended: LogPosition,
     /// Answers of this batch that have not left; empty between turns, kept for their memory.
     answers: Vec<(Reply, Bytes)>,
     reads: Vec<ReadTask>,
 }
 
 impl Applier {
-    /// `machine` has applied nothing yet.
-    pub(crate) fn new(machine: Box<dyn Machine>) -> Self {
-        Self { machine, applied: LogPosition::ZERO, answers: Vec::new(), reads: Vec::new() }
+    /// `machine` holds everything up to `applied`, and nothing more.
+    pub(crate) fn new(
+        machine: Box<dyn Machine>,
+        snapshots: Box<dyn SnapshotStore>,
+        applied: LogPosition,
+    ) -> Self {
+        let on_disk = machine.applied().is_some();
+        Self { machine, on_disk, snapshots, applied, ended: applied, answers: Vec::new(), reads: Vec::new() }
     }
 
     /// What was applied, for tests that look inside.
@@ -34,30 +54,64 @@ impl Applier {
         &*self.machine
     }
 
-    /// Applies `jobs` in their order, then answers. `None` if there were only reads. On an error every caller of the batch
-    /// learns it.
+    /// Does `jobs` in their order: what became of them is an [`Event::Applied`] for each batch, and an
+    /// [`Event::Pictured`] for each picture. Reads alone complete nothing. On an error every caller who was not answered
+    /// yet learns it.
     ///
     /// # Panics
-    /// If an entry does not follow the one before it.
-    pub(crate) fn turn(&mut self, jobs: Vec<ApplyJob>) -> Result<Option<Applied>, StopCause> {
-        let before = self.applied;
+    /// If an entry does not follow the one before it, or a snapshot would take the state back.
+    pub(crate) fn turn(&mut self, jobs: Vec<ApplyJob>) -> Result<Vec<Event>, StopCause> {
+        let mut events = Vec::new();
         let mut jobs = jobs.into_iter();
         while let Some(job) = jobs.next() {
-            let taken = match job {
-                ApplyJob::Entries { entries, replies } => self.apply_all(&entries, replies),
-                ApplyJob::Read(task) => {
-                    self.reads.push(task);
-                    Ok(())
-                }
-                ApplyJob::Restore(_) | ApplyJob::Picture => unimplemented!("contract"),
-            };
-            if let Err(cause) = taken {
+            if let Err(cause) = self.take(job, &mut events) {
                 self.stop_batch(jobs, &cause);
                 return Err(cause);
             }
         }
+        if let Err(cause) = self.end_batch(&mut events) {
+            self.stop_batch(jobs, &cause);
+            return Err(cause);
+        }
+        Ok(events)
+    }
+
+    fn take(&mut self, job: ApplyJob, events: &mut Vec<Event>) -> Result<(), StopCause> {
+        match job {
+            ApplyJob::Entries { entries, replies } => self.apply_all(&entries, replies),
+            ApplyJob::Read(task) => {
+                self.reads.push(task);
+                Ok(())
+            }
+            ApplyJob::Restore(snapshot) => {
+                self.end_batch(events)?;
+                self.restore(&snapshot)?;
+                self.end_batch(events)
+            }
+            ApplyJob::Picture => {
+                self.end_batch(events)?;
+                events.push(Event::Pictured(Pictured { position: self.applied, writer: self.picture() }));
+                Ok(())
+            }
+        }
+    }
+
+    /// The machine ends what was applied or restored since the last time; then nothing holds its callers back.
+    fn end_batch(&mut self, events: &mut Vec<Event>) -> Result<(), StopCause> {
+        let through = self.applied;
+        if through != self.ended {
+            let task = "store its state";
+            self.own_code(task, |machine| machine.end_batch(through))?;
+            let durable = if self.on_disk {
+                self.own_code(task, |machine| Ok(machine.durable(through)))?.min(through)
+            } else {
+                LogPosition::ZERO
+            };
+            self.ended = through;
+            events.push(Event::Applied(Applied { through, durable }));
+        }
         self.answer_batch();
-        Ok((self.applied != before).then_some(Applied { through: self.applied, durable: LogPosition::ZERO }))
+        Ok(())
     }
 
     fn answer_batch(&mut self) {
@@ -74,6 +128,46 @@ impl Applier {
         self.answers.drain(..).for_each(|(reply, _)| reply.stop(cause));
         self.reads.drain(..).for_each(|task| task.stop(cause));
         rest.for_each(|job| job.stop(cause));
+    }
+
+    /// A snapshot takes the state's place. Jobs come in order, and a snapshot is installed only beyond what is committed:
+    /// no entry that it covers can follow it.
+    fn restore(&mut self, snapshot: &SnapshotMeta) -> Result<(), StopCause> {
+        let position = snapshot.position;
+        assert!(position.index > self.applied.index, "a snapshot takes the state machine back");
+        let unreadable =
+            |error: StorageError| StopCause::Snapshot { position, reason: error.to_string().into() };
+        let mut source = self.snapshots.open(GROUP, snapshot.id).map_err(unreadable)?;
+        let progress = Progress::new(format!("snapshot of entry {position} is being restored"), 0);
+        let mut counted = Counted { source: &mut *source, progress };
+        self.applied = position;
+        let restored = self.own_code("restore a snapshot", |machine| machine.restore(&mut counted));
+        // The machine may have put an error of the file into words of its own.
+        match source.error() {
+            Some(error) => Err(unreadable(error)),
+            None => restored,
+        }
+    }
+
+    fn picture(&self) -> Result<SnapshotWriter, String> {
+        match catch_unwind(AssertUnwindSafe(|| self.machine.snapshot())) {
+            Ok(taken) => taken.map_err(|error| error.reason),
+            Err(panic) => Err(format!("the state machine panicked: {}", panic_message(&*panic))),
+        }
+    }
+
+    /// Runs code that the user wrote. What goes wrong there is a cause like any other: everybody who waits learns it.
+    fn own_code<T>(
+        &mut self,
+        task: &'static str,
+        run: impl FnOnce(&mut dyn Machine) -> Result<T, MachineError>,
+    ) -> Result<T, StopCause> {
+        let (machine, position) = (&mut *self.machine, self.applied);
+        match catch_unwind(AssertUnwindSafe(|| run(machine))) {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) => Err(StopCause::Machine { task, position, reason: error.reason.into() }),
+            Err(panic) => Err(panicked(&*panic)),
+        }
     }
 
     fn apply_all(&mut self, entries: &[EntryRun], replies: Vec<PendingReply>) -> Result<(), StopCause> {
@@ -108,7 +202,7 @@ impl Applier {
         }
     }
 
-    /// What the user's own code does with a command. Its panic is a cause like any other: everybody who waits learns it.
+    /// What the machine does with a command.
     fn change(
         &mut self,
         at: LogPosition,
@@ -119,21 +213,37 @@ impl Applier {
         match catch_unwind(AssertUnwindSafe(|| machine.apply(at, command, somebody_waits))) {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(StopCause::Undecodable { position: at, reason: Arc::from(error.reason) }),
-            Err(panic) => Err(StopCause::Panicked {
-                thread: "apply".to_owned(),
-                message: Arc::from(panic_message(&*panic)),
-            }),
+            Err(panic) => Err(panicked(&*panic)),
         }
     }
+}
+
+/// Gives out what a snapshot holds, and counts it.
+struct Counted<'a> {
+    source: &'a mut dyn SnapshotSource,
+    progress: Progress,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.source.read(out)?;
+        self.progress.add(count as u64);
+        Ok(count)
+    }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> StopCause {
+    StopCause::Panicked { thread: "apply".to_owned(), message: Arc::from(panic_message(panic)) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::{Codec, StateMachine, Typed};
+    use crate::machine::{Codec, MachineError, SnapshotError, StateMachine, Typed};
     use crate::replica::tests::instant;
     use crate::ticket::{Outcome, Permit, ProposeError, ReadError, Ticket};
-    use crate::types::{LogIndex, Term};
+    use crate::types::{LogIndex, SnapshotWriter, Term};
+    use crate::workers::TestSnapshots;
 
     /// Adds up; cannot stand seven.
     struct Sum(u64);
@@ -152,10 +262,31 @@ mod tests {
         fn query(&self, (): ()) -> u64 {
             self.0
         }
+
+        fn snapshot(&self) -> Result<SnapshotWriter, SnapshotError> {
+            let total = self.0;
+            Ok(Box::new(move |out| out.write_all(&total.to_le_bytes())))
+        }
+
+        fn restore(&mut self, snapshot: &mut dyn Read) -> Result<(), MachineError> {
+            let mut total = [0; 8];
+            snapshot.read_exact(&mut total)?;
+            self.0 = u64::from_le_bytes(total);
+            Ok(())
+        }
     }
 
     fn applier() -> Applier {
-        Applier::new(Box::new(Typed(Sum(0))))
+        Applier::new(Box::new(Typed(Sum(0))), Box::new(TestSnapshots::default()), LogPosition::ZERO)
+    }
+
+    /// Where each batch ended.
+    fn applied(events: &[Event]) -> Vec<u64> {
+        let through = |event: &Event| match event {
+            Event::Applied(applied) => applied.through.index.0,
+            other => panic!("not of a batch: {other:?}"),
+        };
+        events.iter().map(through).collect()
     }
 
     fn command(number: u64) -> Payload {
@@ -192,9 +323,9 @@ mod tests {
         let (read, seen) = read();
 
         let jobs = vec![ApplyJob::Entries { entries, replies: vec![second, fourth] }, read];
-        let applied = applier().turn(jobs).unwrap();
+        let events = applier().turn(jobs).unwrap();
 
-        assert_eq!(applied, Some(Applied { through: LogPosition::new(Term(1), LogIndex(5)) }));
+        assert_eq!(applied(&events), [5]);
         assert_eq!(second_answer.try_wait().unwrap(), Ok(3));
         assert_eq!(fourth_answer.try_wait().unwrap(), Ok(7));
         assert_eq!(seen.try_wait().unwrap(), Ok(7));
@@ -204,7 +335,7 @@ mod tests {
     fn reads_alone_complete_nothing() {
         let (read, seen) = read();
 
-        assert_eq!(applier().turn(vec![read]).unwrap(), None);
+        assert!(applier().turn(vec![read]).unwrap().is_empty());
         assert_eq!(seen.try_wait().unwrap(), Ok(0));
     }
 

@@ -1,16 +1,22 @@
 //! Nodes over a storage and a network in memory, and a state machine that adds up.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
 use quorate::storage::memory::{MemoryDisk, MemoryLog};
-use quorate::storage::{GroupWrite, Identity, LogReader, Recovered, Storage, StorageError, Upkeep};
+use quorate::storage::{
+    GroupWrite, Identity, LogReader, Recovered, SnapshotStore, Storage, StorageError, Upkeep,
+};
 use quorate::transport::{Inbox, LocalNode, MemoryNetwork, SendJob, Transport, TransportError, Wake};
 use quorate::types::{Entry, GroupId, Membership, NodeId};
-use quorate::{Codec, Config, DecodeError, LogPosition, Node, Parts, StateMachine};
+use quorate::{
+    Codec, Config, DecodeError, LogPosition, MachineError, Node, Parts, SnapshotError, SnapshotWriter,
+    StateMachine,
+};
 
 /// Long enough for any machine; tests wait for events, not for this.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
@@ -33,6 +39,18 @@ impl StateMachine for Sum {
 
     fn query(&self, (): ()) -> u64 {
         self.total
+    }
+
+    fn snapshot(&self) -> Result<SnapshotWriter, SnapshotError> {
+        let total = self.total;
+        Ok(Box::new(move |out| out.write_all(&total.to_le_bytes())))
+    }
+
+    fn restore(&mut self, snapshot: &mut dyn Read) -> Result<(), MachineError> {
+        let mut total = [0; 8];
+        snapshot.read_exact(&mut total)?;
+        self.total = u64::from_le_bytes(total);
+        Ok(())
     }
 }
 
@@ -83,6 +101,14 @@ impl StateMachine for Fragile {
     }
 
     fn query(&self, (): ()) {}
+
+    fn snapshot(&self) -> Result<SnapshotWriter, SnapshotError> {
+        Ok(Box::new(|_| Ok(())))
+    }
+
+    fn restore(&mut self, _snapshot: &mut dyn Read) -> Result<(), MachineError> {
+        Ok(())
+    }
 }
 
 /// A transport that ends at once.
@@ -131,11 +157,25 @@ impl StateMachine for Mumbler {
     fn apply(&mut self, _at: LogPosition, _command: Mumbled) {}
 
     fn query(&self, (): ()) {}
+
+    fn snapshot(&self) -> Result<SnapshotWriter, SnapshotError> {
+        Ok(Box::new(|_| Ok(())))
+    }
+
+    fn restore(&mut self, _snapshot: &mut dyn Read) -> Result<(), MachineError> {
+        Ok(())
+    }
 }
 
 /// Counts the bytes it is given.
 #[derive(Default)]
 pub(crate) struct Bin(u64);
+
+impl Bin {
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0
+    }
+}
 
 impl StateMachine for Bin {
     type Command = Vec<u8>;
@@ -150,40 +190,72 @@ impl StateMachine for Bin {
     fn query(&self, (): ()) -> u64 {
         self.0
     }
+
+    fn snapshot(&self) -> Result<SnapshotWriter, SnapshotError> {
+        let total = self.0;
+        Ok(Box::new(move |out| out.write_all(&total.to_le_bytes())))
+    }
+
+    fn restore(&mut self, snapshot: &mut dyn Read) -> Result<(), MachineError> {
+        let mut total = [0; 8];
+        snapshot.read_exact(&mut total)?;
+        self.0 = u64::from_le_bytes(total);
+        Ok(())
+    }
 }
 
-/// A log in memory whose writes can be made to hang.
-struct Hanging {
+/// A log in memory whose writes can be made to hang, or to find no room.
+struct Troubled {
     log: MemoryLog,
     disk: Disk,
 }
 
-/// Whether the writes of a [`Hanging`] log hang.
+/// What becomes of the writes of a [`Troubled`] log.
 #[derive(Clone, Default)]
-pub(crate) struct Disk(Arc<(Mutex<bool>, Condvar)>);
+pub(crate) struct Disk(Arc<(Mutex<Trouble>, Condvar)>);
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Trouble {
+    #[default]
+    Nothing,
+    Hangs,
+    Full,
+}
 
 impl Disk {
     pub(crate) fn hang(&self) {
-        *self.0.0.lock().expect("no panic") = true;
+        self.change(Trouble::Hangs);
+    }
+
+    pub(crate) fn fill(&self) {
+        self.change(Trouble::Full);
     }
 
     pub(crate) fn recover(&self) {
-        *self.0.0.lock().expect("no panic") = false;
+        self.change(Trouble::Nothing);
+    }
+
+    fn change(&self, trouble: Trouble) {
+        *self.0.0.lock().expect("no panic") = trouble;
         self.0.1.notify_all();
     }
 
-    fn wait(&self) {
-        let hangs = self.0.0.lock().expect("no panic");
-        drop(self.0.1.wait_while(hangs, |hangs| *hangs).expect("no panic"));
+    fn take_a_write(&self) -> Result<(), StorageError> {
+        let trouble = self.0.0.lock().expect("no panic");
+        let hangs = |trouble: &mut Trouble| *trouble == Trouble::Hangs;
+        match *self.0.1.wait_while(trouble, hangs).expect("no panic") {
+            Trouble::Full => Err(StorageError::DiskFull { operation: "extend", path: "(memory)".into() }),
+            _ => Ok(()),
+        }
     }
 }
 
-impl Storage for Hanging {
+impl Storage for Troubled {
     fn identity(&self) -> Option<Identity> {
         self.log.identity()
     }
 
-    fn found(&mut self, identity: Identity, groups: &[(GroupId, Entry)]) -> Result<(), StorageError> {
+    fn found(&mut self, identity: Identity, groups: &[(GroupId, Option<Entry>)]) -> Result<(), StorageError> {
         self.log.found(identity, groups)
     }
 
@@ -192,7 +264,7 @@ impl Storage for Hanging {
     }
 
     fn write(&mut self, writes: &[GroupWrite]) -> Result<(), StorageError> {
-        self.disk.wait();
+        self.disk.take_a_write()?;
         self.log.write(writes)
     }
 
@@ -217,13 +289,17 @@ impl Storage for Hanging {
         self.log.reader()
     }
 
+    fn snapshots(&self) -> Box<dyn SnapshotStore> {
+        self.log.snapshots()
+    }
+
     fn upkeep(&self) -> Option<Box<dyn Upkeep>> {
         self.log.upkeep()
     }
 }
 
-/// Three nodes of which the first leads, with at most `in_flight` bytes in flight; its disk can hang.
-pub(crate) fn three_with_a_disk_that_can_hang(in_flight: u64) -> ([Node<Bin>; 3], Disk) {
+/// Three nodes of which the first leads, with at most `in_flight` bytes in flight; its disk can hang, or fill up.
+pub(crate) fn three_of_which_the_first_has_a_troubled_disk(in_flight: u64) -> ([Node<Bin>; 3], Disk) {
     let (network, disk) = (MemoryNetwork::new(), Disk::default());
     let start = |id: u64| {
         // The others do not stand for election while the test runs.
@@ -236,7 +312,7 @@ pub(crate) fn three_with_a_disk_that_can_hang(in_flight: u64) -> ([Node<Bin>; 3]
             .command_bytes_max(in_flight as usize)
             .tail_bytes_max(in_flight);
         let log: Box<dyn Storage> = match id {
-            1 => Box::new(Hanging { log: storage(), disk: disk.clone() }),
+            1 => Box::new(Troubled { log: storage(), disk: disk.clone() }),
             _ => Box::new(storage()),
         };
         let transport = network.transport(NodeId::new(id).expect("not zero"));

@@ -1,12 +1,14 @@
 //! Clusters of real nodes in this process: real disks, real sockets, real threads.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use quorate::{Config, LogPosition, Node, Role, StateMachine};
+use quorate::types::{LogIndex, Term};
+use quorate::{Config, LogPosition, MachineError, Node, Role, SnapshotError, SnapshotWriter, StateMachine};
 
 /// Long enough for any machine; tests wait for events, not for this.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
@@ -15,6 +17,8 @@ pub(crate) const LONG: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(crate) struct Journal {
     pub(crate) lines: Vec<(LogPosition, String)>,
+    /// How many commands it was given since this process started it.
+    pub(crate) applied_here: usize,
 }
 
 impl Journal {
@@ -31,17 +35,43 @@ impl StateMachine for Journal {
     /// Echoes the command: an answer that belongs to another command shows at once.
     fn apply(&mut self, at: LogPosition, command: String) -> String {
         self.lines.push((at, command.clone()));
+        self.applied_here += 1;
         command
     }
 
     fn query(&self, (): ()) -> String {
         self.texts().join(",")
     }
+
+    /// One command per line, behind its term and index: none of these tests has a command of two lines.
+    fn snapshot(&self) -> Result<SnapshotWriter, SnapshotError> {
+        let lines = self.lines.clone();
+        Ok(Box::new(move |out| {
+            lines.iter().try_for_each(|(at, text)| writeln!(out, "{} {} {text}", at.term, at.index))
+        }))
+    }
+
+    fn restore(&mut self, snapshot: &mut dyn Read) -> Result<(), MachineError> {
+        let mut text = String::new();
+        snapshot.read_to_string(&mut text)?;
+        let lines: Option<_> = text.lines().map(line_of).collect();
+        self.lines = lines.ok_or_else(|| MachineError { reason: "no journal looks like this".to_owned() })?;
+        Ok(())
+    }
+}
+
+fn line_of(line: &str) -> Option<(LogPosition, String)> {
+    let mut parts = line.splitn(3, ' ');
+    let (term, index, text) = (parts.next()?, parts.next()?, parts.next()?);
+    let position = LogPosition::new(Term(term.parse().ok()?), LogIndex(index.parse().ok()?));
+    Some((position, text.to_owned()))
 }
 
 /// Some nodes, each with a directory and a port that it keeps over restarts.
 pub(crate) struct Cluster {
     directory: tempfile::TempDir,
+    founders: Vec<(u64, String)>,
+    /// Where each node listens, founder or not.
     members: Vec<(u64, String)>,
     nodes: BTreeMap<u64, Node<Journal>>,
     tune: fn(Config) -> Config,
@@ -57,11 +87,12 @@ impl Cluster {
     pub(crate) fn tuned(size: u64, tune: fn(Config) -> Config) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let sockets: Vec<_> = (1..=size).map(|id| (id, socket_of_ones_own())).collect();
-        let members = sockets
+        let founders: Vec<_> = sockets
             .iter()
             .map(|(id, socket)| (*id, socket.local_addr().expect("bound").to_string()))
             .collect();
-        let mut cluster = Self { directory, members, nodes: BTreeMap::new(), tune };
+        let members = founders.clone();
+        let mut cluster = Self { directory, founders, members, nodes: BTreeMap::new(), tune };
         for (id, socket) in sockets {
             let config = cluster.config(id).listener(socket);
             cluster.nodes.insert(id, Node::start(config, Journal::default()).expect("the node starts"));
@@ -78,8 +109,9 @@ impl Cluster {
     }
 
     fn config(&self, id: u64) -> Config {
-        let config =
-            Config::new(id, self.directory_of(id), self.address_of(id)).bootstrap(self.members.clone());
+        let config = Config::new(id, self.directory_of(id), self.address_of(id));
+        let founds = self.founders.iter().any(|(founder, _)| *founder == id);
+        let config = if founds { config.bootstrap(self.founders.clone()) } else { config.join() };
         (self.tune)(config.segment_bytes(4 << 20).command_bytes_max(512 << 10).call_timeout(LONG))
     }
 
@@ -100,6 +132,33 @@ impl Cluster {
     pub(crate) fn restart(&mut self, id: u64) {
         let node = Node::start(self.config(id), Journal::default()).expect("the node starts again");
         self.nodes.insert(id, node);
+    }
+
+    /// Starts a node that waits to be added, on an empty directory and a port of its own.
+    pub(crate) fn start_joiner(&mut self, id: u64) -> &str {
+        self.move_to_another_port(id);
+        self.address_of(id)
+    }
+
+    /// Starts a node, which is down, on another port than before.
+    pub(crate) fn move_to_another_port(&mut self, id: u64) {
+        let socket = socket_of_ones_own();
+        let address = socket.local_addr().expect("bound").to_string();
+        self.members.retain(|(member, _)| *member != id);
+        self.members.push((id, address));
+        let config = self.config(id).listener(socket);
+        self.nodes.insert(id, Node::start(config, Journal::default()).expect("the node starts"));
+    }
+
+    /// Starts a node, which is down and wiped, as one that waits to be added, whatever it was before.
+    pub(crate) fn rejoin(&mut self, id: u64) {
+        self.founders.retain(|(founder, _)| *founder != id);
+        self.restart(id);
+    }
+
+    /// Deletes what a node, which is down, has stored.
+    pub(crate) fn wipe(&self, id: u64) {
+        std::fs::remove_dir_all(self.directory_of(id)).expect("it is down");
     }
 
     /// The node that leads and knows it, once there is one.

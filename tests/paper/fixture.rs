@@ -1,12 +1,13 @@
 //! Small words for small scenes: one replica, its past, and what its peers say.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use quorate::consensus::{Outgoing, Persisted, Raft, RaftConfig, Ready, Restored, RoleName};
 use quorate::types::{
     Append, AppendAnswer, Body, Boot, EntryKind, EntryMeta, HardState, Heartbeat, HeartbeatAnswer, LogIndex,
-    LogPosition, LogSlice, Member, Membership, Message, Moment, NodeId, ReadId, Round, SnapshotId,
-    SnapshotMeta, Term,
+    LogPosition, LogSlice, Member, Membership, MembershipChange, Message, Moment, NodeId, ReadId, Round,
+    SnapshotId, SnapshotMeta, Term,
 };
 
 /// Scenes without leases need no clock.
@@ -40,6 +41,35 @@ pub(crate) fn members(name: &str, voters: &[u64], outgoing: &[u64], learners: &[
     let member = |&id: &u64| (node(id), Member { address: format!("{name}-{id}:7000"), incarnation: None });
     Membership::new(ids(voters), ids(outgoing), ids(learners), all.map(member).collect())
         .expect("a good membership")
+}
+
+fn addresses(list: &[u64]) -> BTreeMap<NodeId, String> {
+    list.iter().map(|&id| (node(id), format!("host-{id}:7000"))).collect()
+}
+
+/// Exactly these members, as [`members`] with the name `host` would list them.
+pub(crate) fn set(voters: &[u64], learners: &[u64]) -> MembershipChange {
+    MembershipChange::Set { voters: addresses(voters), learners: addresses(learners) }
+}
+
+pub(crate) fn add_learner(id: u64) -> MembershipChange {
+    MembershipChange::AddLearner { id: node(id), address: format!("host-{id}:7000") }
+}
+
+pub(crate) fn promote(id: u64) -> MembershipChange {
+    MembershipChange::Promote { id: node(id) }
+}
+
+pub(crate) fn demote(id: u64) -> MembershipChange {
+    MembershipChange::Demote { id: node(id) }
+}
+
+pub(crate) fn remove(id: u64) -> MembershipChange {
+    MembershipChange::Remove { id: node(id) }
+}
+
+pub(crate) fn replace(old: u64, new: u64) -> MembershipChange {
+    MembershipChange::Replace { old: node(old), new: node(new), address: format!("host-{new}:7000") }
 }
 
 /// The past of a replica. Without `pre_vote` and `check_quorum`, as in the paper's own text.

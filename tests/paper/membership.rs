@@ -94,7 +94,7 @@ fn a_node_that_a_newer_configuration_leaves_out_does_not_campaign() {
     let without = EntryKind::Membership(std::sync::Arc::new(members("host", &[1, 2], &[], &[])));
     let entry = quorate::types::EntryMeta { position: at(1, 2), bytes: 64, kind: without };
     let slice = quorate::types::LogSlice::new(at(0, 1), vec![entry]).unwrap();
-    let body = quorate::types::Body::Append(quorate::types::Append { slice, commit: index(1) });
+    let body = quorate::types::Body::Append(quorate::types::Append { slice, commit: index(2) });
     left_out.step(node(1), quorate::types::Message { term: term(1), body });
 
     left_out.tick(1_000);

@@ -48,8 +48,9 @@ fn a_true_majority_must_confirm() {
 
 #[test]
 fn in_a_joint_configuration_both_majorities_must_confirm() {
-    let joint = members("host", &[1, 2, 3], &[4, 5, 6], &[7]);
-    let mut leader = replica(1, 3).with_membership(joint).lead_with_everyone();
+    let learning = members("host", &[1, 2, 3], &[], &[4, 5, 6, 7]);
+    let mut leader = replica(1, 3).with_membership(learning).lead_with_everyone();
+    leader.change_membership(&set(&[4, 5, 6], &[7]), None).unwrap();
     leader.read_index(read_id(1), NOW).unwrap();
     let round = round_sent(&mut leader);
 

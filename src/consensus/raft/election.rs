@@ -23,13 +23,13 @@ impl Raft {
         }
     }
 
-    /// The leader is taken for lost; who votes stands for election. A node that does not vote waits to be found.
+    /// The leader is taken for lost; who may lead stands for election. A node that may not waits to be found.
     fn begin_campaign(&mut self) {
         if matches!(self.role, Role::Leader(_)) {
             return;
         }
         self.timer.redraw();
-        if !self.votes() {
+        if !self.may_campaign() {
             self.become_follower(None);
         } else if self.term() >= TERM_MAX {
             log::error!("term {} is the last one: no election is possible any more", self.term());
@@ -37,7 +37,7 @@ impl Raft {
         } else if self.config.pre_vote {
             self.become_pre_candidate();
         } else {
-            self.become_candidate();
+            self.become_candidate(false);
         }
     }
 
@@ -48,7 +48,7 @@ impl Raft {
         let decided = votes.won(self.log.membership());
         self.change_role(Role::PreCandidate(votes));
         if decided {
-            self.become_candidate();
+            self.become_candidate(false);
             return;
         }
         let (term, last) = (self.next_term(), self.log.last());
@@ -57,13 +57,14 @@ impl Raft {
         }
     }
 
-    /// §5.2: the next term, a vote for itself, and a request to every other voter. All of it waits for the disk.
-    fn become_candidate(&mut self) {
+    /// §5.2: the next term, a vote for itself, and a request to every other voter. All of it waits for the disk. `transfer`
+    /// says that the leader itself asked for it.
+    pub(super) fn become_candidate(&mut self, transfer: bool) {
         self.hard_state = HardState { term: self.next_term(), voted_for: Some(self.config.id) };
         self.change_role(Role::Candidate(Votes::default()));
         let last = self.log.last();
         for voter in self.other_voters() {
-            self.send_when_durable(voter, Body::Vote { last, transfer: false });
+            self.send_when_durable(voter, Body::Vote { last, transfer });
         }
     }
 
@@ -79,7 +80,8 @@ impl Raft {
 
     /// A grant changes nothing here: neither the term, nor the vote, nor the timer.
     pub(super) fn answer_pre_vote(&mut self, asker: NodeId, asked: Term, last: LogPosition) {
-        if asked <= self.term() {
+        self.notice_stranger(asker);
+        if asked <= self.term() || self.is_barred() {
             self.send(asker, Body::PreVoteAnswer { granted: false });
         } else if self.hears_a_leader() {
             log::debug!("ignored a pre-vote of node {asker}: a leader lives");
@@ -101,7 +103,7 @@ impl Raft {
         };
         votes.grant(voter);
         if votes.won(self.log.membership()) {
-            self.become_candidate();
+            self.become_candidate(false);
         }
     }
 
@@ -111,7 +113,8 @@ impl Raft {
     pub(super) fn answer_vote(&mut self, candidate: NodeId, last: LogPosition) {
         let voted_for = self.hard_state.voted_for;
         let is_free = voted_for.is_none() && self.leader().is_none();
-        let granted = (is_free || voted_for == Some(candidate)) && last.is_up_to_date_with(self.log.last());
+        let is_good = last.is_up_to_date_with(self.log.last()) && !self.is_barred();
+        let granted = (is_free || voted_for == Some(candidate)) && is_good;
         if !granted {
             self.send(candidate, Body::VoteAnswer { granted });
             return;
@@ -154,6 +157,11 @@ impl Raft {
             Role::PreCandidate(_) | Role::Candidate(_) => false,
             Role::Leader(_) => self.config.check_quorum,
         }
+    }
+
+    /// Whether nothing keeps this replica from standing for election: neither its role, nor lost promises, nor its disk.
+    pub(super) fn may_campaign(&self) -> bool {
+        self.may_lead() && !self.is_barred() && self.can_write()
     }
 
     fn next_term(&self) -> Term {

@@ -1,7 +1,7 @@
 //! What must hold after every input, in words. A broken law is our own fault, so it stops the node.
 
 use super::Raft;
-use crate::consensus::role::Role;
+use crate::consensus::role::{Leader, Role};
 
 impl Raft {
     pub(super) fn assert_invariants(&self) {
@@ -25,7 +25,7 @@ impl Raft {
                 assert!(follower.leader != Some(self.config.id), "a follower follows itself");
                 assert!(follower.leader.is_some() || follower.reads.is_empty(), "reads wait for nobody");
             }
-            Role::PreCandidate(_) => assert!(self.votes(), "a node that does not vote asks for pre-votes"),
+            Role::PreCandidate(_) => assert!(self.may_lead(), "a node that may not lead asks for pre-votes"),
             Role::Candidate(_) => self.assert_stands_for_election(),
             Role::Leader(leader) => {
                 self.assert_stands_for_election();
@@ -33,12 +33,26 @@ impl Raft {
                 for peer in leader.peers.values() {
                     peer.assert_invariants(&self.log, &self.config);
                 }
+                self.assert_peers_are_the_members(leader);
             }
         }
     }
 
+    fn assert_peers_are_the_members(&self, leader: &Leader) {
+        let membership = self.log.membership();
+        let members = membership.peers_of(self.config.id);
+        assert!(leader.peers.keys().copied().eq(members), "a leader's peers are not the members (§6)");
+        let departed = leader.departing.keys().all(|&peer| !membership.contains(peer));
+        assert!(departed, "a member is taken for one that was left out");
+        let is_left_behind = membership.is_joint() && self.log.membership_index() <= self.commit;
+        assert!(
+            !is_left_behind || !self.has_committed_in_term(),
+            "a joint configuration that is committed is not left"
+        );
+    }
+
     fn assert_stands_for_election(&self) {
-        assert!(self.votes(), "a node that does not vote stands for election");
+        assert!(self.may_lead(), "a node that may not lead stands for election");
         assert!(self.hard_state.voted_for == Some(self.config.id), "a candidate votes for itself (§5.2)");
     }
 }

@@ -4,7 +4,7 @@ use super::Raft;
 use crate::consensus::ProposeRefused;
 use crate::consensus::progress::Progress;
 use crate::consensus::quorum::{quorum_agrees, quorum_index};
-use crate::consensus::role::{Leader, Role};
+use crate::consensus::role::Role;
 use crate::types::{
     Append, AppendAnswer, Body, EntryKind, Heartbeat, HeartbeatAnswer, LogIndex, LogPosition, LogSpan,
     Moment, NodeId,
@@ -13,9 +13,7 @@ use crate::types::{
 impl Raft {
     /// Appends one entry for each size in `bytes`; all get the current term, one after the other. Only at the leader.
     pub fn propose(&mut self, bytes: impl IntoIterator<Item = u32>) -> Result<LogSpan, ProposeRefused> {
-        if !matches!(self.role, Role::Leader(_)) {
-            return Err(ProposeRefused::NotLeader { leader: self.leader() });
-        }
+        self.refuse_proposals()?;
         let first = self.log.last().index.next();
         for bytes in bytes {
             self.log.push(self.hard_state.term, bytes, &EntryKind::Normal);
@@ -65,8 +63,10 @@ impl Raft {
         if leader.since_heartbeat >= config.heartbeat_ticks {
             leader.since_heartbeat = 0;
             leader.heartbeat_due = true;
-            leader.peers.values_mut().for_each(Progress::heartbeat_sent);
+            leader.audience().for_each(|(_, peer)| peer.heartbeat_sent());
         }
+        self.tick_departing(ticks);
+        self.tick_transfer(ticks);
     }
 
     pub(super) fn take_append_answer(&mut self, from: NodeId, answer: AppendAnswer) {
@@ -123,6 +123,7 @@ impl Raft {
             self.advance_commit();
         }
         self.confirm_reads();
+        self.see_off(from, answer.round);
     }
 
     /// §5.4.2: an entry commits by counting only if it is of the current term, with all before it. Our own match
@@ -148,20 +149,22 @@ impl Raft {
         if is_first_of_term {
             self.admit_early_reads();
         }
+        self.go_on_with_change();
     }
 
     /// The end of a leader's turn: a round of heartbeats if one is due, and to each peer what its window admits, or the
     /// offer of a snapshot if the log cannot help it any more.
     pub(super) fn send_as_leader(&mut self, now: Moment) {
+        self.tell_successor();
         let (term, commit, log, config) = (self.term(), self.commit, &self.log, &self.config);
         let newest = self.snapshot.as_ref();
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
-        let Leader { peers, reads, heartbeat_due, .. } = leader;
-        let is_round = std::mem::take(heartbeat_due) || reads.wants_round();
-        let round = if is_round { reads.begin_round(config.lease.map(|_| now)) } else { reads.sent() };
-        for (&to, peer) in peers {
+        let is_round = std::mem::take(&mut leader.heartbeat_due) || leader.reads.wants_round();
+        let round =
+            if is_round { leader.reads.begin_round(config.lease.map(|_| now)) } else { leader.reads.sent() };
+        for (to, peer) in leader.audience() {
             let mut send = |body| self.outbox.send.push(Self::outgoing(to, term, body));
             while let Some(slice) = peer.take_append(log, config) {
                 peer.told(commit.min(slice.last().index));
@@ -190,7 +193,10 @@ impl Raft {
                 || peer.wants_commit(self.commit)
                 || peer.wants_offer(&self.log, newest)
         };
-        leader.heartbeat_due || leader.reads.wants_round() || leader.peers.values().any(wants)
+        leader.heartbeat_due
+            || leader.reads.wants_round()
+            || self.successor_is_ready()
+            || leader.everyone().any(wants)
     }
 
     fn is_possible_match(&self, from: NodeId, matched: LogIndex) -> bool {
@@ -206,7 +212,7 @@ impl Raft {
 /// What a leader knows of `peer`.
 pub(super) fn peer_of(role: &mut Role, peer: NodeId) -> Option<&mut Progress> {
     match role {
-        Role::Leader(leader) => leader.peers.get_mut(&peer),
+        Role::Leader(leader) => leader.audience().find_map(|(id, known)| (id == peer).then_some(known)),
         _ => None,
     }
 }

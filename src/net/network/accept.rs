@@ -1,5 +1,6 @@
 //! Who is let in.
 
+use std::io;
 use std::net::SocketAddr;
 
 use mio::net::TcpStream;
@@ -8,6 +9,7 @@ use mio::{Interest, Token};
 use super::super::connection::{Connection, Side, Stage};
 use super::end::Ending;
 use super::{Delivery, Network};
+use crate::wire::hello::Lane;
 
 /// How many are let in per turn: a storm of connections must not keep the loop from its peers.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -38,7 +40,7 @@ impl Network {
             self.metrics.turned_away.increment();
             return;
         }
-        if let Err(error) = self.add(socket, Side::Accepted(from)) {
+        if let Err(error) = self.add(socket, Side::Accepted(from), Lane::Ordinary) {
             log::warn!("cannot serve the connection from {from}: {error}");
         }
         self.due_by(self.now + self.settings.handshake);
@@ -62,11 +64,15 @@ impl Network {
     }
 
     /// Puts a socket under the loop's care, and says by which token it is known.
-    pub(super) fn add(&mut self, mut socket: TcpStream, side: Side) -> std::io::Result<Token> {
+    pub(super) fn add(&mut self, mut socket: TcpStream, side: Side, lane: Lane) -> io::Result<Token> {
         let token = self.next_token;
         self.poll.registry().register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
-        let (frame_max, queue_max) = (self.settings.frame_bytes_max, self.settings.queue_bytes_max);
-        let connection = Connection::new(socket, side, frame_max, queue_max, self.now);
+        let frame_max = self.settings.frame_bytes_max;
+        let queue_max = match lane {
+            Lane::Ordinary => self.settings.queue_bytes_max,
+            Lane::Bulk => self.settings.bulk_queue_bytes_max,
+        };
+        let connection = Connection::new(socket, side, lane, frame_max, queue_max, self.now);
         if connection.stage == Stage::AwaitingHello {
             connection.socket.set_nodelay(true)?;
         }

@@ -12,7 +12,7 @@ use super::super::peer::{Dial, Peer};
 use super::end::Ending;
 use super::{Delivery, Network};
 use crate::types::{Incarnation, NodeId};
-use crate::wire::hello::{HELLO_BYTES_MAX, Reason};
+use crate::wire::hello::{HELLO_BYTES_MAX, Lane, Reason};
 
 impl Network {
     /// From now on these are the peers to dial. Who is not among them any more is dialled no longer, but may still come.
@@ -40,22 +40,11 @@ impl Network {
     ) {
         let peer = self.peer_mut(id);
         peer.expected = expected;
-        let (dialled, accepted) = (peer.dialled(), peer.accepted);
         if peer.address != address {
             peer.address = address;
-            if let Some(token) = dialled {
-                self.end(token, &Ending::Unwanted, delivery);
-            }
-            let until = self.now;
-            let peer = self.peer_mut(id);
-            peer.dial = match (&peer.address, peer.dial) {
-                (None, _) => Dial::Never,
-                // When the answer comes, the new address will be asked for.
-                (Some(_), Dial::Resolving) => Dial::Resolving,
-                (Some(_), _) => Dial::Waiting { until, refused: false },
-            };
+            self.redial(id, delivery);
         }
-        for token in [dialled, accepted].into_iter().flatten() {
+        for token in self.peer_mut(id).tokens() {
             let shown = self.connections.get(&token).and_then(Connection::standing);
             if shown.is_some_and(|one| expected.is_some_and(|expected| expected != one.incarnation)) {
                 self.end(token, &Ending::RefusedByUs(Reason::ContradictingIncarnation), delivery);
@@ -63,6 +52,27 @@ impl Network {
         }
         self.announce(id, delivery);
         self.forget(id);
+    }
+
+    /// `id` is reached elsewhere from now on, or not at all: what we dialled is of no use any more.
+    fn redial(&mut self, id: NodeId, delivery: &dyn Delivery) {
+        for lane in [Lane::Ordinary, Lane::Bulk] {
+            if let Some(token) = self.peer_mut(id).line(lane).dialled() {
+                self.end(token, &Ending::Unwanted, delivery);
+            }
+            let until = self.now;
+            let peer = self.peer_mut(id);
+            let wanted = peer.address.is_some();
+            let line = peer.line_mut(lane);
+            line.dial = match (lane, line.dial) {
+                _ if !wanted => Dial::Idle,
+                // When the answer comes, the new address will be asked for.
+                (_, Dial::Resolving) => Dial::Resolving,
+                (Lane::Ordinary, _) => Dial::Waiting { until, refused: false },
+                (Lane::Bulk, _) => Dial::Idle,
+            };
+        }
+        self.drop_chunks(id);
     }
 
     /// What we know of `id`, from now on if not before.
@@ -78,75 +88,88 @@ impl Network {
         }
     }
 
-    /// Dials `id` now, or asks for its address first.
-    pub(super) fn dial(&mut self, id: NodeId, delivery: &dyn Delivery) {
+    /// Dials `id` now, or asks for its address first. The bulk lane is dialled only if something waits for it.
+    pub(super) fn dial(&mut self, id: NodeId, lane: Lane, delivery: &dyn Delivery) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
+        if lane == Lane::Bulk && peer.chunks.is_empty() {
+            peer.line_mut(lane).dial = Dial::Idle;
+            return;
+        }
         let Some(address) = &peer.address else { return };
-        match self.resolver.resolve(id, address) {
-            Some(found) => self.connect(id, &found, delivery),
-            None => peer.dial = Dial::Resolving,
+        match self.resolver.resolve(id, lane, address) {
+            Some(found) => self.connect(id, lane, &found, delivery),
+            None => peer.line_mut(lane).dial = Dial::Resolving,
         }
     }
 
     /// Goes on with the dials whose names are resolved.
     pub(super) fn dial_resolved(&mut self, delivery: &dyn Delivery) {
         for resolved in self.resolver.take() {
-            let Some(peer) = self.peers.get_mut(&resolved.peer) else { continue };
-            if peer.dial != Dial::Resolving {
+            let (id, lane) = (resolved.peer, resolved.lane);
+            let Some(peer) = self.peers.get_mut(&id) else { continue };
+            if peer.line(lane).dial != Dial::Resolving {
                 continue;
             }
             if peer.address.as_ref() == Some(&resolved.address) {
-                self.connect(resolved.peer, &resolved.found, delivery);
+                self.connect(id, lane, &resolved.found, delivery);
             } else {
-                self.dial(resolved.peer, delivery);
+                self.dial(id, lane, delivery);
             }
         }
     }
 
-    fn connect(&mut self, id: NodeId, found: &[SocketAddr], delivery: &dyn Delivery) {
+    fn connect(&mut self, id: NodeId, lane: Lane, found: &[SocketAddr], delivery: &dyn Delivery) {
         let peer = self.peer_mut(id);
         let address = peer.address.clone().unwrap_or_default();
-        let Some(&at) = found.get(peer.dials % found.len().max(1)) else {
+        let line = peer.line_mut(lane);
+        let Some(&at) = found.get(line.dials % found.len().max(1)) else {
             log::warn!("the address {address} of node {id} cannot be resolved");
-            return self.dial_later(id, false);
+            return self.dial_later(id, lane, false);
         };
-        peer.dials = peer.dials.wrapping_add(1);
-        match TcpStream::connect(at).and_then(|socket| self.add(socket, Side::Dialled(id))) {
+        line.dials = line.dials.wrapping_add(1);
+        match TcpStream::connect(at).and_then(|socket| self.add(socket, Side::Dialled(id), lane)) {
             Ok(token) => {
-                self.peer_mut(id).dial = Dial::Trying(token);
+                self.peer_mut(id).line_mut(lane).dial = Dial::Trying(token);
                 self.due_by(self.now + self.settings.handshake);
                 self.go_on_connecting(token, delivery);
             }
             Err(error) => {
                 log::debug!("cannot dial node {id} at {address}: {error}");
-                self.dial_later(id, false);
+                self.dial_later(id, lane, false);
             }
         }
     }
 
     /// Waits before the next dial: long after a refusal, which only a person can change.
-    pub(super) fn dial_later(&mut self, id: NodeId, refused: bool) {
+    pub(super) fn dial_later(&mut self, id: NodeId, lane: Lane, refused: bool) {
+        if lane == Lane::Bulk {
+            self.drop_chunks(id);
+        }
         let now = self.now;
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        if peer.address.is_none() {
-            peer.dial = Dial::Never;
+        let wanted = peer.address.is_some();
+        let line = peer.line_mut(lane);
+        if !wanted {
+            line.dial = Dial::Idle;
             return;
         }
-        let wait = if refused { peer.backoff.wait_after_refusal() } else { peer.backoff.wait() };
+        let wait = if refused { line.backoff.wait_after_refusal() } else { line.backoff.wait() };
         let until = now + wait;
-        peer.dial = Dial::Waiting { until, refused };
+        line.dial = Dial::Waiting { until, refused };
         self.due_by(until);
     }
 
     /// `id` showed that it lives: no reason to wait any longer before dialling it.
     pub(super) fn dial_soon(&mut self, id: NodeId) {
         let now = self.now;
-        if let Some(peer) = self.peers.get_mut(&id)
-            && matches!(peer.dial, Dial::Waiting { refused: false, .. })
-        {
-            peer.dial = Dial::Waiting { until: now, refused: false };
-            self.due_by(now);
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        for lane in [Lane::Ordinary, Lane::Bulk] {
+            let dial = &mut peer.line_mut(lane).dial;
+            if matches!(dial, Dial::Waiting { refused: false, .. }) {
+                *dial = Dial::Waiting { until: now, refused: false };
+            }
         }
+        self.due_by(now);
     }
 
     /// Says hello as soon as TCP has connected.
@@ -163,7 +186,7 @@ impl Network {
         }
         connection.stage = Stage::Greeting;
         connection.writable = true;
-        let hello = self.me.hello_to(id);
+        let hello = self.me.hello_to(id, connection.lane);
         connection.outbox.append(HELLO_BYTES_MAX, |out| hello.encode(out));
         self.to_write.push(token);
         self.to_read.push(token);

@@ -6,12 +6,13 @@ use std::time::Duration;
 use mio::Token;
 
 use super::super::backoff;
-use super::super::connection::{Connection, Side};
+use super::super::connection::{Connection, Side, Standing};
+use super::super::peer::Dial;
 use super::{Delivery, Network};
 use crate::types::NodeId;
 use crate::wire::WireError;
 use crate::wire::frame::FrameError;
-use crate::wire::hello::Reason;
+use crate::wire::hello::{Lane, Reason};
 
 /// Why a connection ends.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub(super) enum Ending {
     Closing,
     /// The peer is not a peer any more, or lives elsewhere now.
     Unwanted,
+    /// There was no chunk to send for so long.
+    Idle,
 }
 
 impl From<io::Error> for Ending {
@@ -67,24 +70,19 @@ impl Network {
         // Closing the socket would do; this fails only for one that the kernel has let go of already.
         let _ = self.poll.registry().deregister(&mut connection.socket);
 
-        let (side, standing) = (connection.side, connection.standing());
+        let (side, lane, standing) = (connection.side, connection.lane, connection.standing());
         if let Some(id) = standing.map(|one| one.peer) {
             for (group, message) in connection.outbox.into_undelivered() {
                 delivery.undelivered(group, id, message);
             }
             if let Some(peer) = self.peers.get_mut(&id)
-                && peer.accepted == Some(token)
+                && peer.line(lane).accepted == Some(token)
             {
-                peer.accepted = None;
+                peer.line_mut(lane).accepted = None;
             }
         }
         if let Side::Dialled(id) = side {
-            let lived_long = standing.is_some_and(|one| self.now - one.since >= backoff::LONGEST);
-            if let Some(peer) = self.peers.get_mut(&id).filter(|_| lived_long) {
-                peer.backoff.reset();
-            }
-            let refused = matches!(ending, Ending::RefusedByUs(_) | Ending::RefusedByPeer(_));
-            self.dial_later(id, refused);
+            self.ended_dialled(id, lane, standing, ending);
         }
         if let Some(id) = connection_peer(side, standing.map(|one| one.peer)) {
             self.announce(id, delivery);
@@ -92,9 +90,29 @@ impl Network {
         }
     }
 
+    /// What follows for a lane that we dialled: it is dialled again later, unless it is given up because it is idle.
+    fn ended_dialled(&mut self, id: NodeId, lane: Lane, standing: Option<Standing>, ending: &Ending) {
+        let lived_long = standing.is_some_and(|one| self.now - one.since >= backoff::LONGEST);
+        if let Some(peer) = self.peers.get_mut(&id) {
+            let line = peer.line_mut(lane);
+            if lived_long {
+                line.backoff.reset();
+            }
+            if matches!(ending, Ending::Idle) {
+                line.dial = Dial::Idle;
+                return;
+            }
+        }
+        let refused = matches!(ending, Ending::RefusedByUs(_) | Ending::RefusedByPeer(_));
+        self.dial_later(id, lane, refused);
+    }
+
     fn count(&self, connection: &Connection, ending: &Ending) {
         if connection.standing().is_some() {
-            self.metrics.disconnects.increment();
+            match connection.lane {
+                Lane::Ordinary => self.metrics.disconnects.increment(),
+                Lane::Bulk => self.metrics.bulk_disconnects.increment(),
+            }
         }
         match ending {
             Ending::Malformed(_) => self.metrics.frames_malformed.increment(),
@@ -110,7 +128,7 @@ impl Network {
             Ending::Malformed(error) => error.to_string(),
             Ending::RefusedByUs(reason) => format!("we refuse it: {reason}"),
             Ending::RefusedByPeer(reason) => format!("it refuses us: {reason}"),
-            Ending::Refused | Ending::Closing => return,
+            Ending::Refused | Ending::Closing | Ending::Idle => return,
             Ending::Silent(silence) => format!("nothing was heard for {silence:?}"),
             Ending::Dawdling(handshake) => format!("no handshake within {handshake:?}"),
             Ending::Replaced => "it has connected anew".to_owned(),
@@ -119,6 +137,13 @@ impl Network {
         };
         let refused = matches!(ending, Ending::RefusedByUs(_) | Ending::RefusedByPeer(_));
         match (connection.side, connection.standing()) {
+            // Nothing is lost by it: what was on the way is asked for again.
+            (Side::Dialled(id), Some(_)) if connection.lane == Lane::Bulk && !refused => {
+                log::info!("the bulk lane to node {id} ended: {why}");
+            }
+            (Side::Accepted(_), Some(one)) if connection.lane == Lane::Bulk => {
+                log::debug!("the bulk lane of node {} ended: {why}", one.peer);
+            }
             (Side::Dialled(id), _) if refused => log::warn!("no connection to node {id}: {why}"),
             (Side::Dialled(id), None) => log::debug!("no connection to node {id}: {why}"),
             (Side::Dialled(id), Some(_)) => log::warn!("lost the connection to node {id}: {why}"),

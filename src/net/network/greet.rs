@@ -6,8 +6,8 @@ use super::super::connection::{Connection, Side, Stage};
 use super::super::peer::Dial;
 use super::end::Ending;
 use super::{Delivery, Network};
-use crate::types::{Incarnation, NodeId};
-use crate::wire::hello::{Answer, HELLO_BYTES_MAX, Hello, Reason};
+use crate::types::{ClusterId, Incarnation, NodeId};
+use crate::wire::hello::{Answer, HELLO_BYTES_MAX, Hello, Lane, Reason};
 
 impl Network {
     /// Reads the hello of who came, if all of it is there, and answers.
@@ -17,10 +17,14 @@ impl Network {
         let hello = Hello::decode(bytes)?;
         let expected = self.peers.get(&hello.node).and_then(|peer| peer.expected);
         let answer = self.me.answer_to(&hello, expected);
+        connection.lane = hello.lane;
         connection.outbox.append(HELLO_BYTES_MAX, |out| answer.encode(out));
         self.to_write.push(token);
         match answer {
-            Answer::Accepted { .. } => self.welcome(token, &hello, delivery),
+            Answer::Accepted { .. } => {
+                self.adopt(hello.cluster, delivery);
+                self.welcome(token, &hello, delivery);
+            }
             Answer::Refused(reason) => {
                 connection.stage = Stage::Refusing;
                 self.log_refusal(token, hello.node, reason);
@@ -29,31 +33,45 @@ impl Network {
         Ok(())
     }
 
+    /// A node that had no cluster belongs to that of the first one whose hello was good, and may dial from now on.
+    fn adopt(&mut self, cluster: ClusterId, delivery: &dyn Delivery) {
+        if self.me.cluster.is_none() {
+            self.me.cluster = Some(cluster);
+            self.due_by(self.now);
+            delivery.cluster_adopted(cluster);
+        }
+    }
+
     fn welcome(&mut self, token: Token, hello: &Hello, delivery: &dyn Delivery) {
-        let id = hello.node;
-        log::info!("node {id} at {:?} connected to this node", hello.address);
+        let (id, lane) = (hello.node, hello.lane);
         // Who dials again has given up the connection before.
-        if let Some(old) = self.peer_mut(id).accepted {
+        if let Some(old) = self.peer_mut(id).line(lane).accepted {
             self.end(old, &Ending::Replaced, delivery);
         }
-        self.peer_mut(id).accepted = Some(token);
+        self.peer_mut(id).line_mut(lane).accepted = Some(token);
         self.stand(token, id, hello.incarnation);
-        self.dial_soon(id);
-        self.announce(id, delivery);
+        if lane == Lane::Ordinary {
+            log::info!("node {id} at {:?} connected to this node", hello.address);
+            self.dial_soon(id);
+            self.announce(id, delivery);
+        }
     }
 
     /// Reads the answer to our hello, if all of it is there.
     pub(super) fn receive_answer(&mut self, token: Token, delivery: &dyn Delivery) -> Result<(), Ending> {
         let Some(connection) = self.connections.get_mut(&token) else { return Ok(()) };
-        let Side::Dialled(id) = connection.side else { return Ok(()) };
+        let (Side::Dialled(id), lane) = (connection.side, connection.lane) else { return Ok(()) };
         let Some(bytes) = connection.inflow.next_greeting(Answer::announced_len)? else { return Ok(()) };
         let answer = Answer::decode(bytes)?;
         let expected = self.peers.get(&id).and_then(|peer| peer.expected);
         match self.me.judge(answer, id, expected) {
             Ok(incarnation) => {
                 self.stand(token, id, incarnation);
-                self.peer_mut(id).dial = Dial::Standing(token);
-                self.announce(id, delivery);
+                self.peer_mut(id).line_mut(lane).dial = Dial::Standing(token);
+                match lane {
+                    Lane::Ordinary => self.announce(id, delivery),
+                    Lane::Bulk => self.open_lane(token, id),
+                }
                 Ok(())
             }
             Err(reason) if answer == Answer::Refused(reason) => Err(Ending::RefusedByPeer(reason)),
@@ -63,10 +81,12 @@ impl Network {
 
     fn stand(&mut self, token: Token, id: NodeId, incarnation: Incarnation) {
         let now = self.now;
-        if let Some(connection) = self.connections.get_mut(&token) {
-            connection.stand(id, incarnation, now);
+        let Some(connection) = self.connections.get_mut(&token) else { return };
+        connection.stand(id, incarnation, now);
+        match connection.lane {
+            Lane::Ordinary => self.metrics.connects.increment(),
+            Lane::Bulk => self.metrics.bulk_connects.increment(),
         }
-        self.metrics.connects.increment();
         self.due_by(now + self.settings.silence / 3);
     }
 

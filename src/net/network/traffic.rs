@@ -10,10 +10,15 @@ use super::{Delivery, Network};
 use crate::types::{Forward, NodeId, PeerMessage};
 use crate::wire::WireError;
 use crate::wire::frame::{self, FrameError};
+use crate::wire::hello::Lane;
 use crate::wire::peer;
 
 /// How much is read from one connection before it is the next one's turn.
 const READ_BYTES_PER_TURN: usize = 1 << 20;
+/// And how much from a bulk connection, after all others had their turn.
+const BULK_BYTES_PER_TURN: usize = 512 << 10;
+/// The order in which the lanes have their turn.
+const LANES: [Lane; 2] = [Lane::Ordinary, Lane::Bulk];
 
 impl Network {
     /// One write on each connection for which something waits.
@@ -21,9 +26,14 @@ impl Network {
         let mut tokens = std::mem::take(&mut self.to_write);
         tokens.sort_unstable();
         tokens.dedup();
-        for token in tokens.drain(..) {
-            self.write(token, delivery);
+        for lane in LANES {
+            for &token in &tokens {
+                if self.lane_of(token) == Some(lane) {
+                    self.write(token, delivery);
+                }
+            }
         }
+        tokens.clear();
         // Its allocation serves the next turn, unless this one has put something down already.
         if self.to_write.is_empty() {
             self.to_write = tokens;
@@ -60,14 +70,24 @@ impl Network {
         let mut tokens = std::mem::take(&mut self.to_read);
         tokens.sort_unstable();
         tokens.dedup();
-        for token in tokens {
-            if let Err(ending) = self.read(token, delivery) {
-                self.end(token, &ending, delivery);
+        for lane in LANES {
+            for &token in &tokens {
+                if self.lane_of(token) == Some(lane)
+                    && let Err(ending) = self.read(token, lane, delivery)
+                {
+                    self.end(token, &ending, delivery);
+                }
             }
+        }
+        for token in tokens {
             if self.connections.get(&token).is_some_and(Connection::wants_to_read) {
                 self.to_read.push(token);
             }
         }
+    }
+
+    fn lane_of(&self, token: Token) -> Option<Lane> {
+        self.connections.get(&token).map(|connection| connection.lane)
     }
 
     /// What was not heard while nothing was read is nobody's silence.
@@ -81,8 +101,11 @@ impl Network {
         }
     }
 
-    fn read(&mut self, token: Token, delivery: &dyn Delivery) -> Result<(), Ending> {
-        let mut budget = READ_BYTES_PER_TURN;
+    fn read(&mut self, token: Token, lane: Lane, delivery: &dyn Delivery) -> Result<(), Ending> {
+        let mut budget = match lane {
+            Lane::Ordinary => READ_BYTES_PER_TURN,
+            Lane::Bulk => BULK_BYTES_PER_TURN,
+        };
         while budget > 0 {
             self.paused = self.paused || delivery.is_full();
             let (now, paused) = (self.now, self.paused);
@@ -121,17 +144,33 @@ impl Network {
 
     fn receive_frames(&mut self, token: Token, from: NodeId, delivery: &dyn Delivery) -> Result<(), Ending> {
         let Some(connection) = self.connections.get_mut(&token) else { return Ok(()) };
+        let lane = connection.lane;
         while let Some(bytes) = connection.inflow.next_frame()? {
             let length = bytes.len();
             let frame = frame::open(bytes)?;
             let group = frame.group;
             if let Some(message) = peer::decode(frame)? {
+                judge_lane(&message, lane)?;
                 judge_origins(&message, from)?;
-                self.metrics.messages_received.increment();
+                match lane {
+                    Lane::Ordinary => self.metrics.messages_received.increment(),
+                    Lane::Bulk => self.metrics.chunks_received.increment(),
+                }
                 delivery.deliver(group, from, message, length);
             }
         }
         Ok(())
+    }
+}
+
+/// Chunks travel on the bulk lane, and nothing but chunks does.
+fn judge_lane(message: &PeerMessage, lane: Lane) -> Result<(), FrameError> {
+    match (message, lane) {
+        (PeerMessage::Chunk(_), Lane::Bulk) => Ok(()),
+        (PeerMessage::Chunk(_), Lane::Ordinary) | (_, Lane::Bulk) => {
+            Err(WireError::Invalid { what: "lane of a message" }.into())
+        }
+        _ => Ok(()),
     }
 }
 

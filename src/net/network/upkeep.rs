@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use mio::Token;
 
-use super::super::connection::{Connection, Stage};
-use super::super::peer::Dial;
+use super::super::connection::{Connection, Side, Stage};
 use super::end::Ending;
 use super::{Delivery, Network};
 use crate::types::NodeId;
 use crate::wire::frame::HEADER_BYTES;
+use crate::wire::hello::Lane;
 use crate::wire::peer;
 
 /// Upkeep looks again at the latest after this, whatever is due.
@@ -26,14 +26,21 @@ impl Network {
         for token in tokens {
             self.look_after(token, delivery);
         }
-        let waiting = self.peers.iter().filter_map(|(&id, peer)| match peer.dial {
-            Dial::Waiting { until, .. } => Some((id, until)),
-            _ => None,
+        // A hello names a cluster: without one, nobody is dialled.
+        if self.me.cluster.is_some() {
+            self.dial_all(delivery);
+        }
+    }
+
+    fn dial_all(&mut self, delivery: &dyn Delivery) {
+        let waiting = self.peers.iter().flat_map(|(&id, peer)| {
+            let lanes = [Lane::Ordinary, Lane::Bulk].into_iter();
+            lanes.filter_map(move |lane| Some((id, lane, peer.waits_until(lane)?)))
         });
-        let waiting: Vec<(NodeId, Instant)> = waiting.collect();
-        for (id, until) in waiting {
+        let waiting: Vec<(NodeId, Lane, Instant)> = waiting.collect();
+        for (id, lane, until) in waiting {
             if until <= self.now {
-                self.dial(id, delivery);
+                self.dial(id, lane, delivery);
             } else {
                 self.due_by(until);
             }
@@ -51,13 +58,25 @@ impl Network {
         if given_up_at <= self.now && !self.paused {
             return self.end(token, &ending, delivery);
         }
+        let idle_at = idle_at(connection, self.settings.bulk_idle);
+        if idle_at.is_some_and(|at| at <= self.now) {
+            return self.end(token, &Ending::Idle, delivery);
+        }
         let mut next = if self.paused { self.now + silence } else { given_up_at };
         if connection.standing().is_some() {
             next = next.min(sign_of_life(connection, self.now, silence / 3));
             self.to_write.push(token);
         }
+        next = idle_at.map_or(next, |at| next.min(at));
         self.due_by(next);
     }
+}
+
+/// When the lane is closed if no more chunks come; `None` of what is no bulk lane of ours, or not idle at all.
+fn idle_at(connection: &Connection, idle: Duration) -> Option<Instant> {
+    let ours = connection.lane == Lane::Bulk && matches!(connection.side, Side::Dialled(_));
+    let unused = connection.standing().is_some() && connection.outbox.is_empty();
+    (ours && unused).then(|| connection.used_at + idle)
 }
 
 /// Says that we live if we have said nothing for `interval`; when to look again.

@@ -9,12 +9,12 @@ use crate::types::{Body, EntryRun, Moment, NodeId, PeerMessage};
 impl Replica {
     /// The jobs of this turn, in the order in which they are done.
     pub(super) fn carry_out(&mut self, now: Moment) -> Jobs {
-        let mut jobs = Jobs { send: std::mem::take(&mut self.outbox), ..Jobs::default() };
+        let mut jobs = std::mem::take(&mut self.begun);
         let leads = self.raft.role() == RoleName::Leader;
         self.cold.lead(leads.then(|| self.raft.term()));
         if self.raft.has_ready() {
             let ready = self.raft.ready(now);
-            self.consensus_asks(ready, &mut jobs);
+            self.consensus_asks(ready, &mut jobs, now);
         }
         self.hand_over(&mut jobs);
         self.serve_cold(&mut jobs);
@@ -22,9 +22,10 @@ impl Replica {
         jobs
     }
 
-    fn consensus_asks(&mut self, ready: Ready, jobs: &mut Jobs) {
+    fn consensus_asks(&mut self, ready: Ready, jobs: &mut Jobs, now: Moment) {
+        self.fill_own_entries();
         for outgoing in ready.send {
-            jobs.send.extend(self.with_payloads(outgoing));
+            jobs.send.extend(self.with_payloads(outgoing, now));
         }
         if let Some(seq) = ready.write {
             let entries = ready.append.map_or_else(Vec::new, |span| {
@@ -36,28 +37,38 @@ impl Replica {
             self.config.metrics.entries_written.add(count as u64);
             let when_durable = ready.send_when_durable.into_iter();
             let send_when_durable =
-                when_durable.filter_map(|outgoing| self.with_payloads(outgoing)).collect();
+                when_durable.filter_map(|outgoing| self.with_payloads(outgoing, now)).collect();
             jobs.write = Some(WriteJob {
                 seq,
                 hard_state: ready.hard_state,
-                restart: None,
+                restart: ready.restart.map(|snapshot| (snapshot.position, snapshot.membership)),
                 entries,
                 send_when_durable,
             });
+        }
+        if let Some(snapshot) = ready.restore {
+            self.restore(snapshot, jobs);
         }
         if let Some(span) = ready.apply {
             self.applying.commit(span);
         }
         ready.reads.into_iter().for_each(|read| self.reads.confirm(read));
         ready.reads_lost.into_iter().for_each(|id| self.reads.lost(id, self.ticks));
+        if let Some((from, snapshot)) = ready.receive {
+            self.fetch_snapshot(from, snapshot, jobs);
+        }
     }
 
     /// A message as it travels; `None` if it must wait for the log reader, or for an append before it that does.
-    fn with_payloads(&mut self, outgoing: Outgoing) -> Option<(NodeId, PeerMessage)> {
+    fn with_payloads(&mut self, outgoing: Outgoing, now: Moment) -> Option<(NodeId, PeerMessage)> {
         let Outgoing { to, message } = outgoing;
+        if let Body::SnapshotOffer(snapshot) = &message.body {
+            self.serving.offered(to, snapshot, self.ticks);
+        }
         let Body::Append(append) = &message.body else {
             return Some((to, PeerMessage::Raft { message, entries: Vec::new() }));
         };
+        self.stages.sent(to, append, now);
         let waits = self.cold.is_waiting(to);
         if let Some(entries) = (!waits).then(|| entries_of(append, &self.tail)).flatten() {
             return Some((to, PeerMessage::Raft { message, entries }));
@@ -71,6 +82,7 @@ impl Replica {
     /// What is committed goes to the state machine, as far as it has room, and behind it the reads that waited for it.
     fn hand_over(&mut self, jobs: &mut Jobs) {
         while let Some(entries) = self.applying.next(&self.tail) {
+            self.count_for_snapshots(&entries);
             let replies = self.callers_of(&entries);
             jobs.apply.push(ApplyJob::Entries { entries, replies });
         }
@@ -81,6 +93,7 @@ impl Replica {
             let (first, last, bytes_max) = (missing.first, missing.last, missing.bytes_max);
             jobs.fetch.push(FetchJob { id, first, last, bytes_max });
         }
+        self.take_picture(jobs);
         let reads = self.reads.release(self.applying.handed_over(), &mut jobs.apply);
         self.config.metrics.reads.add(reads as u64);
     }
@@ -104,9 +117,7 @@ impl Replica {
         jobs.send.extend(served.send);
         jobs.fetch.extend(served.fetch);
         for peer in served.broken {
-            log::error!(
-                "the log on disk holds other entries than were announced to node {peer}: it is probed anew"
-            );
+            log::warn!("the log does not hold what was announced to node {peer} any more: it is probed anew");
             self.raft.peer_lost(peer);
         }
     }

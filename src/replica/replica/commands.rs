@@ -21,7 +21,14 @@ struct Owners {
     callers: Vec<(Moment, Reply)>,
 }
 
-/// How much more may wait for its commit.
+/// What is in flight.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Load {
+    pub(super) entries: u64,
+    pub(super) bytes: u64,
+}
+
+/// How much more may be appended.
 #[derive(Clone, Copy)]
 struct Room {
     entries: u64,
@@ -40,11 +47,14 @@ impl Room {
 
 impl Replica {
     /// A caller proposes: taken, unless it is too large or too much.
-    pub(super) fn propose(&mut self, proposal: Proposal) {
+    pub(super) fn propose(&mut self, proposal: Proposal, now: Moment) {
         let (bytes, limit) = (proposal.command.len(), self.config.command_bytes_max);
         if bytes > limit {
             proposal.reply.fail(ProposeError::TooLarge { bytes, limit });
+        } else if self.disk_full {
+            proposal.reply.fail(ProposeError::DiskFull);
         } else if self.has_room_for(bytes) {
+            self.stages.taken_up(now);
             self.waiting.push(proposal);
         } else {
             self.config.metrics.busy.increment();
@@ -52,22 +62,67 @@ impl Replica {
         }
     }
 
-    fn has_room_for(&self, bytes: usize) -> bool {
-        let count = self.waiting.len() + self.pending.len() + self.forwards.len();
-        let in_flight = self.waiting.bytes() + self.pending.bytes() + self.forwards.bytes();
-        count < self.config.proposals_max && in_flight + bytes as u64 <= self.config.proposals_bytes_max
+    fn has_room_for(&mut self, bytes: usize) -> bool {
+        let (count_max, bytes_max) = (self.config.proposals_max as u64, self.config.proposals_bytes_max);
+        let fits = |load: Load| load.entries < count_max && load.bytes + bytes as u64 <= bytes_max;
+        if !fits(self.in_flight()) {
+            // Something may have been applied since it was measured.
+            self.measure_log();
+        }
+        fits(self.in_flight())
+    }
+
+    /// All that callers wait for on this node, and at the leader also what others wait for: one budget for what has not
+    /// reached its turn, what was handed to a leader, and what the state machine has not applied.
+    pub(super) fn in_flight(&self) -> Load {
+        let queued = (self.waiting.len() + self.forwards.len()) as u64;
+        Load {
+            entries: queued + self.log_load.entries.max(self.pending.len() as u64),
+            bytes: self.waiting.bytes()
+                + self.forwards.bytes()
+                + self.log_load.bytes.max(self.pending.bytes()),
+        }
+    }
+
+    /// Entries are in flight while too few followers answer, while this node's own disk is slower than theirs, and while
+    /// its state machine is behind: until they are applied they stay in memory, or must be read back. It is measured,
+    /// not counted up and down, so it is right whatever becomes of the log when leaders change.
+    pub(super) fn measure_log(&mut self) {
+        let (applied, last) = (self.applying.applied(), self.raft.last().index);
+        let entries = last.distance_from(applied);
+        let is_leader = self.raft.role() == RoleName::Leader;
+        self.log_load = if !is_leader {
+            Load::default()
+        } else if entries > self.config.proposals_max as u64 {
+            Load { entries, bytes: self.config.proposals_bytes_max }
+        } else {
+            Load { entries, bytes: self.raft.bytes_between(applied, last) }
+        };
     }
 
     /// Everything that came in this turn is appended, handed on, refused, or waits for a leader.
     pub(super) fn append_or_forward(&mut self, now: Moment) {
-        if self.raft.role() == RoleName::Leader {
-            return self.append(now);
+        self.measure_log();
+        let leads = self.raft.role() == RoleName::Leader;
+        if leads && !self.disk_full && self.raft.transferring_to().is_none() {
+            self.append(now);
+            return self.stages.not_appended();
         }
+        self.stages.not_appended();
         for (from, forward) in std::mem::take(&mut self.forwarded) {
             self.answer(from, requests_of(&forward), Err(Refusal::NotLeader));
         }
+        if self.disk_full {
+            while let Some(proposal) = self.waiting.take(now) {
+                proposal.reply.fail(ProposeError::DiskFull);
+            }
+        }
+        if leads {
+            // Leadership is on its way to somebody else: the own commands wait for whoever leads then.
+            return;
+        }
         match self.leader_and_address() {
-            Some(_) if self.config.forwarding && (self.holds_forwards || self.is_wiped()) => {}
+            Some(_) if self.config.forwarding && (self.holds_forwards || self.keeps_silent()) => {}
             Some((leader, _)) if self.config.forwarding => self.forward_to(leader, now),
             Some(leader) => {
                 while let Some(proposal) = self.waiting.take(now) {
@@ -82,7 +137,7 @@ impl Replica {
         let taken = std::iter::from_fn(|| self.waiting.take(now));
         for forward in self.forwards.make(self.raft.term(), leader, taken) {
             self.config.metrics.forwards.add(forward.commands.len() as u64);
-            self.outbox.push((leader, PeerMessage::Forward(forward)));
+            self.begun.send.push((leader, PeerMessage::Forward(forward)));
         }
     }
 
@@ -124,20 +179,19 @@ impl Replica {
             return;
         }
         match self.raft.propose(self.batch.iter().map(Payload::bytes)) {
-            Ok(span) => self.appended(span, owners),
+            Ok(span) => {
+                self.stages.appended(span, now, &self.config.metrics);
+                self.appended(span, owners);
+            }
             Err(refused) => panic!("a leader refuses to append: {refused}"),
         }
     }
 
-    /// Entries wait for their commit while too few followers answer, and for this node's own disk while that is slower
-    /// than theirs; until then they stay in memory, and these limits say how many.
     fn room(&self) -> Room {
-        let settled = self.raft.commit().min(self.raft.stable());
-        let last = self.raft.last().index;
         let (entries_max, bytes_max) = (self.config.proposals_max as u64, self.config.proposals_bytes_max);
         Room {
-            entries: entries_max.saturating_sub(last.distance_from(settled)),
-            bytes: bytes_max.saturating_sub(self.raft.bytes_between(settled, last)),
+            entries: entries_max.saturating_sub(self.log_load.entries),
+            bytes: bytes_max.saturating_sub(self.log_load.bytes),
         }
     }
 
@@ -192,7 +246,7 @@ impl Replica {
     }
 
     fn answer(&mut self, to: NodeId, requests: Vec<u64>, outcome: Result<LogPosition, Refusal>) {
-        self.outbox.push((to, PeerMessage::ForwardAnswer(ForwardAnswer { requests, outcome })));
+        self.begun.send.push((to, PeerMessage::ForwardAnswer(ForwardAnswer { requests, outcome })));
     }
 }
 

@@ -9,7 +9,7 @@ use crate::types::EntryRun;
 fn weight_of(jobs: &[ApplyJob]) -> u64 {
     let runs = jobs.iter().flat_map(|job| match job {
         ApplyJob::Entries { entries, .. } => entries.as_slice(),
-        ApplyJob::Read(_) => &[],
+        _ => &[],
     });
     runs.flat_map(EntryRun::entries).map(weight).sum()
 }

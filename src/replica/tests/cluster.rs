@@ -1,23 +1,34 @@
 //! A cluster on one thread. Messages travel in the order in which they were sent; a tick is one unit of time.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::log::SharedLog;
 use crate::consensus::{RaftConfig, RoleName};
-use crate::machine::{Codec, StateMachine, Typed};
+use crate::machine::{Codec, MachineError, SnapshotError, StateMachine, Typed};
 use crate::replica::{
-    ApplyJob, Event, FetchJob, Jobs, Proposal, Read, Replica, ReplicaConfig, ReplicaStatus, WriteJob,
+    ApplyJob, Change, Event, FetchJob, Jobs, Notice, Proposal, Read, Replica, ReplicaConfig, ReplicaStatus,
+    SaveJob, SnapshotNow, Transfer,
 };
-use crate::ticket::{Permit, ProposeError, ReadError, ReadTask, Reply, StopCause, Ticket};
+use crate::storage::SnapshotStore;
+use crate::ticket::{
+    ChangeError, Permit, ProposeError, ReadError, ReadTask, Reply, SnapshotNowError, StopCause, Ticket,
+    TransferError,
+};
 use crate::types::{
-    Append, Body, Boot, Entry, EntryRun, GroupId, Incarnation, LogIndex, LogPosition, LogSlice, Membership,
-    Message, Moment, NodeId, Payload, PeerMessage, Term,
+    Append, Body, Boot, ChangeReceipt, Entry, EntryRun, GroupId, Incarnation, LogIndex, LogPosition,
+    LogSlice, Membership, MembershipChange, Message, Moment, NodeId, Payload, PeerMessage, SnapshotMeta,
+    SnapshotWriter, Term,
 };
-use crate::workers::{Applier, LogFetcher, LogWriter};
+use crate::workers::{
+    Applier, LogFetcher, LogJob, LogWriter, MoverConfig, MoverInput, SnapshotMover, SnapshotSaver,
+    TestSnapshots,
+};
 
 /// How long callers wait, in ticks.
 pub(super) const PATIENCE: u64 = 1_000;
@@ -39,10 +50,25 @@ impl StateMachine for Journal {
     fn query(&self, (): ()) -> String {
         self.0.join(", ")
     }
+
+    /// One command per line: none of these tests has a command of two.
+    fn snapshot(&self) -> Result<SnapshotWriter, SnapshotError> {
+        let lines = self.0.clone();
+        Ok(Box::new(move |out| lines.iter().try_for_each(|line| writeln!(out, "{line}"))))
+    }
+
+    fn restore(&mut self, snapshot: &mut dyn io::Read) -> Result<(), MachineError> {
+        let mut text = String::new();
+        snapshot.read_to_string(&mut text)?;
+        self.0 = text.lines().map(str::to_owned).collect();
+        Ok(())
+    }
 }
 
 pub(super) type Answer = Ticket<String, ProposeError>;
 pub(super) type Seen = Ticket<String, ReadError>;
+/// What an operator will be told.
+pub(super) type Told<T, E> = Receiver<Result<T, E>>;
 type Tune = fn(&mut ReplicaConfig);
 type Lost = fn(u64, u64, &PeerMessage) -> bool;
 
@@ -97,14 +123,29 @@ pub(super) struct Cluster {
 
 pub(super) struct Node {
     pub(super) replica: Replica,
+    disk: Disk,
     pub(super) log: SharedLog,
     writer: LogWriter,
     applier: Applier,
     fetcher: LogFetcher,
-    writes: Vec<(GroupId, WriteJob)>,
+    saver: SnapshotSaver,
+    mover: SnapshotMover,
+    writes: Vec<(GroupId, LogJob)>,
     pub(super) applies: Vec<ApplyJob>,
     pub(super) fetches: Vec<FetchJob>,
+    pub(super) saves: Vec<SaveJob>,
+    to_mover: Vec<MoverInput>,
+    pub(super) notices: Vec<Notice>,
     pub(super) held: Held,
+}
+
+/// What survives a process.
+#[derive(Clone)]
+pub(super) struct Disk {
+    incarnation: Incarnation,
+    joined: bool,
+    log: SharedLog,
+    pub(super) snapshots: TestSnapshots,
 }
 
 /// Which workers do nothing for now.
@@ -113,6 +154,42 @@ pub(super) struct Held {
     pub(super) writer: bool,
     pub(super) applier: bool,
     pub(super) fetcher: bool,
+    pub(super) saver: bool,
+    pub(super) mover: bool,
+}
+
+impl Disk {
+    fn founded(incarnation: Incarnation, founding: Entry) -> Self {
+        let (log, snapshots) = (SharedLog::founded_with(founding), TestSnapshots::default());
+        Self { incarnation, joined: false, log, snapshots }
+    }
+
+    fn empty(incarnation: Incarnation) -> Self {
+        let (log, snapshots) = (SharedLog::empty(), TestSnapshots::default());
+        Self { incarnation, joined: true, log, snapshots }
+    }
+
+    /// The newest snapshot from which the log goes on, and the state machine as it was then.
+    fn restore(&self) -> (Option<SnapshotMeta>, Journal) {
+        let recovered = self.log.recover();
+        let mut journal = Journal::default();
+        let mut snapshots = self.snapshots.clone();
+        let goes_on = |snapshot: &SnapshotMeta| {
+            let position = snapshot.position;
+            recovered.starts_after == position
+                || recovered.entries.iter().any(|entry| entry.position == position)
+        };
+        let newest = snapshots.list(GroupId::MAIN).expect("a store in memory").into_iter().find(goes_on);
+        assert!(
+            newest.is_some() || recovered.starts_after == LogPosition::ZERO,
+            "the log goes on from nowhere"
+        );
+        if let Some(snapshot) = &newest {
+            let mut source = snapshots.open(GroupId::MAIN, snapshot.id).expect("a snapshot that is listed");
+            journal.restore(&mut *source).expect("a good snapshot");
+        }
+        (newest, journal)
+    }
 }
 
 impl Cluster {
@@ -133,30 +210,46 @@ impl Cluster {
             lossy: None,
         };
         for number in 1..=count {
-            cluster.start(number, Incarnation(number), SharedLog::founded_with(founding.clone()));
+            cluster.start(number, Disk::founded(Incarnation(number), founding.clone()));
         }
         cluster.settle();
         cluster
     }
 
-    fn start(&mut self, number: u64, incarnation: Incarnation, log: SharedLog) {
+    fn start(&mut self, number: u64, disk: Disk) {
         self.boots += 1;
         let mut raft = RaftConfig::new(id(number));
         (raft.pre_vote, raft.check_quorum) = (false, false);
+        (raft.incarnation, raft.joined) = (Some(disk.incarnation), disk.joined);
         let check =
             Box::new(|command: &[u8]| std::str::from_utf8(command).is_ok_and(|text| text != "malformed"));
         let boot = Boot(self.boots << 32);
-        let mut config = ReplicaConfig::new(raft, incarnation, boot, check);
+        let mut config = ReplicaConfig::new(raft, disk.incarnation, boot, check);
         (self.tune)(&mut config);
+        let mover = MoverConfig {
+            bytes_per_second: None,
+            ask_again_after: Duration::from_nanos(3),
+            give_up_after: Duration::from_nanos(60),
+        };
+        let (snapshot, journal) = disk.restore();
+        let applied = snapshot.as_ref().map_or(LogPosition::ZERO, |snapshot| snapshot.position);
+        let (log, snapshots) = (disk.log.clone(), || Box::new(disk.snapshots.clone()));
         let node = Node {
-            replica: Replica::new(config, log.recover()).expect("a log that was written here"),
+            replica: Replica::new(config, log.recover(), snapshot, applied)
+                .expect("a log that was written here"),
             writer: LogWriter::new(Box::new(log.clone())),
-            applier: Applier::new(Box::new(Typed(Journal::default()))),
+            applier: Applier::new(Box::new(Typed(journal)), snapshots(), applied),
             fetcher: LogFetcher::new(Box::new(log.clone())),
+            saver: SnapshotSaver::new(snapshots()),
+            mover: SnapshotMover::new(mover, snapshots(), snapshots()),
             log,
+            disk,
             writes: Vec::new(),
             applies: Vec::new(),
             fetches: Vec::new(),
+            saves: Vec::new(),
+            to_mover: Vec::new(),
+            notices: Vec::new(),
             held: Held::default(),
         };
         self.nodes.insert(number, node);
@@ -174,7 +267,7 @@ impl Cluster {
     pub(super) fn restart(&mut self, number: u64) {
         let crashed = self.nodes.remove(&number).expect("a node of this cluster");
         self.in_transit.retain(|(from, to, _)| *from != id(number) && *to != id(number));
-        self.start(number, Incarnation(number), crashed.log);
+        self.start(number, crashed.disk);
         for other in self.numbers().into_iter().filter(|&other| other != number) {
             self.handle(other, Event::PeerLost { peer: id(number) });
         }
@@ -186,10 +279,33 @@ impl Cluster {
         self.in_transit.retain(|(from, to, _)| *from != id(number) && *to != id(number));
         let founding = wiped.log.entries().swap_remove(0);
         let incarnation = Incarnation(number * 11);
-        self.start(number, incarnation, SharedLog::founded_with(founding));
+        self.start(number, Disk::founded(incarnation, founding));
         for other in self.numbers().into_iter().filter(|&other| other != number) {
             self.handle(other, Event::PeerLost { peer: id(number) });
             self.handle(other, Event::PeerConnected { peer: id(number), incarnation });
+        }
+    }
+
+    /// A node starts on an empty directory, or on another one than before, and waits to be added; everybody sees it.
+    pub(super) fn join(&mut self, number: u64, incarnation: u64) {
+        self.nodes.remove(&number);
+        self.in_transit.retain(|(from, to, _)| *from != id(number) && *to != id(number));
+        let incarnation = Incarnation(incarnation);
+        self.start(number, Disk::empty(incarnation));
+        for other in self.numbers().into_iter().filter(|&other| other != number) {
+            self.handle(other, Event::PeerLost { peer: id(number) });
+            self.handle(other, Event::PeerConnected { peer: id(number), incarnation });
+            let theirs = self.nodes[&other].disk.incarnation;
+            self.handle(number, Event::PeerConnected { peer: id(other), incarnation: theirs });
+        }
+        self.settle();
+    }
+
+    /// The process ends for good.
+    pub(super) fn kill(&mut self, number: u64) {
+        self.nodes.remove(&number).expect("a node of this cluster");
+        for other in self.numbers() {
+            self.handle(other, Event::PeerLost { peer: id(number) });
         }
     }
 
@@ -216,10 +332,8 @@ impl Cluster {
     pub(super) fn connect_all(&mut self) {
         for number in self.numbers() {
             for other in self.numbers().into_iter().filter(|&other| other != number) {
-                self.handle(
-                    number,
-                    Event::PeerConnected { peer: id(other), incarnation: Incarnation(other) },
-                );
+                let incarnation = self.nodes[&other].disk.incarnation;
+                self.handle(number, Event::PeerConnected { peer: id(other), incarnation });
             }
         }
         self.settle();
@@ -309,6 +423,53 @@ impl Cluster {
         answer
     }
 
+    /// An operator at `number` wants a change; nothing more happens yet.
+    pub(super) fn submit_change(
+        &mut self,
+        number: u64,
+        change: MembershipChange,
+        expected: Option<LogIndex>,
+    ) -> Told<ChangeReceipt, ChangeError> {
+        let (sender, told) = channel();
+        let answer = Box::new(move |outcome| drop(sender.send(outcome)));
+        let deadline = Moment(self.now.0 + PATIENCE);
+        self.handle(number, Event::Change(Change { change, expected, answer, deadline }));
+        told
+    }
+
+    pub(super) fn change(
+        &mut self,
+        number: u64,
+        change: MembershipChange,
+    ) -> Told<ChangeReceipt, ChangeError> {
+        let told = self.submit_change(number, change, None);
+        self.settle();
+        told
+    }
+
+    pub(super) fn transfer(&mut self, number: u64, to: Option<u64>) -> Told<NodeId, TransferError> {
+        let (sender, told) = channel();
+        let answer = Box::new(move |outcome| drop(sender.send(outcome)));
+        let deadline = Moment(self.now.0 + PATIENCE);
+        self.handle(number, Event::Transfer(Transfer { to: to.map(id), answer, deadline }));
+        self.settle();
+        told
+    }
+
+    pub(super) fn snapshot_now(&mut self, number: u64) -> Told<SnapshotMeta, SnapshotNowError> {
+        let (sender, told) = channel();
+        let answer = Box::new(move |outcome| drop(sender.send(outcome)));
+        let deadline = Moment(self.now.0 + PATIENCE);
+        self.handle(number, Event::SnapshotNow(SnapshotNow { answer, deadline }));
+        self.settle();
+        told
+    }
+
+    /// The snapshots of `number`.
+    pub(super) fn snapshots(&self, number: u64) -> TestSnapshots {
+        self.nodes[&number].disk.snapshots.clone()
+    }
+
     pub(super) fn read(&mut self, number: u64) -> Seen {
         let seen = self.submit_read(number);
         self.settle();
@@ -371,7 +532,13 @@ impl Cluster {
             && !self.lossy.is_some_and(|is_lost| is_lost(link.0, link.1, &message))
             && self.nodes.contains_key(&link.1)
         {
-            self.handle(link.1, Event::Message { from, message });
+            match message {
+                PeerMessage::Pull(pull) => self.node(link.1).to_mover.push(MoverInput::Pull { from, pull }),
+                PeerMessage::Chunk(chunk) => {
+                    self.node(link.1).to_mover.push(MoverInput::Chunk { from, chunk });
+                }
+                message => self.handle(link.1, Event::Message { from, message }),
+            }
         }
     }
 
@@ -390,12 +557,16 @@ impl Cluster {
         let node = self.node(number);
         let jobs = node.replica.turn(now);
         let mut busy = !jobs.is_empty();
-        let Jobs { send, write, fetch, apply, peers: _ } = jobs;
+        let Jobs { send, write, fetch, apply, release, save, receive, peers: _, notices } = jobs;
         let mut leaving: Vec<_> = send;
-        node.writes.extend(write.map(|job| (GroupId::MAIN, job)));
+        node.writes.extend(write.map(|job| (GroupId::MAIN, LogJob::Write(job))));
+        node.writes.extend(release.map(|job| (GroupId::MAIN, LogJob::Release(job))));
         node.fetches.extend(fetch);
         node.applies.extend(apply);
-        for event in node.work(&mut leaving) {
+        node.saves.extend(save);
+        node.to_mover.extend(receive.map(MoverInput::Receive));
+        node.notices.extend(notices);
+        for event in node.work(&mut leaving, now) {
             busy = true;
             node.replica.handle(event, now);
         }
@@ -405,7 +576,7 @@ impl Cluster {
 }
 
 impl Node {
-    fn work(&mut self, leaving: &mut Vec<(NodeId, PeerMessage)>) -> Vec<Event> {
+    fn work(&mut self, leaving: &mut Vec<(NodeId, PeerMessage)>, now: Moment) -> Vec<Event> {
         let mut done = Vec::new();
         if !self.held.writer && !self.writes.is_empty() {
             let written = self.writer.turn(std::mem::take(&mut self.writes)).expect("the log takes writes");
@@ -420,7 +591,24 @@ impl Node {
         }
         if !self.held.applier {
             let applied = self.applier.turn(std::mem::take(&mut self.applies)).expect("commands decode");
-            done.extend(applied.map(Event::Applied));
+            done.extend(applied);
+        }
+        if !self.held.saver {
+            for job in std::mem::take(&mut self.saves) {
+                done.extend(self.saver.turn(job).map(Event::Saved));
+            }
+        }
+        if !self.held.mover {
+            for input in std::mem::take(&mut self.to_mover) {
+                let moves = self.mover.handle(input, now);
+                leaving.extend(moves.send);
+                done.extend(moves.events);
+            }
+            if self.mover.next_tick().is_some_and(|due| due <= now) {
+                let moves = self.mover.tick(now);
+                leaving.extend(moves.send);
+                done.extend(moves.events);
+            }
         }
         done
     }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::storage::{GroupWrite, Identity, LogReader, Recovered, Storage, StorageError, Upkeep};
+use crate::storage::{
+    GroupWrite, Identity, LogReader, Recovered, SnapshotStore, Storage, StorageError, Upkeep,
+};
 use crate::types::{Entry, EntryRun, GroupId, HardState, LogIndex, LogPosition, Membership};
 
 /// One group's log. Its clones share it.
@@ -14,6 +16,8 @@ pub(crate) struct SharedLog(Arc<Mutex<Contents>>);
 
 struct Contents {
     hard_state: HardState,
+    starts_after: LogPosition,
+    membership: Option<Arc<Membership>>,
     entries: Vec<Entry>,
     writes: usize,
     fails: bool,
@@ -21,9 +25,19 @@ struct Contents {
 
 impl SharedLog {
     pub(crate) fn founded_with(founding: Entry) -> Self {
-        let entries = vec![founding];
+        Self::of(vec![founding])
+    }
+
+    /// The log of a node that waits to be added to a group.
+    pub(crate) fn empty() -> Self {
+        Self::of(Vec::new())
+    }
+
+    fn of(entries: Vec<Entry>) -> Self {
         Self(Arc::new(Mutex::new(Contents {
             hard_state: HardState::default(),
+            starts_after: LogPosition::ZERO,
+            membership: None,
             entries,
             writes: 0,
             fails: false,
@@ -34,8 +48,8 @@ impl SharedLog {
         let contents = self.0.lock();
         Recovered {
             hard_state: contents.hard_state,
-            starts_after: LogPosition::ZERO,
-            membership: None,
+            starts_after: contents.starts_after,
+            membership: contents.membership.clone(),
             entries: contents.entries.iter().map(Entry::meta).collect(),
         }
     }
@@ -59,7 +73,11 @@ impl Storage for SharedLog {
         None
     }
 
-    fn found(&mut self, _identity: Identity, _groups: &[(GroupId, Entry)]) -> Result<(), StorageError> {
+    fn found(
+        &mut self,
+        _identity: Identity,
+        _groups: &[(GroupId, Option<Entry>)],
+    ) -> Result<(), StorageError> {
         unreachable!("founded when made")
     }
 
@@ -75,14 +93,26 @@ impl Storage for SharedLog {
         contents.writes += 1;
         for write in writes {
             contents.hard_state = write.hard_state.unwrap_or(contents.hard_state);
+            if let Some((position, membership)) = &write.restart {
+                contents.entries.clear();
+                (contents.starts_after, contents.membership) = (*position, Some(Arc::clone(membership)));
+            }
             for entry in write.entries.iter().flat_map(EntryRun::entries) {
-                let place = entry.position.index.prev().0 as usize;
+                assert!(
+                    entry.position.index > contents.starts_after.index,
+                    "an entry is written after its release"
+                );
+                let place = entry.position.index.prev().distance_from(contents.starts_after.index) as usize;
                 assert!(place <= contents.entries.len(), "a write leaves a gap in the log");
                 contents.entries.truncate(place);
                 contents.entries.push(entry.clone());
             }
         }
         Ok(())
+    }
+
+    fn snapshots(&self) -> Box<dyn SnapshotStore> {
+        unreachable!("the nodes of these tests have a store of their own")
     }
 
     fn settle(&mut self) -> Result<(), StorageError> {
@@ -93,7 +123,20 @@ impl Storage for SharedLog {
         u32::MAX
     }
 
-    fn release(&mut self, _: GroupId, _: LogPosition, _: &Arc<Membership>) -> Result<(), StorageError> {
+    fn release(
+        &mut self,
+        _: GroupId,
+        through: LogPosition,
+        membership: &Arc<Membership>,
+    ) -> Result<(), StorageError> {
+        let mut contents = self.0.lock();
+        let released = through.index.distance_from(contents.starts_after.index) as usize;
+        if released > 0 {
+            assert!(released <= contents.entries.len(), "more is released than the log holds");
+            assert_eq!(contents.entries[released - 1].position, through, "another entry is released");
+            contents.entries.drain(..released);
+            (contents.starts_after, contents.membership) = (through, Some(Arc::clone(membership)));
+        }
         Ok(())
     }
 
@@ -115,6 +158,9 @@ impl LogReader for SharedLog {
         bytes_max: u64,
     ) -> Result<Vec<Entry>, StorageError> {
         let contents = self.0.lock();
+        if first <= contents.starts_after.index {
+            return Err(StorageError::NoSuchEntry { index: first });
+        }
         let mut bytes = 0;
         let from_first = contents.entries.iter().skip_while(|entry| entry.position.index < first);
         let wanted = from_first.take_while(|entry| {

@@ -15,7 +15,7 @@ use crate::transport::{
 };
 use crate::types::{
     Body, Boot, ClusterId, Forward, Forwarded, GroupId, Heartbeat, Incarnation, LogIndex, Message, NodeId,
-    Origin, PeerMessage, Round, Term,
+    Origin, PeerMessage, Round, SnapshotChunk, SnapshotId, Term,
 };
 
 /// Generous: no test waits that long unless it fails.
@@ -33,7 +33,7 @@ pub(super) fn directory(id: u64) -> Incarnation {
 }
 
 pub(super) fn local(node: u64) -> LocalNode {
-    LocalNode { id: id(node), cluster: CLUSTER, incarnation: directory(node) }
+    LocalNode { id: id(node), cluster: Some(CLUSTER), incarnation: directory(node) }
 }
 
 /// A message that can be told from others by its number.
@@ -49,6 +49,17 @@ pub(super) fn forward(from: u64, number: u64, bytes: usize) -> PeerMessage {
     PeerMessage::Forward(Forward { term: Term(1), commands: vec![Forwarded { origin, command }] })
 }
 
+/// A chunk, told from others by its number.
+pub(super) fn chunk(number: u64, bytes: usize) -> PeerMessage {
+    let bytes = Bytes::from(vec![number as u8; bytes]);
+    PeerMessage::Chunk(SnapshotChunk { id: SnapshotId(1), offset: number, bytes })
+}
+
+/// Node `node` as long as it waits to be added to a cluster.
+pub(super) fn joiner(node: u64) -> LocalNode {
+    LocalNode { cluster: None, ..local(node) }
+}
+
 /// What a node's inbox was told, messages by their number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
@@ -57,6 +68,8 @@ pub(super) enum Seen {
     Message { from: u64, number: u64 },
     Forward { from: u64, number: u64 },
     Undelivered { to: u64, number: u64 },
+    Chunk { from: u64, number: u64 },
+    Adopted(ClusterId),
 }
 
 pub(super) fn connected(to: u64) -> Seen {
@@ -87,6 +100,7 @@ fn number(message: &PeerMessage) -> u64 {
             heartbeat.round.0
         }
         PeerMessage::Forward(forward) => forward.commands[0].origin.request,
+        PeerMessage::Chunk(chunk) => chunk.offset,
         other => panic!("no test sends {other:?}"),
     }
 }
@@ -98,6 +112,7 @@ impl Inbox for TestInbox {
         let (from, number) = (from.get(), number(&message));
         self.saw(match message {
             PeerMessage::Forward(_) => Seen::Forward { from, number },
+            PeerMessage::Chunk(_) => Seen::Chunk { from, number },
             _ => Seen::Message { from, number },
         });
     }
@@ -108,6 +123,10 @@ impl Inbox for TestInbox {
 
     fn peer_connected(&self, peer: NodeId, incarnation: Incarnation) {
         self.saw(Seen::Connected(peer.get(), incarnation));
+    }
+
+    fn cluster_adopted(&self, cluster: ClusterId) {
+        self.saw(Seen::Adopted(cluster));
     }
 
     fn peer_lost(&self, peer: NodeId) {
@@ -290,11 +309,19 @@ impl Fabric for Loopback {
 
 /// Node 1 alone on a port of its own, with a configuration of the test's making.
 pub(super) fn lone_node(configure: impl FnOnce(&mut TcpConfig)) -> (TestNode, SocketAddr, Arc<NetMetrics>) {
+    lone(local(1), configure)
+}
+
+/// As [`lone_node`], with whatever it is to its peers.
+pub(super) fn lone(
+    local: LocalNode,
+    configure: impl FnOnce(&mut TcpConfig),
+) -> (TestNode, SocketAddr, Arc<NetMetrics>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let mut config = TcpConfig::new(Listen::Socket(listener), address.to_string());
     configure(&mut config);
     let metrics = Arc::clone(&config.metrics);
-    let node = TestNode::start(Box::new(TcpTransport::bind(config).unwrap()), local(1), Peers::default());
+    let node = TestNode::start(Box::new(TcpTransport::bind(config).unwrap()), local, Peers::default());
     (node, address, metrics)
 }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::harness::{CLUSTER, GROUP, PATIENCE, directory, id};
 use crate::types::PeerMessage;
-use crate::wire::frame;
-use crate::wire::hello::{Answer, Hello, Secret};
+use crate::wire::frame::{self, PROTOCOL_VERSION};
+use crate::wire::hello::{Answer, Hello, Lane, Reason, Secret};
 use crate::wire::peer;
 
 /// One connection.
@@ -31,13 +31,36 @@ impl Raw {
         Self::answer_as(listener, node, node)
     }
 
+    /// As [`Raw::answer`], and the call is for the bulk lane.
+    pub(super) fn answer_bulk(listener: &TcpListener, node: u64) -> Self {
+        Self::answer_on(listener, Lane::Bulk, node, node)
+    }
+
     /// Takes the next call on `listener`, which is for `called`, as node `node` would, but accepts it all the same.
     pub(super) fn answer_as(listener: &TcpListener, called: u64, node: u64) -> Self {
+        Self::answer_on(listener, Lane::Ordinary, called, node)
+    }
+
+    /// Takes the next call on `listener`, and refuses it.
+    pub(super) fn refuse(listener: &TcpListener, reason: Reason) {
+        let mut raw = Self::over(listener.accept().unwrap().0);
+        raw.read_greeting(Hello::announced_len);
+        let mut out = Vec::new();
+        Answer::Refused(reason).encode(&mut out);
+        raw.write(&out);
+    }
+
+    fn answer_on(listener: &TcpListener, lane: Lane, called: u64, node: u64) -> Self {
         let mut raw = Self::over(listener.accept().unwrap().0);
         let bytes = raw.read_greeting(Hello::announced_len);
-        assert_eq!(Hello::decode(&bytes).unwrap().destination, id(called));
-        let answer =
-            Answer::Accepted { version: 1, cluster: CLUSTER, node: id(node), incarnation: directory(node) };
+        let hello = Hello::decode(&bytes).unwrap();
+        assert_eq!((hello.destination, hello.lane), (id(called), lane));
+        let answer = Answer::Accepted {
+            version: PROTOCOL_VERSION,
+            cluster: CLUSTER,
+            node: id(node),
+            incarnation: directory(node),
+        };
         let mut out = Vec::new();
         answer.encode(&mut out);
         raw.write(&out);
@@ -48,6 +71,14 @@ impl Raw {
     pub(super) fn peer(address: SocketAddr, node: u64) -> Self {
         let mut raw = Self::dial(address);
         raw.write(&encoded(&hello(node)));
+        assert!(matches!(raw.read_answer(), Answer::Accepted { .. }));
+        raw
+    }
+
+    /// Dials node 1 as node `node` for its bulk lane, and is accepted.
+    pub(super) fn bulk(address: SocketAddr, node: u64) -> Self {
+        let mut raw = Self::dial(address);
+        raw.write(&encoded(&Hello { lane: Lane::Bulk, ..hello(node) }));
         assert!(matches!(raw.read_answer(), Answer::Accepted { .. }));
         raw
     }
@@ -103,13 +134,14 @@ impl Raw {
 /// What node `node` says to node 1.
 pub(super) fn hello(node: u64) -> Hello {
     Hello {
-        versions: (1, 1),
+        versions: (PROTOCOL_VERSION, PROTOCOL_VERSION),
         cluster: CLUSTER,
         node: id(node),
         destination: id(1),
         incarnation: directory(node),
         address: "raw.example:1".into(),
         token: Secret::default(),
+        lane: Lane::Ordinary,
     }
 }
 
