@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use quorate::consensus::{Outgoing, Raft, ReadReady, RoleName};
+use quorate::consensus::{Outgoing, Raft, RaftConfig, ReadReady, RoleName};
 use quorate::types::{Body, NodeId};
 
-use crate::fixture::{NOW, Past, node, persist};
+use crate::fixture::{NOW, Past, node, persist, restored_of};
 
 pub(crate) struct Cluster {
     rafts: Vec<Raft>,
+    configs: Vec<RaftConfig>,
     /// Nodes that nobody hears and that hear nobody.
     down: BTreeSet<NodeId>,
     /// One way: nothing passes.
@@ -23,9 +24,11 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn of(pasts: impl IntoIterator<Item = Past>) -> Self {
-        let rafts = pasts.into_iter().map(Past::start).collect();
+        let pasts: Vec<_> = pasts.into_iter().collect();
+        let configs = pasts.iter().map(|past| past.config.clone()).collect();
         Self {
-            rafts,
+            rafts: pasts.into_iter().map(Past::start).collect(),
+            configs,
             down: BTreeSet::new(),
             cut: BTreeSet::new(),
             reads: Vec::new(),
@@ -57,6 +60,15 @@ impl Cluster {
     pub(crate) fn replace(&mut self, past: Past) {
         let raft = past.start();
         let place = self.rafts.iter().position(|old| old.id() == raft.id()).expect("a known node");
+        self.rafts[place] = raft;
+    }
+
+    /// A node crashes and starts again from what it has on disk. Its state machine keeps all that it applied.
+    pub(crate) fn restart(&mut self, id: u64) {
+        let place = self.rafts.iter().position(|raft| raft.id() == node(id)).expect("a known node");
+        let restored = restored_of(&self.rafts[place]);
+        let mut raft = Raft::new(self.configs[place].clone(), restored).expect("a good past");
+        assert_eq!(raft.ready(NOW).apply, None, "nothing is applied twice");
         self.rafts[place] = raft;
     }
 

@@ -344,3 +344,18 @@ pub(crate) fn newcomer(id: u64) -> Raft {
     let restored = Restored { entries: Vec::new(), ..past.restored() };
     Raft::new(past.config, restored).expect("an empty past is a good one")
 }
+
+/// What a host finds on the disk of this replica, all of whose writes are durable and whose commits are all applied.
+pub(crate) fn restored_of(raft: &Raft) -> Restored {
+    let start = raft.first_index().prev();
+    let position = |at| LogPosition::new(raft.term_at(at).expect("it is in the log"), at);
+    let compacted = (start > LogIndex::ZERO).then(|| raft.membership_at(start).expect("it is the start"));
+    Restored {
+        hard_state: raft.hard_state(),
+        starts_after: position(start),
+        membership: compacted,
+        entries: (start.next().0..=raft.last().index.0).filter_map(|at| raft.meta(LogIndex(at))).collect(),
+        snapshot: raft.snapshot().cloned(),
+        applied: position(raft.commit()),
+    }
+}
