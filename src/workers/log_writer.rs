@@ -108,6 +108,10 @@ impl LogWriter {
 
     fn take(&mut self, group: GroupId, job: WriteJob) {
         let WriteJob { seq, hard_state, restart, entries, send_when_durable } = job;
+        if restart.is_some() {
+            // Everything before goes with the log that it takes the place of.
+            self.releases.remove(&group);
+        }
         if hard_state.is_some() || restart.is_some() || !entries.is_empty() {
             self.writes.push(GroupWrite { group, hard_state, restart, entries });
         }

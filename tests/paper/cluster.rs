@@ -17,6 +17,8 @@ pub(crate) struct Cluster {
     pub(crate) reads_lost: usize,
     /// Appends that were delivered.
     pub(crate) appends: usize,
+    /// Snapshots that took the place of a log.
+    pub(crate) installs: usize,
 }
 
 impl Cluster {
@@ -29,6 +31,7 @@ impl Cluster {
             reads: Vec::new(),
             reads_lost: 0,
             appends: 0,
+            installs: 0,
         }
     }
 
@@ -104,6 +107,13 @@ impl Cluster {
         let ready = raft.ready(NOW);
         persist(raft, &ready);
         let id = raft.id();
+        // What is to be fetched arrives at once.
+        if let Some((from, snapshot)) = &ready.receive
+            && !self.down.contains(&id)
+            && !self.down.contains(from)
+        {
+            self.installs += usize::from(raft.snapshot_received(snapshot));
+        }
         self.reads.extend(ready.reads.iter().map(|&read| (id, read)));
         self.reads_lost += ready.reads_lost.len();
         let done =

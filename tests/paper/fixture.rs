@@ -7,7 +7,7 @@ use quorate::consensus::{Outgoing, Persisted, Raft, RaftConfig, Ready, Restored,
 use quorate::types::{
     Append, AppendAnswer, Body, Boot, EntryKind, EntryMeta, HardState, Heartbeat, HeartbeatAnswer, LogIndex,
     LogPosition, LogSlice, Member, Membership, MembershipChange, Message, Moment, NodeId, ReadId, Round,
-    Term,
+    SnapshotId, SnapshotMeta, Term,
 };
 
 /// Scenes without leases need no clock.
@@ -295,4 +295,52 @@ pub(crate) fn only(sent: &[Outgoing]) -> (u64, Message) {
 /// The terms of the log from index 2 on.
 pub(crate) fn log_of(raft: &Raft) -> Vec<u64> {
     (2..=raft.last().index.0).filter_map(|index| raft.term_at(LogIndex(index))).map(|term| term.0).collect()
+}
+
+/// A snapshot of a group with nodes 1 to 3; its position is its name.
+pub(crate) fn snapshot(position: LogPosition) -> SnapshotMeta {
+    snapshot_with(position, members("host", &[1, 2, 3], &[], &[]))
+}
+
+pub(crate) fn snapshot_with(position: LogPosition, membership: Membership) -> SnapshotMeta {
+    let id = SnapshotId(position.index.0.wrapping_add(1_000 * position.term.0));
+    SnapshotMeta { id, position, membership: Arc::new(membership), bytes: 1 << 20 }
+}
+
+pub(crate) fn offer(term: u64, snapshot: &SnapshotMeta) -> Message {
+    message(term, Body::SnapshotOffer(snapshot.clone()))
+}
+
+/// The snapshots that are offered to `peer`.
+pub(crate) fn offers_to(peer: u64, sent: &[Outgoing]) -> Vec<SnapshotMeta> {
+    let offer = |body| match body {
+        Body::SnapshotOffer(snapshot) => Some(snapshot),
+        _ => None,
+    };
+    bodies_to(peer, sent).into_iter().filter_map(offer).collect()
+}
+
+/// Takes a snapshot of all that is applied and durable: its position.
+pub(crate) fn save_snapshot(raft: &mut Raft) -> LogPosition {
+    let index = raft.commit().min(raft.stable());
+    let position = LogPosition::new(raft.term_at(index).expect("it is in the log"), index);
+    let membership = raft.membership_at(index).expect("it is in the log");
+    raft.snapshot_saved(snapshot_with(position, (*membership).clone()));
+    position
+}
+
+/// Takes a snapshot and drops all of the log that it covers, but for `trailing` entries.
+pub(crate) fn snapshot_and_compact(raft: &mut Raft, trailing: u64) -> LogPosition {
+    let position = save_snapshot(raft);
+    if let Some(through) = raft.compactable(trailing) {
+        raft.compact(through);
+    }
+    position
+}
+
+/// The past of a replica that waits to be added: nothing at all.
+pub(crate) fn newcomer(id: u64) -> Raft {
+    let past = replica(id, 3).with(|config| config.joined = true);
+    let restored = Restored { entries: Vec::new(), ..past.restored() };
+    Raft::new(past.config, restored).expect("an empty past is a good one")
 }

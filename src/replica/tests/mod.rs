@@ -7,6 +7,7 @@ mod log;
 mod peers;
 mod proposals;
 mod reading;
+mod snapshots;
 mod walk;
 
 pub(crate) use cluster::instant;

@@ -295,17 +295,6 @@ fn another_snapshot_takes_the_place_of_the_one_on_its_way() {
 }
 
 #[test]
-fn what_is_cancelled_is_kept_for_another_time() {
-    let mut scene = Scene::with_a_part(&content(3 * MIB));
-    let had = scene.store(2).partial_bytes();
-
-    scene.handle(2, MoverInput::Cancel);
-
-    assert_eq!(scene.next_tick(), None);
-    assert_eq!((scene.store(2).open_files(), scene.store(2).partial_bytes()), (0, had));
-}
-
-#[test]
 fn a_full_disk_ends_the_transfer_and_it_goes_on_when_there_is_room() {
     let mut scene = Scene::with(&content(3 * MIB));
     scene.store(2).set_room(Some(MIB));
@@ -406,6 +395,22 @@ fn two_followers_share_what_the_throttle_lets_pass() {
     assert!(second + third >= 3 * MIB - MIB / 2, "{second} and {third}");
     scene.settle();
     assert!(scene.is_complete(2) && scene.is_complete(3));
+}
+
+#[test]
+fn a_follower_that_is_gone_takes_nothing_from_the_others_share() {
+    let slow = MoverConfig { bytes_per_second: Some(MIB as u64), ..unthrottled() };
+    let mut scene = Scene::serving_with(&content(4 * MIB), slow);
+    let pull = SnapshotPull { id: scene.snapshot.id, offset: 0, bytes: 4 << 20 };
+    scene.handle(1, MoverInput::Pull { from: id(2), pull });
+    scene.handle(1, MoverInput::Pull { from: id(3), pull });
+
+    scene.handle(1, MoverInput::PeerLost(id(3)));
+    scene.in_transit.clear();
+    scene.run(&mut |_| Vec::new(), |scene| scene.now >= Moment(0).plus(Duration::from_secs(2)));
+
+    assert!(scene.served.iter().all(|served| served.to == id(2)), "{:?}", scene.served);
+    assert!(scene.served.last().unwrap().offset >= 3 << 19);
 }
 
 #[test]
