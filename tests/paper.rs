@@ -22,15 +22,21 @@ mod elections;
 mod flow_control;
 #[path = "paper/hostile_peers.rs"]
 mod hostile_peers;
+#[path = "paper/joint.rs"]
+mod joint;
 #[path = "paper/membership.rs"]
 mod membership;
 #[path = "paper/pre_vote.rs"]
 mod pre_vote;
 #[path = "paper/reads.rs"]
 mod reads;
+#[path = "paper/removal.rs"]
+mod removal;
 #[path = "paper/replication.rs"]
 mod replication;
 #[path = "paper/restarts.rs"]
 mod restarts;
 #[path = "paper/terms.rs"]
 mod terms;
+#[path = "paper/transfer.rs"]
+mod transfer;
