@@ -81,9 +81,8 @@ impl World {
             cut: random.within(0..3) / calm,
             tick: random.within(5..30),
         };
-        let start = |config: &RaftConfig| match config.joined {
-            false => Node::new(config.clone(), &founders),
-            true => Node::joining(config.clone()),
+        let start = |config: &RaftConfig| {
+            if config.joined { Node::joining(config.clone()) } else { Node::new(config.clone(), &founders) }
         };
         let nodes = configs.iter().map(start).collect();
         let cut = vec![vec![false; ids.len()]; ids.len()];
@@ -254,7 +253,10 @@ impl World {
                 self.nodes[node].raft.set_impaired(impaired);
                 return;
             }
-            _ => return drop(self.propose_incarnations(node)),
+            _ => {
+                self.propose_incarnations(node);
+                return;
+            }
         };
         self.nodes[node].change_membership(&change);
     }
