@@ -1,9 +1,9 @@
 //! Several replicas with instant disks and a network that loses only what a scene tells it to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use quorate::consensus::{Outgoing, Raft, RaftConfig, ReadReady, RoleName};
-use quorate::types::{Body, NodeId};
+use quorate::types::{Body, LogPosition, MembershipChange, NodeId, Term};
 
 use crate::fixture::{NOW, Past, node, persist, restored_of};
 
@@ -20,6 +20,8 @@ pub(crate) struct Cluster {
     pub(crate) appends: usize,
     /// Snapshots that took the place of a log.
     pub(crate) installs: usize,
+    /// All leaders there ever were.
+    leaders: BTreeMap<Term, NodeId>,
 }
 
 impl Cluster {
@@ -35,6 +37,7 @@ impl Cluster {
             reads_lost: 0,
             appends: 0,
             installs: 0,
+            leaders: BTreeMap::new(),
         }
     }
 
@@ -50,6 +53,18 @@ impl Cluster {
         for &id in ids {
             self.down.remove(&node(id));
         }
+    }
+
+    /// Nothing passes between the two sides.
+    pub(crate) fn split(&mut self, one: &[u64], other: &[u64]) {
+        for (&a, &b) in one.iter().flat_map(|a| other.iter().map(move |b| (a, b))) {
+            self.cut_one_way(a, b);
+            self.cut_one_way(b, a);
+        }
+    }
+
+    pub(crate) fn mend(&mut self) {
+        self.cut.clear();
     }
 
     pub(crate) fn cut_one_way(&mut self, from: u64, to: u64) {
@@ -79,12 +94,37 @@ impl Cluster {
         assert_eq!(self.raft(id).role(), RoleName::Leader, "node {id} was not elected");
     }
 
+    /// Begins a change at the leader and lets everyone talk.
+    pub(crate) fn change(&mut self, change: &MembershipChange) -> LogPosition {
+        let leader = self.leader().expect("a leader");
+        let position = self.raft(leader).change_membership(change, None).expect("a change that may begin");
+        self.settle();
+        position
+    }
+
     pub(crate) fn tick_all(&mut self, ticks: u32) {
         for _ in 0..ticks {
             for raft in &mut self.rafts {
                 raft.tick(1);
             }
             self.settle();
+        }
+    }
+
+    /// Delivers only so many messages; the next ones are lost. Whether there were as many.
+    pub(crate) fn settle_for(&mut self, mut messages: usize) -> bool {
+        loop {
+            let sent: Vec<_> = (0..self.rafts.len()).flat_map(|place| self.turn(place)).collect();
+            if sent.is_empty() {
+                return false;
+            }
+            for (from, outgoing) in sent {
+                if messages == 0 {
+                    return true;
+                }
+                messages -= 1;
+                self.deliver(from, outgoing);
+            }
         }
     }
 
@@ -113,6 +153,10 @@ impl Cluster {
 
     fn turn(&mut self, place: usize) -> Vec<(NodeId, Outgoing)> {
         let raft = &mut self.rafts[place];
+        if raft.role() == RoleName::Leader {
+            let first = *self.leaders.entry(raft.term()).or_insert(raft.id());
+            assert_eq!(first, raft.id(), "two leaders in term {} (§5.2)", raft.term());
+        }
         if !raft.has_ready() {
             return Vec::new();
         }
