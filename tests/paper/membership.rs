@@ -132,7 +132,13 @@ fn a_follower_changes_nothing() {
 /// change the configuration before it has committed in its term, the two majorities might be disjoint.
 #[test]
 fn a_successor_changes_nothing_before_its_own_commit_has_buried_what_it_does_not_know_of() {
-    let mut cluster = Cluster::of((1..=4).map(|id| replica(id, 4)).chain([joining(5)]));
+    let careful = |past: Past| {
+        past.with(|config| {
+            config.pre_vote = true;
+            config.check_quorum = true;
+        })
+    };
+    let mut cluster = Cluster::of((1..=4).map(|id| replica(id, 4)).chain([joining(5)]).map(careful));
     cluster.elect(1);
     cluster.down(&[2, 3, 4]);
     cluster.change(&replace(4, 5));
@@ -140,8 +146,11 @@ fn a_successor_changes_nothing_before_its_own_commit_has_buried_what_it_does_not
     cluster.down(&[1, 5]);
     cluster.up(&[2, 3, 4]);
 
+    for id in 3..=4 {
+        pass(cluster.raft(id), 10); // they miss their leader
+    }
     cluster.raft(2).campaign();
-    cluster.settle_for(5);
+    cluster.settle_for(10);
     assert_eq!(cluster.raft(2).role(), RoleName::Leader);
     assert_eq!(cluster.raft(2).change_membership(&remove(1), None), Err(ChangeRefused::NotReady));
     cluster.tick_all(4);

@@ -185,18 +185,18 @@ impl Node {
 
     pub(crate) fn change_membership(&mut self, change: &MembershipChange) -> Option<LogIndex> {
         let position = self.raft.change_membership(change, None).ok()?;
-        self.keep_own(position)
+        Some(self.keep_own(position))
     }
 
     pub(crate) fn propose_membership(&mut self, membership: Membership) -> Option<LogIndex> {
         let position = self.raft.propose_membership(membership).ok()?;
-        self.keep_own(position)
+        Some(self.keep_own(position))
     }
 
-    fn keep_own(&mut self, position: LogPosition) -> Option<LogIndex> {
+    fn keep_own(&mut self, position: LogPosition) -> LogIndex {
         let entry = self.raft.meta(position.index).expect("it was appended");
         self.keep(position.index, vec![entry]);
-        Some(position.index)
+        position.index
     }
 
     pub(crate) fn read(&mut self) -> Option<ReadId> {

@@ -92,9 +92,8 @@ impl World {
             snapshot: random.within(0..25),
         };
         let trailing = random.within(0..8);
-        let start = |config: &RaftConfig| match config.joined {
-            false => Node::new(config.clone(), &founders),
-            true => Node::joining(config.clone()),
+        let start = |config: &RaftConfig| {
+            if config.joined { Node::joining(config.clone()) } else { Node::new(config.clone(), &founders) }
         };
         let nodes = configs.iter().map(start).collect();
         let cut = vec![vec![false; ids.len()]; ids.len()];
@@ -311,7 +310,10 @@ impl World {
                 self.nodes[node].raft.set_impaired(impaired);
                 return;
             }
-            _ => return drop(self.propose_incarnations(node)),
+            _ => {
+                self.propose_incarnations(node);
+                return;
+            }
         };
         self.nodes[node].change_membership(&change);
     }

@@ -133,9 +133,12 @@ impl Raft {
             leader.departing.remove(&peer);
             leader.peers.entry(peer).or_insert_with(|| Progress::unheard(last, silence));
         }
-        for (peer, progress) in leader.peers.extract_if(.., |&peer, _| !membership.contains(peer)) {
-            let departing = Departing { progress, left_by, told_after: None, ticks: 0 };
-            leader.departing.insert(peer, departing);
+        let gone: Vec<_> = leader.peers.keys().copied().filter(|&peer| !membership.contains(peer)).collect();
+        for peer in gone {
+            if let Some(progress) = leader.peers.remove(&peer) {
+                let departing = Departing { progress, left_by, told_after: None, ticks: 0 };
+                leader.departing.insert(peer, departing);
+            }
         }
         leader.transfer = leader.transfer.filter(|transfer| membership.voters().contains(&transfer.to));
     }
