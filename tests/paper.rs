@@ -24,6 +24,8 @@ mod elections;
 mod flow_control;
 #[path = "paper/hostile_peers.rs"]
 mod hostile_peers;
+#[path = "paper/joint.rs"]
+mod joint;
 #[path = "paper/leases.rs"]
 mod leases;
 #[path = "paper/membership.rs"]
@@ -32,6 +34,8 @@ mod membership;
 mod pre_vote;
 #[path = "paper/reads.rs"]
 mod reads;
+#[path = "paper/removal.rs"]
+mod removal;
 #[path = "paper/replication.rs"]
 mod replication;
 #[path = "paper/restarts.rs"]
@@ -40,3 +44,5 @@ mod restarts;
 mod snapshots;
 #[path = "paper/terms.rs"]
 mod terms;
+#[path = "paper/transfer.rs"]
+mod transfer;

@@ -101,14 +101,17 @@ fn a_quorum_must_have_answered_and_the_slowest_of_it_counts() {
 
 #[test]
 fn a_joint_configuration_needs_both_quorums() {
-    let joint = members("host", &[1, 2, 3], &[4, 5, 6], &[7]);
-    let mut leader = settled(leasing(1, 3).with_membership(joint));
+    let learning = members("host", &[1, 2, 3], &[], &[4, 5, 6, 7]);
+    let mut leader = settled(leasing(1, 3).with_membership(learning));
     let round = round_at(&mut leader, 1_000);
-    for peer in [2, 3, 4, 7] {
+    answer_from(&mut leader, 2, round);
+    assert!(reads_at_once(&mut leader, 1_010));
+
+    leader.change_membership(&set(&[4, 5, 6], &[7]), None).unwrap();
+    for peer in [4, 7] {
         answer_from(&mut leader, peer, round);
     }
-    assert!(!reads_at_once(&mut leader, 1_010), "one of the three that go");
-
+    assert!(!reads_at_once(&mut leader, 1_010), "one of the three that come");
     answer_from(&mut leader, 5, round);
 
     assert!(reads_at_once(&mut leader, 1_010));
@@ -216,6 +219,26 @@ fn a_peer_that_came_back_empty_keeps_no_lease_alive() {
     leader.peer_replaced(node(2));
 
     assert!(!reads_at_once(&mut leader, 1_001));
+}
+
+/// The message that makes another one a candidate may arrive at any time, however long ago it was sent and given up.
+#[test]
+fn a_transfer_ends_the_lease_for_good_before_anybody_is_told_to_stand() {
+    let mut leader = settled(leasing(1, 3));
+    let round = round_at(&mut leader, 1_000);
+    answer_from(&mut leader, 2, round);
+    assert!(reads_at_once(&mut leader, 1_001));
+
+    leader.transfer_leadership(Some(node(2))).unwrap();
+    assert!(!reads_at_once(&mut leader, 1_001));
+    for nth in 0..20 {
+        let round = round_at(&mut leader, 1_020 + 20 * nth);
+        answer_from(&mut leader, 2, round);
+        answer_from(&mut leader, 3, round);
+        assert!(!reads_at_once(&mut leader, 1_021 + 20 * nth));
+    }
+
+    assert_eq!((leader.role(), leader.transferring_to()), (RoleName::Leader, None), "it was given up");
 }
 
 #[test]

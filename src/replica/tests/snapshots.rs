@@ -94,7 +94,7 @@ fn the_log_is_dropped_behind_a_durable_snapshot_but_for_what_slow_followers_may_
 #[test]
 fn bytes_make_a_snapshot_due_too() {
     let mut cluster = three_nodes_with(|config| {
-        (config.snapshot_entries, config.snapshot_bytes) = (0, 1_000);
+        (config.snapshot_entries, config.snapshot_bytes) = (0, 1_200);
         config.trailing_entries = 0;
     });
     cluster.elect(1);
