@@ -61,7 +61,7 @@ fn founded(dir: &Path) -> Result<DiskLog, Box<dyn Error>> {
     let node = NodeId::new(1).ok_or("not zero")?;
     let mut log = DiskLog::open(DiskConfig::new(dir, node))?;
     if log.identity().is_none() {
-        let identity = Identity { node, cluster: ClusterId(1), incarnation: Incarnation(1) };
+        let identity = Identity { node, cluster: ClusterId(1), incarnation: Incarnation(1), joined: false };
         log.found(identity, &[])?;
     }
     Ok(log)
@@ -74,7 +74,7 @@ fn commands(first: u64, count: u64) -> GroupWrite {
         payload: Payload::Normal { origin: None, command: command.clone() },
     };
     let entries = EntryRun::new((first..first + count).map(entry).collect()).into_iter().collect();
-    GroupWrite { group: GroupId::MAIN, hard_state: None, entries }
+    GroupWrite { group: GroupId::MAIN, hard_state: None, restart: None, entries }
 }
 
 fn through_the_log(dir: &Path, batch: u64, rounds: u64) -> Result<Times, Box<dyn Error>> {

@@ -6,10 +6,13 @@ mod scene;
 
 use std::time::Duration;
 
-use quorate::{Config, Node, Outcome, Parts, ProposeError, ReadError, StartError, StopCause};
+use quorate::{
+    ChangeError, Config, Node, NodeEvent, Outcome, Parts, ProposeError, ReadError, Role, StartError,
+    StopCause, TransferError,
+};
 use scene::{
     Fragile, LONG, Mumbled, Mumbler, Sum, alone, config, deaf, leaderless, parts, storage,
-    three_with_a_disk_that_can_hang,
+    three_of_which_the_first_has_a_troubled_disk,
 };
 
 #[test]
@@ -107,7 +110,7 @@ fn a_log_that_does_not_take_the_largest_command_is_refused_at_the_start() {
 #[test]
 fn a_leader_whose_disk_hangs_takes_no_more_than_it_may_hold_in_memory() {
     const IN_FLIGHT: u64 = 256 << 10;
-    let (nodes, disk) = three_with_a_disk_that_can_hang(IN_FLIGHT);
+    let (nodes, disk) = three_of_which_the_first_has_a_troubled_disk(IN_FLIGHT);
     let [leader, follower, _] = &nodes;
     follower.propose(vec![0; 1000]).expect("it is forwarded");
 
@@ -118,6 +121,126 @@ fn a_leader_whose_disk_hangs_takes_no_more_than_it_may_hold_in_memory() {
     let held = leader.metrics().replica.tail_bytes.get();
     disk.recover();
     assert!(held < 2 * IN_FLIGHT, "{taken} commands were taken, and {held} bytes are held in memory");
+}
+
+#[test]
+fn d185_a_leader_whose_disk_is_full_says_so_steps_aside_serves_reads_and_goes_on_when_there_is_room() {
+    let (nodes, disk) = three_of_which_the_first_has_a_troubled_disk(256 << 10);
+    let [first, second, _] = &nodes;
+    assert_eq!(first.propose(vec![0; 10]), Ok(10));
+    let events = first.events();
+
+    disk.fill();
+    let in_flight = first.submit(vec![0; 10]);
+
+    let told = |event: &NodeEvent| matches!(event, NodeEvent::DiskFull { .. });
+    assert_eq!(hear(&events, told), NodeEvent::DiskFull { full: true });
+    let successor = hear(
+        &events,
+        |event| matches!(event, NodeEvent::LeaderChanged { leader: Some(leader), .. } if *leader != 1),
+    );
+    assert!(first.status().disk_full, "{successor:?}");
+    assert_eq!(first.propose(vec![0; 10]), Err(ProposeError::DiskFull));
+    let seen = first.read_local(|bin| bin.bytes()).expect("it asks nobody");
+    assert!(seen >= 10, "{seen}");
+    second.propose(vec![0; 10]).expect("the others go on");
+
+    disk.recover();
+
+    assert_eq!(hear(&events, told), NodeEvent::DiskFull { full: false });
+    first.propose(vec![0; 10]).expect("there is room again");
+    let answered = in_flight.wait();
+    let total = first.read(|bin| bin.bytes()).expect("a linearizable read");
+    // Taken by the full disk, the command took effect once or not at all, and its caller was told nothing else.
+    match answered {
+        Ok(_) => assert_eq!(total, 40),
+        Err(error) if error.outcome() == Outcome::NotApplied => assert_eq!(total, 30, "{error}"),
+        Err(_) => assert!(total == 30 || total == 40, "{total}"),
+    }
+}
+
+#[test]
+fn an_observer_hears_of_a_role_before_it_hears_who_leads() {
+    let (nodes, _) = three_of_which_the_first_has_a_troubled_disk(256 << 10);
+    let events = nodes[1].events();
+
+    assert_eq!(nodes[0].transfer_leadership(Some(2)), Ok(2));
+
+    let leads = |event: &NodeEvent| matches!(event, NodeEvent::RoleChanged { role: Role::Leader, .. });
+    let NodeEvent::RoleChanged { term, .. } = hear(&events, leads) else { unreachable!("just matched") };
+    let known = |event: &NodeEvent| matches!(event, NodeEvent::LeaderChanged { leader: Some(_), .. });
+    assert_eq!(hear(&events, known), NodeEvent::LeaderChanged { leader: Some(2), term });
+    assert_eq!(events.lost(), 0);
+}
+
+#[test]
+fn an_observer_hears_the_end_and_one_that_is_gone_is_no_trouble() {
+    let node = alone();
+    let events = node.events();
+    drop(node.events());
+
+    node.snapshot_now().expect("it has applied its founding");
+    node.shutdown(LONG).expect("down");
+
+    let heard: Vec<_> = events.collect();
+    assert!(heard.iter().any(|event| matches!(event, NodeEvent::SnapshotSaved { .. })), "{heard:?}");
+}
+
+#[test]
+fn zero_is_nobody_to_add_or_to_hand_over_to() {
+    let node = alone();
+
+    assert_eq!(node.add_learner(0, "127.0.0.1:9"), Err(ChangeError::ZeroId));
+    assert_eq!(node.remove(0), Err(ChangeError::ZeroId));
+    assert_eq!(node.transfer_leadership(Some(0)), Err(TransferError::ZeroId));
+}
+
+#[test]
+fn operators_too_must_not_wait_on_a_thread_of_the_node() {
+    let node = alone();
+    let (sender, told) = std::sync::mpsc::channel();
+    let there = node.clone();
+
+    node.submit(1).on_done(move |_| {
+        let refused = (there.remove(1), there.transfer_leadership(None), there.snapshot_now());
+        sender.send(refused).expect("the test listens");
+    });
+
+    let (change, transfer, snapshot) = told.recv().expect("the callback runs");
+    assert_eq!(change, Err(ChangeError::WouldDeadlock));
+    assert_eq!(transfer, Err(TransferError::WouldDeadlock));
+    assert_eq!(snapshot, Err(quorate::SnapshotNowError::WouldDeadlock));
+}
+
+#[test]
+fn an_operator_who_asks_a_node_that_stopped_hears_that_nothing_was_changed() {
+    let node = alone();
+    node.shutdown(LONG).expect("down");
+
+    let refused = node.remove(1).expect_err("it is down");
+
+    assert_eq!(refused.outcome(), Outcome::NotApplied);
+    assert!(matches!(refused, ChangeError::Stopped { cause: StopCause::Shutdown, .. }), "{refused}");
+    assert_eq!(node.events().recv(), None, "nothing happens to it any more");
+}
+
+#[test]
+fn a_change_without_a_leader_is_given_up_at_its_deadline_and_was_not_begun() {
+    let node = leaderless();
+
+    let refused = node.remove(3).expect_err("nobody leads");
+
+    assert_eq!((refused.outcome(), refused), (Outcome::NotApplied, ChangeError::NoLeader));
+}
+
+/// The next event that is `wanted`.
+fn hear(events: &quorate::Events, wanted: impl Fn(&NodeEvent) -> bool) -> NodeEvent {
+    loop {
+        let event = events.recv_timeout(LONG).expect("it is told");
+        if wanted(&event) {
+            return event;
+        }
+    }
 }
 
 /// Who restarts a node in place still holds the old one while the new one starts.

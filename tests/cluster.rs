@@ -1,5 +1,7 @@
 //! Three real nodes in one process, over TCP and disk: they elect, replicate, fail and come back.
 
+#[path = "cluster/operations.rs"]
+mod operations;
 #[path = "cluster/scene.rs"]
 mod scene;
 

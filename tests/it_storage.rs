@@ -11,3 +11,7 @@ mod damage;
 mod directory;
 #[path = "storage/segments.rs"]
 mod segments;
+#[path = "storage/snapshots.rs"]
+mod snapshots;
+#[path = "storage/transfer.rs"]
+mod transfer;

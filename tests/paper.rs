@@ -12,6 +12,8 @@ mod fixture;
 mod check_quorum;
 #[path = "paper/commit.rs"]
 mod commit;
+#[path = "paper/compaction.rs"]
+mod compaction;
 #[path = "paper/conflicts.rs"]
 mod conflicts;
 #[path = "paper/durability.rs"]
@@ -22,15 +24,25 @@ mod elections;
 mod flow_control;
 #[path = "paper/hostile_peers.rs"]
 mod hostile_peers;
+#[path = "paper/joint.rs"]
+mod joint;
+#[path = "paper/leases.rs"]
+mod leases;
 #[path = "paper/membership.rs"]
 mod membership;
 #[path = "paper/pre_vote.rs"]
 mod pre_vote;
 #[path = "paper/reads.rs"]
 mod reads;
+#[path = "paper/removal.rs"]
+mod removal;
 #[path = "paper/replication.rs"]
 mod replication;
 #[path = "paper/restarts.rs"]
 mod restarts;
+#[path = "paper/snapshots.rs"]
+mod snapshots;
 #[path = "paper/terms.rs"]
 mod terms;
+#[path = "paper/transfer.rs"]
+mod transfer;

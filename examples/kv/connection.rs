@@ -5,7 +5,8 @@
 //! # Order
 //! Requests of one client take effect in the order in which they came. Writes are submitted in that order. A read behind
 //! an unanswered write goes through the log with it, in the same batch. A write behind an unanswered read waits for that
-//! read: it could overtake it otherwise.
+//! read: it could overtake it otherwise. An operator's wish (RAFT ADD and its like) waits for all that came before it,
+//! and what comes behind waits for it: for that long this client's requests are not read, and nobody else's are held up.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -21,6 +22,7 @@ use super::flight::Flight;
 use super::limits::IN_FLIGHT_MAX;
 use super::outcome::{ask_failed, read_failed, write_failed};
 use super::parser::{Garbage, Parsed, Parser};
+use super::raft::Raft;
 use super::reply::Reply;
 use super::request::{self, Request};
 use super::session::Session;
@@ -112,6 +114,7 @@ impl Reader<'_> {
         let answer = match request::of_store(&name, rest) {
             Some(Ok(request)) => self.submit(request),
             Some(Err(refusal)) => Some(Answer::Here(refusal)),
+            None if name == b"RAFT" => self.administer(rest).map(Answer::Here),
             None => {
                 let reply = self.session.answer(self.node, &name, rest);
                 Some(Answer::Here(reply.unwrap_or_else(|| request::unknown_command(first, rest))))
@@ -140,6 +143,20 @@ impl Reader<'_> {
                 self.last_read = number;
                 Answer::Read(self.node.submit_query(query))
             }
+        })
+    }
+
+    /// Questions are answered at once, wishes in their turn; `None` if the writer is gone.
+    fn administer(&self, words: &[Bytes]) -> Option<Reply> {
+        Some(match Raft::parse(words) {
+            Ok(Raft::Question(question)) => question.answer(self.node),
+            Ok(Raft::Wish(wish)) => {
+                if !self.flight.wait_for(self.number) {
+                    return None;
+                }
+                wish.carry_out(self.node)
+            }
+            Err(refusal) => refusal,
         })
     }
 

@@ -1,4 +1,4 @@
-//! What a node says about itself: RAFT STATUS and INFO.
+//! What a node says about itself: RAFT STATUS, and INFO with the same facts and some more.
 
 use std::fmt::Write;
 
@@ -54,6 +54,13 @@ pub(crate) fn info(current: &Status, asked: &[String]) -> String {
     }
     if is_asked("raft") {
         let mut section = raft_section(&status(current));
+        for (name, fact) in [
+            ("recognises_all", current.recognises_all),
+            ("removed", current.removed),
+            ("disk_full", current.disk_full),
+        ] {
+            let _ = write!(section, "raft_{name}:{fact}\r\n");
+        }
         if let Some(cause) = &current.stopped {
             let _ = write!(section, "raft_stopped:{}\r\n", cause.to_string().replace(['\r', '\n'], " "));
         }

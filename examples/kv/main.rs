@@ -4,7 +4,8 @@
 //! ([`serve`]). Follow a request: the [`front`] takes a client in, its [`connection`] reads bytes with the [`parser`],
 //! turns words into a [`command`] with [`request`] and submits it to the node. The node replicates it and gives it to
 //! the [`store`], whose response goes back through the connection as a [`reply`]; what went wrong, and what the client
-//! may conclude, is told by [`outcome`].
+//! may conclude, is told by [`outcome`]. What operators ask stands in [`raft`], what Prometheus asks in [`metrics`], what a
+//! snapshot holds in [`picture`].
 
 mod arguments;
 pub(crate) mod client;
@@ -17,14 +18,16 @@ mod front;
 mod info;
 mod inline;
 mod limits;
+mod metrics;
 mod outcome;
 mod parser;
+mod picture;
+mod raft;
 mod reply;
 mod request;
 mod serve;
 mod session;
 mod store;
-mod table;
 
 use std::io::Write;
 use std::path::Path;

@@ -95,6 +95,12 @@ pub(crate) fn unknown_command(name: &[u8], rest: &[Bytes]) -> Reply {
     ))
 }
 
+/// Redis' words for a subcommand it does not know; then those that there are.
+pub(crate) fn unknown_subcommand(command: &str, what: &[u8], known: &str) -> Reply {
+    let what = String::from_utf8_lossy(&what[..what.len().min(128)]);
+    Reply::error(format!("unknown subcommand '{what}'. {command} knows {known}"))
+}
+
 /// Redis' words for what should have been a number.
 pub(crate) fn not_an_integer() -> Reply {
     Reply::error("value is not an integer or out of range")

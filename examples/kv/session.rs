@@ -1,4 +1,4 @@
-//! What a connection can ask without the store: about itself, and about the node.
+//! What a connection can ask without the store: about itself, and about the server.
 
 use bytes::Bytes;
 use quorate::Node;
@@ -6,7 +6,7 @@ use quorate::Node;
 use super::info;
 use super::parser::integer;
 use super::reply::Reply;
-use super::request::{is, not_an_integer, wrong_arity};
+use super::request::{is, not_an_integer, unknown_subcommand, wrong_arity};
 use super::store::Store;
 
 /// What a connection remembers of its client.
@@ -41,8 +41,7 @@ impl Session {
                 let sections: Vec<_> = sections.iter().map(lower).collect();
                 Reply::text(info::info(&node.status(), &sections))
             }
-            (b"RAFT", [what, rest @ ..]) => raft(node, what, rest),
-            (b"PING" | b"ECHO" | b"SELECT" | b"CLIENT" | b"CONFIG" | b"RAFT", _) => wrong_arity(name),
+            (b"PING" | b"ECHO" | b"SELECT" | b"CLIENT" | b"CONFIG", _) => wrong_arity(name),
             _ => return None,
         })
     }
@@ -122,18 +121,4 @@ fn config(what: &[u8], names: &[Bytes]) -> Reply {
     let asked = |known: &str| names.iter().any(|name| is(name, known) || &name[..] == b"*");
     let known = KNOWN.iter().filter(|(name, _)| asked(name));
     Reply::Array(known.flat_map(|&(name, value)| [Reply::text(name), Reply::text(value)]).collect())
-}
-
-fn raft(node: &Node<Store>, what: &[u8], rest: &[Bytes]) -> Reply {
-    match (&what.to_ascii_uppercase()[..], rest) {
-        (b"STATUS", []) => Reply::text(info::status(&node.status()).to_string()),
-        (b"METRICS", []) => Reply::text(node.metrics().to_prometheus()),
-        (b"STATUS" | b"METRICS", _) => wrong_arity(&[b"raft|", what].concat()),
-        _ => unknown_subcommand("RAFT", what, "STATUS and METRICS"),
-    }
-}
-
-fn unknown_subcommand(command: &str, what: &[u8], known: &str) -> Reply {
-    let what = String::from_utf8_lossy(&what[..what.len().min(128)]);
-    Reply::error(format!("unknown subcommand '{what}'. {command} knows {known}"))
 }

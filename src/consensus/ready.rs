@@ -82,8 +82,8 @@ pub struct Persisted {
     pub through: WriteSeq,
 }
 
-/// What a replica finds when it starts: the durable past.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a replica finds when it starts: the durable past. The default is that of one that waits to be added to a group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Restored {
     /// The last durable term and vote.
     pub hard_state: HardState,
@@ -94,8 +94,8 @@ pub struct Restored {
     /// The entries of the log, all of them durable, without payloads. None at all, in a log that is not compacted, is the
     /// start of a replica that waits to be added to a group.
     pub entries: Vec<EntryMeta>,
-    /// The newest durable snapshot, if there is one.
+    /// The newest durable snapshot whose last entry is in the log, or where it starts. Any other one is not used.
     pub snapshot: Option<SnapshotMeta>,
-    /// What the state machine holds at the start: all of it is committed.
+    /// What the state machine holds at the start, of its own or from a snapshot: all of it is committed.
     pub applied: LogPosition,
 }

@@ -139,8 +139,12 @@ impl Draft {
             return Err(MembershipError::VoterAndLearner(both).into());
         }
         self.members.retain(|id, _| voters.contains_key(id) || learners.contains_key(id));
-        voters.iter().for_each(|(&id, address)| self.put(id, address, Role::Voter));
-        learners.iter().for_each(|(&id, address)| self.put(id, address, Role::Learner));
+        for (&id, address) in voters {
+            self.put(id, address, Role::Voter);
+        }
+        for (&id, address) in learners {
+            self.put(id, address, Role::Learner);
+        }
         Ok(())
     }
 }

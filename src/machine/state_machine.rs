@@ -11,8 +11,23 @@ use crate::types::{LogPosition, SnapshotWriter};
 /// It runs on a thread of its own and needs no lock. It must not read clocks, draw random numbers or depend on the order
 /// of a `HashMap` when it applies: what differs between replicas must come in with the command.
 ///
-/// A machine in memory implements the first four methods. One that keeps its state on disk also implements
-/// [`applied`](Self::applied) and [`end_batch`](Self::end_batch): then a restart replays only what it does not hold.
+/// A machine in memory implements the first four methods: a restart begins with its newest snapshot and applies the log
+/// behind it.
+///
+/// # A machine on disk
+///
+/// One that keeps its state in files, or in a database, also implements [`applied`](Self::applied) and
+/// [`end_batch`](Self::end_batch). Then a restart applies only what it does not hold. What it must keep:
+///
+/// - State and position change together. `end_batch` stores, in one transaction, what was applied since the last one and
+///   the position of the last command; after a crash both are there or neither is. What was applied and not ended is as if
+///   it had never been: it comes again.
+/// - The newest transactions may be lost in a crash, if [`durable`](Self::durable) says so: the log is kept from there on,
+///   and what is missing comes again.
+/// - `restore` may be cut short by a crash, before the `end_batch` that follows it. It replaces everything in one
+///   transaction, or begins by storing that nothing is held: then the snapshot, which is kept, is restored again.
+/// - [`snapshot`](Self::snapshot) is always called after an `end_batch`: a read transaction, or a copy of files that never
+///   change, shows exactly what was applied.
 pub trait StateMachine: Send + 'static {
     /// What changes the state.
     type Command: Codec;
@@ -31,8 +46,9 @@ pub trait StateMachine: Send + 'static {
 
     /// A picture of the state as it is now, to be written out later on another thread. Taking it should be cheap, since
     /// nothing is applied meanwhile: clone what is small or shared (`Arc`, a persistent map), begin a read transaction.
+    /// What writes it may put a `BufWriter` around its output, and flushes that at the end.
     ///
-    /// An error is logged and counted, and a snapshot is tried again later; the log stays as long as it is.
+    /// An error, or a panic, is logged and counted, and a snapshot is tried again later; the log stays as long as it is.
     fn snapshot(&self) -> Result<SnapshotWriter, SnapshotError>;
 
     /// Replaces the whole state by what a [`snapshot`](Self::snapshot) of any replica wrote. The bytes are checked before
@@ -41,8 +57,8 @@ pub trait StateMachine: Send + 'static {
     /// After an error the state is not used any more: the node tries another snapshot, or stops.
     fn restore(&mut self, snapshot: &mut dyn Read) -> Result<(), MachineError>;
 
-    /// What this machine held on its disk when it was opened; `None` (the default) if it keeps its state in memory. Asked
-    /// once, at the start: the log is replayed from there on.
+    /// What this machine held on its disk when it was opened, [`LogPosition::ZERO`] if that was blank; `None` (the default)
+    /// if it keeps its state in memory. Asked at the start only: the log is applied from there on.
     fn applied(&self) -> Option<Held> {
         None
     }

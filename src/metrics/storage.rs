@@ -13,5 +13,12 @@ metrics! {
         counter unprepared_segments: "Segments for which no spare was ready, so that the writer had to make them itself: the first one always.";
         histogram stage_write: "What handing one batch to the operating system took.";
         histogram stage_sync: "What making it durable took.";
+        counter restarts: "How often the log of a group began anew after a snapshot that was installed.";
+        counter snapshots_written: "Snapshots of this node's own state machines, written and durable.";
+        counter snapshot_bytes_written: "Bytes written to them, of unfinished ones too.";
+        counter snapshots_received: "Snapshots received from other nodes, complete and durable.";
+        counter snapshot_bytes_received: "Bytes of them that were found good and written.";
+        counter snapshot_bytes_sent: "Bytes of snapshots' files read for other nodes.";
+        counter disk_full: "How often something was refused because the disk was full.";
     }
 }

@@ -139,7 +139,10 @@ mod tests {
             refusal(|hello| hello.versions = (PROTOCOL_VERSION + 1, 9)),
             refused(Reason::NoCommonVersion)
         );
-        assert_eq!(refusal(|hello| hello.versions = (0, 0)), refused(Reason::NoCommonVersion));
+        assert_eq!(
+            refusal(|hello| hello.versions = (0, PROTOCOL_VERSION - 1)),
+            refused(Reason::NoCommonVersion)
+        );
         assert_eq!(refusal(|hello| hello.cluster = ClusterId(8)), refused(Reason::OtherCluster));
         assert_eq!(refusal(|hello| hello.destination = node(3)), refused(Reason::WrongDestination));
         assert_eq!(refusal(|hello| hello.node = node(2)), refused(Reason::Malformed));

@@ -5,10 +5,14 @@
 //! who dials, and messages to a peer leave in the order in which they were queued. (A peer whose address is not known
 //! is answered on the connection it opened.) A peer counts as connected while the connection stands on which we send.
 //!
+//! Chunks of snapshots take a second connection, the bulk lane, which is dialled when there is one to send and closed when
+//! there has been none for a while. It has a queue of its own and its turn after all others, so that a gigabyte on its way
+//! delays no heartbeat; the hello says which lane a connection is. It makes nobody connected, and its loss is nobody's.
+//!
 //! A turn of the loop ([`Network::turn`]) writes what was queued since the last one, one vectored write per peer; sleeps
 //! if there is nothing to do; then reads, a bounded amount from each connection, so that no peer's flood delays another;
 //! and looks after what is due: dials, signs of life, and connections on which nothing is heard any more. Queues are
-//! bounded in bytes per peer: what finds no room, or no connection, is dropped.
+//! bounded in bytes per peer and lane: what finds no room, or no connection, is dropped.
 //!
 //! Strangers cost a few kilobytes and a file descriptor until they have said who they are, for which they have a
 //! limited time; they are limited in number, and the one who waits longest makes room for who comes.

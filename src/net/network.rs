@@ -30,7 +30,7 @@ use super::resolve::Resolver;
 use super::waker::LoopWaker;
 use crate::metrics::NetMetrics;
 use crate::types::{ClusterId, GroupId, Incarnation, NodeId, PeerMessage};
-use crate::wire::hello::Lane;
+use crate::wire::hello::{LANES, Lane};
 use crate::wire::peer;
 
 const WAKER: Token = Token(0);
@@ -48,6 +48,8 @@ pub(crate) trait Delivery {
     fn deliver(&self, group: GroupId, from: NodeId, message: PeerMessage, bytes: usize);
     /// Whether nothing may be read for now. Who makes room wakes the loop.
     fn is_full(&self) -> bool;
+    /// Whether nothing may be read on the bulk lane for now. Who makes room wakes the loop.
+    fn is_full_of_chunks(&self) -> bool;
     /// We had no cluster, and belong to this one from now on.
     fn cluster_adopted(&self, cluster: ClusterId);
     /// We can send to `peer`, which showed this data directory.
@@ -109,6 +111,19 @@ impl Bound {
     }
 }
 
+/// On which lanes nothing is read for now.
+#[derive(Clone, Copy, Debug, Default)]
+struct Paused {
+    all: bool,
+    bulk: bool,
+}
+
+impl Paused {
+    fn on(self, lane: Lane) -> bool {
+        self.all || (self.bulk && lane == Lane::Bulk)
+    }
+}
+
 /// See the top of this file.
 pub(crate) struct Network {
     me: Local,
@@ -126,8 +141,10 @@ pub(crate) struct Network {
     to_write: Vec<Token>,
     /// Connections on which the kernel may have something for us.
     to_read: Vec<Token>,
-    /// The inbox was full when we last looked: nothing is read, and silence is our own fault.
-    paused: bool,
+    /// The lanes on which nothing may be read since we last looked: there, silence is our own fault.
+    paused: Paused,
+    /// Nothing more will be queued: once all is written, there is nothing to sleep for.
+    closing: bool,
     /// When the turn began.
     now: Instant,
     /// When upkeep has something to do next.
@@ -153,7 +170,8 @@ impl Network {
             peers: BTreeMap::new(),
             to_write: Vec::new(),
             to_read: Vec::new(),
-            paused: false,
+            paused: Paused::default(),
+            closing: false,
             now,
             due_at: now,
             strangers_log: LogGate::default(),
@@ -233,6 +251,7 @@ impl Network {
     /// Writes what waits, for at most `within`, then ends all connections.
     pub(crate) fn close(&mut self, within: Duration, delivery: &dyn Delivery) -> io::Result<()> {
         let deadline = clock::now() + within;
+        self.closing = true;
         self.due_by(deadline);
         self.write_all(delivery);
         while !self.is_drained() && clock::now() < deadline {
@@ -266,11 +285,16 @@ impl Network {
 
     /// Whether this turn has something to do that no event will announce.
     fn is_busy(&self, delivery: &dyn Delivery) -> bool {
-        let may_read = !self.to_read.is_empty() || self.paused;
+        let takes = |lane| !delivery.is_full() && (lane == Lane::Ordinary || !delivery.is_full_of_chunks());
+        let waiting = self.to_read.iter().filter_map(|token| self.connections.get(token));
+        let may_read = waiting.map(|connection| connection.lane).any(takes);
+        let may_resume = LANES.into_iter().any(|lane| self.paused.on(lane) && takes(lane));
         !self.to_write.is_empty()
+            || (self.closing && self.is_drained())
             || !self.resolver.is_idle()
             || self.acceptor.is_ready(self.now)
-            || (may_read && !delivery.is_full())
+            || may_read
+            || may_resume
     }
 
     /// Remembers what the kernel said, so that it is done at its place in the turn.

@@ -172,7 +172,7 @@ impl Outbox {
             // The last one is kept for what comes next, unless it was made for one large frame.
             if let Piece::Block(mut block) = piece
                 && self.pieces.is_empty()
-                && block.capacity() == BLOCK_BYTES
+                && block.capacity() <= BLOCK_BYTES
             {
                 block.clear();
                 self.pieces.push_back(Piece::Block(block));

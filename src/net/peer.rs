@@ -7,6 +7,7 @@ use mio::Token;
 use super::backoff::Backoff;
 use crate::types::{GroupId, Incarnation, SnapshotChunk};
 use crate::wire::hello::Lane;
+use crate::wire::peer::CHUNK_FRAME_HEAD_BYTES;
 
 /// One other node.
 #[derive(Debug)]
@@ -121,7 +122,7 @@ impl Line {
     }
 }
 
-/// Chunks that wait for the bulk lane to stand, bounded in bytes.
+/// Chunks that wait for the bulk lane to stand, bounded in the bytes that they will take there.
 #[derive(Debug, Default)]
 pub(super) struct Chunks {
     waiting: Vec<(GroupId, SnapshotChunk)>,
@@ -131,7 +132,7 @@ pub(super) struct Chunks {
 impl Chunks {
     /// Queues `chunk`, or says that it found no room among `bytes_max`. One alone always does.
     pub(super) fn push(&mut self, group: GroupId, chunk: SnapshotChunk, bytes_max: usize) -> bool {
-        let bytes = self.bytes + chunk.bytes.len();
+        let bytes = self.bytes + CHUNK_FRAME_HEAD_BYTES + chunk.bytes.len();
         if !self.waiting.is_empty() && bytes > bytes_max {
             return false;
         }
@@ -148,5 +149,29 @@ impl Chunks {
 
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::types::SnapshotId;
+
+    fn chunk(bytes: usize) -> SnapshotChunk {
+        SnapshotChunk { id: SnapshotId(1), offset: 0, bytes: Bytes::from(vec![0; bytes]) }
+    }
+
+    #[test]
+    fn chunks_that_wait_are_bounded_however_small_they_are() {
+        let mut chunks = Chunks::default();
+        assert!(chunks.push(GroupId::MAIN, chunk(5000), 1000), "one alone finds room");
+        assert!(!chunks.push(GroupId::MAIN, chunk(0), 1000));
+        assert_eq!(chunks.take().len(), 1);
+
+        let taken = (0..1000).take_while(|_| chunks.push(GroupId::MAIN, chunk(0), 1000)).count();
+
+        assert_eq!(taken, 1000 / CHUNK_FRAME_HEAD_BYTES);
     }
 }

@@ -11,7 +11,8 @@ const TICKS_PER_HEARTBEAT: u32 = 2;
 const SILENCE_MIN: Duration = Duration::from_secs(2);
 /// What travels with a command; alone, it is the largest membership.
 const AROUND_A_COMMAND: usize = 64 << 10;
-/// The pieces of a snapshot that wait for the thread that stores them; what comes beyond is dropped and asked for again.
+/// The pieces of snapshots that wait for the socket of one peer, and for the thread that stores them; what comes beyond is
+/// dropped and asked for again. Twice what a receiver asks for at once.
 const PIECES_BYTES_MAX: usize = 8 << 20;
 /// Slower than this no snapshot would ever arrive.
 const SNAPSHOT_BYTES_PER_SECOND_MIN: u64 = 64 << 10;

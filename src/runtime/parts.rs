@@ -43,6 +43,7 @@ impl Parts {
         tcp.seed = random()?;
         tcp.silence = limits.silence;
         tcp.queue_bytes_max = limits.queue_bytes_max;
+        tcp.bulk_queue_bytes_max = limits.pieces_bytes_max;
         tcp.metrics = Arc::clone(&metrics.net);
         let transport = TcpTransport::bind(tcp)?;
         let mut disk = DiskConfig::new(&config.dir, judged.id);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use crate::types::{ClusterId, LogIndex, NodeId};
+use crate::types::{ClusterId, LogIndex, NodeId, SnapshotId};
 
 /// Why a storage could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +63,12 @@ pub enum StorageError {
         offset: u64,
         /// What is wrong there.
         reason: String,
+    },
+    /// Asked for a snapshot that is not kept (any more).
+    #[error("there is no snapshot {id} of this group")]
+    NoSuchSnapshot {
+        /// The snapshot asked for.
+        id: SnapshotId,
     },
     /// The limits that were configured contradict each other.
     #[error("the log cannot be configured so: {reason}")]

@@ -205,6 +205,10 @@ impl Delivery for Door {
         self.0.is_full()
     }
 
+    fn is_full_of_chunks(&self) -> bool {
+        self.0.is_full_of_chunks()
+    }
+
     fn cluster_adopted(&self, cluster: ClusterId) {
         self.0.cluster_adopted(cluster);
     }

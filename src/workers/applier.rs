@@ -9,15 +9,17 @@
 //! fails. A picture that cannot be taken leaves the state as it was, and is only reported.
 
 use std::any::Any;
+use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::GROUP;
+use super::progress::Progress;
 use crate::machine::{Machine, MachineError};
 use crate::replica::{Applied, ApplyJob, Event, PendingReply, Pictured};
-use crate::storage::{SnapshotStore, StorageError};
+use crate::storage::{SnapshotSource, SnapshotStore, StorageError};
 use crate::ticket::{ReadTask, Reply, StopCause, panic_message};
 use crate::types::{Entry, EntryRun, LogPosition, Payload, SnapshotMeta, SnapshotWriter};
 
@@ -83,7 +85,8 @@ impl Applier {
             }
             ApplyJob::Restore(snapshot) => {
                 self.end_batch(events)?;
-                self.restore(&snapshot)
+                self.restore(&snapshot)?;
+                self.end_batch(events)
             }
             ApplyJob::Picture => {
                 self.end_batch(events)?;
@@ -135,8 +138,10 @@ impl Applier {
         let unreadable =
             |error: StorageError| StopCause::Snapshot { position, reason: error.to_string().into() };
         let mut source = self.snapshots.open(GROUP, snapshot.id).map_err(unreadable)?;
+        let progress = Progress::new(format!("snapshot of entry {position} is being restored"), 0);
+        let mut counted = Counted { source: &mut *source, progress };
         self.applied = position;
-        let restored = self.own_code("restore a snapshot", |machine| machine.restore(&mut *source));
+        let restored = self.own_code("restore a snapshot", |machine| machine.restore(&mut counted));
         // The machine may have put an error of the file into words of its own.
         match source.error() {
             Some(error) => Err(unreadable(error)),
@@ -213,14 +218,26 @@ impl Applier {
     }
 }
 
+/// Gives out what a snapshot holds, and counts it.
+struct Counted<'a> {
+    source: &'a mut dyn SnapshotSource,
+    progress: Progress,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.source.read(out)?;
+        self.progress.add(count as u64);
+        Ok(count)
+    }
+}
+
 fn panicked(panic: &(dyn Any + Send)) -> StopCause {
     StopCause::Panicked { thread: "apply".to_owned(), message: Arc::from(panic_message(panic)) }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
-
     use super::*;
     use crate::machine::{Codec, MachineError, SnapshotError, StateMachine, Typed};
     use crate::replica::tests::instant;

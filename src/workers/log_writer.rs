@@ -95,6 +95,10 @@ impl LogWriter {
     /// Nothing has come for a while, or the node stops cleanly: the end of the log is marked as its end. Where there is no
     /// room for the mark, its want harms nobody.
     pub(crate) fn settle(&mut self) -> Result<(), StopCause> {
+        // That of a node which waits to join has no end yet.
+        if self.storage.identity().is_none() {
+            return Ok(());
+        }
         match self.storage.settle() {
             Err(error) if error.is_recoverable() => Ok(()),
             settled => settled.map_err(log_failed),
@@ -108,6 +112,10 @@ impl LogWriter {
 
     fn take(&mut self, group: GroupId, job: WriteJob) {
         let WriteJob { seq, hard_state, restart, entries, send_when_durable } = job;
+        if restart.is_some() {
+            // Everything before goes with the log that it takes the place of.
+            self.releases.remove(&group);
+        }
         if hard_state.is_some() || restart.is_some() || !entries.is_empty() {
             self.writes.push(GroupWrite { group, hard_state, restart, entries });
         }

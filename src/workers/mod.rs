@@ -2,11 +2,21 @@
 //! them as one batch, and says what is done. It knows no channels and no clocks; whoever runs it carries its jobs and
 //! completions, on a thread or in a simulation.
 //!
-//! An error of any of them is the cause for which the node stops: nothing that depended on the failed work leaves.
+//! | worker | owns | its jobs |
+//! |---|---|---|
+//! | [`LogWriter`] | the log | writes, and what may be let go |
+//! | [`LogFetcher`] | a reader of the log | entries that have left memory |
+//! | [`Applier`] | the state machine | entries, reads, pictures, restores |
+//! | [`SnapshotSaver`] | a handle of the snapshots | pictures to write out, old snapshots to remove |
+//! | [`SnapshotMover`] | two more | snapshots to fetch, pieces to serve |
+//!
+//! An error of one of the first three is the cause for which the node stops: nothing that depended on the failed work
+//! leaves. The last two only report theirs: what they do can be done again.
 
 mod applier;
 mod log_reader;
 mod log_writer;
+mod progress;
 mod snapshot_mover;
 mod snapshot_saver;
 #[cfg(test)]

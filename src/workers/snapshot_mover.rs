@@ -51,8 +51,6 @@ pub(crate) struct MoverConfig {
 pub(crate) enum MoverInput {
     /// The engine wants this snapshot, and no other any more.
     Receive(ReceiveJob),
-    /// The engine wants none any more. What has come is kept for another time.
-    Cancel,
     /// Another node asks for a piece.
     Pull {
         /// Who asks.
@@ -67,6 +65,8 @@ pub(crate) enum MoverInput {
         /// What it is.
         chunk: SnapshotChunk,
     },
+    /// The connection with this node is gone. What it has asked for it will ask for again.
+    PeerLost(NodeId),
 }
 
 /// What comes of it.
@@ -102,12 +102,12 @@ impl SnapshotMover {
         let mut moves = Moves::default();
         match input {
             MoverInput::Receive(job) => self.receiving.begin(job, now, &mut moves),
-            MoverInput::Cancel => self.receiving.cancel(),
             MoverInput::Chunk { from, chunk } => self.receiving.take(from, &chunk, now, &mut moves),
             MoverInput::Pull { from, pull } => {
                 self.serving.owe(from, pull);
                 self.serving.serve(now, &mut moves);
             }
+            MoverInput::PeerLost(peer) => self.serving.forget(peer),
         }
         moves
     }

@@ -8,13 +8,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::GROUP;
+use super::progress::Progress;
 use crate::replica::{SaveJob, Saved};
 use crate::storage::{SnapshotSink, SnapshotStore};
 use crate::ticket::panic_message;
 use crate::types::{LogPosition, Membership, SnapshotMeta, SnapshotWriter};
-
-/// A long snapshot says how far it is each time it has grown by this much.
-const LOGGED_EVERY_BYTES: u64 = 256 << 20;
 
 /// Writes the snapshots of one group.
 pub(crate) struct SnapshotSaver {
@@ -31,9 +29,8 @@ impl SnapshotSaver {
         match job {
             SaveJob::Picture { position, membership, writer } => {
                 let outcome = self.save(position, &membership, writer);
-                match &outcome {
-                    Ok(snapshot) => log::info!("snapshot of entry {position}: {} bytes", snapshot.bytes),
-                    Err(reason) => log::warn!("no snapshot of entry {position}: {reason}; the log stays"),
+                if let Ok(snapshot) = &outcome {
+                    log::info!("snapshot of entry {position} is written, {} bytes", snapshot.bytes);
                 }
                 Some(Saved { outcome })
             }
@@ -55,7 +52,8 @@ impl SnapshotSaver {
     ) -> Result<SnapshotMeta, String> {
         let mut sink =
             self.snapshots.create(GROUP, position, membership).map_err(|error| error.to_string())?;
-        let mut out = Progress { sink: &mut *sink, position, bytes: 0, failed: None };
+        let progress = Progress::new(format!("snapshot of entry {position} is being written"), 0);
+        let mut out = Counted { sink: &mut *sink, progress, failed: None };
         match catch_unwind(AssertUnwindSafe(|| writer(&mut out))) {
             Ok(written) => written.map_err(|error| error.to_string())?,
             Err(panic) => return Err(format!("the state machine panicked: {}", panic_message(&*panic))),
@@ -68,26 +66,21 @@ impl SnapshotSaver {
 }
 
 /// Passes everything on, and counts it.
-struct Progress<'a> {
+struct Counted<'a> {
     sink: &'a mut dyn SnapshotSink,
-    position: LogPosition,
-    bytes: u64,
+    progress: Progress,
     /// Why a write failed, should the writer pass over it: what it wrote then has a hole.
     failed: Option<String>,
 }
 
-impl Write for Progress<'_> {
+impl Write for Counted<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let taken = self.sink.write(bytes).inspect_err(|error| {
             if error.kind() != io::ErrorKind::Interrupted {
                 self.failed = Some(error.to_string());
             }
         })?;
-        let before = self.bytes;
-        self.bytes += taken as u64;
-        if before / LOGGED_EVERY_BYTES != self.bytes / LOGGED_EVERY_BYTES {
-            log::info!("snapshot of entry {}: {} MiB so far", self.position, self.bytes >> 20);
-        }
+        self.progress.add(taken as u64);
         Ok(taken)
     }
 

@@ -171,6 +171,12 @@ impl StateMachine for Mumbler {
 #[derive(Default)]
 pub(crate) struct Bin(u64);
 
+impl Bin {
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0
+    }
+}
+
 impl StateMachine for Bin {
     type Command = Vec<u8>;
     type Query = ();
@@ -198,33 +204,53 @@ impl StateMachine for Bin {
     }
 }
 
-/// A log in memory whose writes can be made to hang.
-struct Hanging {
+/// A log in memory whose writes can be made to hang, or to find no room.
+struct Troubled {
     log: MemoryLog,
     disk: Disk,
 }
 
-/// Whether the writes of a [`Hanging`] log hang.
+/// What becomes of the writes of a [`Troubled`] log.
 #[derive(Clone, Default)]
-pub(crate) struct Disk(Arc<(Mutex<bool>, Condvar)>);
+pub(crate) struct Disk(Arc<(Mutex<Trouble>, Condvar)>);
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Trouble {
+    #[default]
+    Nothing,
+    Hangs,
+    Full,
+}
 
 impl Disk {
     pub(crate) fn hang(&self) {
-        *self.0.0.lock().expect("no panic") = true;
+        self.change(Trouble::Hangs);
+    }
+
+    pub(crate) fn fill(&self) {
+        self.change(Trouble::Full);
     }
 
     pub(crate) fn recover(&self) {
-        *self.0.0.lock().expect("no panic") = false;
+        self.change(Trouble::Nothing);
+    }
+
+    fn change(&self, trouble: Trouble) {
+        *self.0.0.lock().expect("no panic") = trouble;
         self.0.1.notify_all();
     }
 
-    fn wait(&self) {
-        let hangs = self.0.0.lock().expect("no panic");
-        drop(self.0.1.wait_while(hangs, |hangs| *hangs).expect("no panic"));
+    fn take_a_write(&self) -> Result<(), StorageError> {
+        let trouble = self.0.0.lock().expect("no panic");
+        let hangs = |trouble: &mut Trouble| *trouble == Trouble::Hangs;
+        match *self.0.1.wait_while(trouble, hangs).expect("no panic") {
+            Trouble::Full => Err(StorageError::DiskFull { operation: "extend", path: "(memory)".into() }),
+            _ => Ok(()),
+        }
     }
 }
 
-impl Storage for Hanging {
+impl Storage for Troubled {
     fn identity(&self) -> Option<Identity> {
         self.log.identity()
     }
@@ -238,7 +264,7 @@ impl Storage for Hanging {
     }
 
     fn write(&mut self, writes: &[GroupWrite]) -> Result<(), StorageError> {
-        self.disk.wait();
+        self.disk.take_a_write()?;
         self.log.write(writes)
     }
 
@@ -272,8 +298,8 @@ impl Storage for Hanging {
     }
 }
 
-/// Three nodes of which the first leads, with at most `in_flight` bytes in flight; its disk can hang.
-pub(crate) fn three_with_a_disk_that_can_hang(in_flight: u64) -> ([Node<Bin>; 3], Disk) {
+/// Three nodes of which the first leads, with at most `in_flight` bytes in flight; its disk can hang, or fill up.
+pub(crate) fn three_of_which_the_first_has_a_troubled_disk(in_flight: u64) -> ([Node<Bin>; 3], Disk) {
     let (network, disk) = (MemoryNetwork::new(), Disk::default());
     let start = |id: u64| {
         // The others do not stand for election while the test runs.
@@ -286,7 +312,7 @@ pub(crate) fn three_with_a_disk_that_can_hang(in_flight: u64) -> ([Node<Bin>; 3]
             .command_bytes_max(in_flight as usize)
             .tail_bytes_max(in_flight);
         let log: Box<dyn Storage> = match id {
-            1 => Box::new(Hanging { log: storage(), disk: disk.clone() }),
+            1 => Box::new(Troubled { log: storage(), disk: disk.clone() }),
             _ => Box::new(storage()),
         };
         let transport = network.transport(NodeId::new(id).expect("not zero"));

@@ -17,6 +17,8 @@ pub(crate) const LONG: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(crate) struct Journal {
     pub(crate) lines: Vec<(LogPosition, String)>,
+    /// How many commands it was given since this process started it.
+    pub(crate) applied_here: usize,
 }
 
 impl Journal {
@@ -33,6 +35,7 @@ impl StateMachine for Journal {
     /// Echoes the command: an answer that belongs to another command shows at once.
     fn apply(&mut self, at: LogPosition, command: String) -> String {
         self.lines.push((at, command.clone()));
+        self.applied_here += 1;
         command
     }
 
@@ -67,6 +70,8 @@ fn line_of(line: &str) -> Option<(LogPosition, String)> {
 /// Some nodes, each with a directory and a port that it keeps over restarts.
 pub(crate) struct Cluster {
     directory: tempfile::TempDir,
+    founders: Vec<(u64, String)>,
+    /// Where each node listens, founder or not.
     members: Vec<(u64, String)>,
     nodes: BTreeMap<u64, Node<Journal>>,
     tune: fn(Config) -> Config,
@@ -82,11 +87,12 @@ impl Cluster {
     pub(crate) fn tuned(size: u64, tune: fn(Config) -> Config) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let sockets: Vec<_> = (1..=size).map(|id| (id, socket_of_ones_own())).collect();
-        let members = sockets
+        let founders: Vec<_> = sockets
             .iter()
             .map(|(id, socket)| (*id, socket.local_addr().expect("bound").to_string()))
             .collect();
-        let mut cluster = Self { directory, members, nodes: BTreeMap::new(), tune };
+        let members = founders.clone();
+        let mut cluster = Self { directory, founders, members, nodes: BTreeMap::new(), tune };
         for (id, socket) in sockets {
             let config = cluster.config(id).listener(socket);
             cluster.nodes.insert(id, Node::start(config, Journal::default()).expect("the node starts"));
@@ -103,8 +109,9 @@ impl Cluster {
     }
 
     fn config(&self, id: u64) -> Config {
-        let config =
-            Config::new(id, self.directory_of(id), self.address_of(id)).bootstrap(self.members.clone());
+        let config = Config::new(id, self.directory_of(id), self.address_of(id));
+        let founds = self.founders.iter().any(|(founder, _)| *founder == id);
+        let config = if founds { config.bootstrap(self.founders.clone()) } else { config.join() };
         (self.tune)(config.segment_bytes(4 << 20).command_bytes_max(512 << 10).call_timeout(LONG))
     }
 
@@ -125,6 +132,33 @@ impl Cluster {
     pub(crate) fn restart(&mut self, id: u64) {
         let node = Node::start(self.config(id), Journal::default()).expect("the node starts again");
         self.nodes.insert(id, node);
+    }
+
+    /// Starts a node that waits to be added, on an empty directory and a port of its own.
+    pub(crate) fn start_joiner(&mut self, id: u64) -> &str {
+        self.move_to_another_port(id);
+        self.address_of(id)
+    }
+
+    /// Starts a node, which is down, on another port than before.
+    pub(crate) fn move_to_another_port(&mut self, id: u64) {
+        let socket = socket_of_ones_own();
+        let address = socket.local_addr().expect("bound").to_string();
+        self.members.retain(|(member, _)| *member != id);
+        self.members.push((id, address));
+        let config = self.config(id).listener(socket);
+        self.nodes.insert(id, Node::start(config, Journal::default()).expect("the node starts"));
+    }
+
+    /// Starts a node, which is down and wiped, as one that waits to be added, whatever it was before.
+    pub(crate) fn rejoin(&mut self, id: u64) {
+        self.founders.retain(|(founder, _)| *founder != id);
+        self.restart(id);
+    }
+
+    /// Deletes what a node, which is down, has stored.
+    pub(crate) fn wipe(&self, id: u64) {
+        std::fs::remove_dir_all(self.directory_of(id)).expect("it is down");
     }
 
     /// The node that leads and knows it, once there is one.

@@ -142,7 +142,14 @@ fn what_is_not_known_or_not_well_formed_is_told_in_the_words_of_redis() {
             ("MSET a", "-ERR wrong number of arguments for 'mset' command\r\n"),
             ("MSET a 1 b", "-ERR wrong number of arguments for 'mset' command\r\n"),
             ("ECHO", "-ERR wrong number of arguments for 'echo' command\r\n"),
-            ("RAFT ADD 4 a:1", "-ERR unknown subcommand 'ADD'. RAFT knows STATUS and METRICS\r\n"),
+            ("RAFT ADD 4", "-ERR wrong number of arguments for 'raft|add' command\r\n"),
+            ("raft transfer one", "-ERR value is not an integer or out of range\r\n"),
+            ("RAFT ADD 4 a", "-ERR \"a\" is no address: expected HOST:PORT\r\n"),
+            (
+                "RAFT FORGET 4",
+                "-ERR unknown subcommand 'FORGET'. \
+                 RAFT knows STATUS, ADD, PROMOTE, REMOVE, REPLACE, TRANSFER, SNAPSHOT and METRICS\r\n",
+            ),
             ("PING", "+PONG\r\n"),
         ],
     );
@@ -174,6 +181,10 @@ fn status_info_and_metrics_tell_the_same_facts() {
 
     assert_eq!((status["id"].as_u64(), status["leader"].as_u64()), (Some(1), Some(1)));
     assert_eq!(status["voters"], serde_json::json!([1]));
+    let mut keys: Vec<_> = status.as_object().unwrap().keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    let expected = "applied commit first_index id joint last_index leader learners peers role snapshot_index term voters";
+    assert_eq!(keys.join(" "), expected);
     for field in ["term", "commit", "applied", "last_index", "first_index", "snapshot_index"] {
         assert!(status[field].is_u64(), "{field} in {status}");
     }

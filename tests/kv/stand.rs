@@ -1,11 +1,13 @@
 //! Nodes as processes, on ports and in a directory of their own.
 
-use std::io::{BufRead, BufReader, Read};
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -46,37 +48,63 @@ pub(crate) fn finish(process: Child) -> Output {
     output.expect("the output can be read")
 }
 
-/// A cluster of nodes 1 to n.
+/// A cluster of nodes: those from 1 to n found it, others may join.
 pub(crate) struct Stand {
     directory: TempDir,
     members: String,
+    options: Vec<String>,
     nodes: Vec<Node>,
 }
 
 struct Node {
     raft: String,
     redis: String,
+    joins: bool,
     process: Option<Child>,
 }
 
 impl Stand {
     /// Finds places for nodes, and starts none of them.
     pub(crate) fn prepare(count: usize) -> Self {
-        let nodes: Vec<_> =
-            (0..count).map(|_| Node { raft: free_address(), redis: free_address(), process: None }).collect();
+        let nodes: Vec<_> = (0..count).map(|_| Node::somewhere(false)).collect();
         let members = (1..).zip(&nodes).map(|(id, node)| format!("{id}={}", node.raft));
         let members = members.collect::<Vec<String>>().join(",");
-        Self { directory: TempDir::new().expect("a temporary directory"), members, nodes }
+        let directory = TempDir::new().expect("a temporary directory");
+        Self { directory, members, options: Vec::new(), nodes }
+    }
+
+    /// Options for all nodes that are started from now on.
+    pub(crate) fn with_options(mut self, options: &[&str]) -> Self {
+        self.options = options.iter().map(|&option| option.to_owned()).collect();
+        self
+    }
+
+    /// Starts the founders, and waits until one leads.
+    pub(crate) fn start_all(mut self) -> Self {
+        for id in 1..=self.nodes.len() {
+            self.start_node(id);
+        }
+        self.leader();
+        self
+    }
+
+    /// Starts one more node, which waits to be added; gives its id.
+    pub(crate) fn start_joiner(&mut self) -> usize {
+        self.nodes.push(Node::somewhere(true));
+        self.start_node(self.nodes.len());
+        self.nodes.len()
+    }
+
+    /// Takes the directory of a node that does not run. From now on it waits to be added when it is started.
+    pub(crate) fn wipe(&mut self, id: usize, joins: bool) {
+        assert!(self.nodes[id - 1].process.is_none(), "a node that runs keeps its directory");
+        fs::remove_dir_all(self.data(id)).expect("the directory can be removed");
+        self.nodes[id - 1].joins = joins;
     }
 
     /// Starts nodes, and waits until one leads.
     pub(crate) fn start(count: usize) -> Self {
-        let mut stand = Self::prepare(count);
-        for id in 1..=count {
-            stand.start_node(id);
-        }
-        stand.leader();
-        stand
+        Self::prepare(count).start_all()
     }
 
     /// Starts a node, and waits until it says that it is ready.
@@ -89,6 +117,15 @@ impl Stand {
         let mut shell = Command::new("sh");
         shell.args(["-c", "trap '' XFSZ; ulimit -f 10000; exec \"$0\" \"$@\""]).arg(program());
         self.start_with(id, shell);
+    }
+
+    /// As [`Stand::start_node`]; gives what it says in its log.
+    pub(crate) fn start_node_with_log(&mut self, id: usize) -> Log {
+        let mut program = Command::new(program());
+        program.env("RUST_LOG", "info").stderr(Stdio::piped());
+        self.start_with(id, program);
+        let process = self.nodes[id - 1].process.as_mut().expect("it was started");
+        Log::of(process.stderr.take().expect("stderr is a pipe"))
     }
 
     fn start_with(&mut self, id: usize, mut command: Command) {
@@ -110,7 +147,12 @@ impl Stand {
         let words =
             ["serve", "--id", &id.to_string(), "--data", &data, "--raft", &node.raft, "--redis", &node.redis]
                 .map(str::to_owned);
-        words.into_iter().chain(["--cluster".to_owned(), self.members.clone()]).collect()
+        let origin = if node.joins {
+            vec!["--join".to_owned()]
+        } else {
+            vec!["--cluster".to_owned(), self.members.clone()]
+        };
+        words.into_iter().chain(origin).chain(self.options.clone()).collect()
     }
 
     pub(crate) fn data(&self, id: usize) -> PathBuf {
@@ -163,8 +205,39 @@ impl Stand {
         eventually("a node leads", || self.leader_now())
     }
 
+    /// The leader of the highest term: one that was cut off may not know yet.
     pub(crate) fn leader_now(&self) -> Option<usize> {
-        (1..=self.nodes.len()).find(|&id| self.status(id).is_some_and(|status| status["role"] == "leader"))
+        let statuses = (1..=self.nodes.len()).filter_map(|id| Some((id, self.status(id)?)));
+        let leaders = statuses.filter(|(_, status)| status["role"] == "leader");
+        leaders.max_by_key(|(_, status)| status["term"].as_u64()).map(|(id, _)| id)
+    }
+
+    /// Waits until the members know each other's directories: from then on one that was emptied is recognised.
+    pub(crate) fn await_recognition(&self) {
+        for id in self.running() {
+            eventually("all members are known by their directories", || match self.ask(id, "INFO raft") {
+                Ok(Answer::Bulk(info)) => {
+                    String::from_utf8_lossy(&info).contains("raft_recognises_all:true").then_some(())
+                }
+                _ => None,
+            });
+        }
+    }
+
+    /// The nodes that run.
+    pub(crate) fn running(&self) -> Vec<usize> {
+        (1..=self.nodes.len()).filter(|&id| self.nodes[id - 1].process.is_some()).collect()
+    }
+
+    /// Sends the words of a line to a node; gives its answer.
+    pub(crate) fn ask(&self, id: usize, line: &str) -> io::Result<Answer> {
+        let words: Vec<_> = line.split(' ').map(str::as_bytes).collect();
+        Client::connect(self.redis(id))?.call(&words)
+    }
+
+    /// Asks a node until it replies OK, as an operator does who is told to wait or to try again.
+    pub(crate) fn insist(&self, id: usize, line: &str) {
+        eventually(line, || (self.ask(id, line).ok()? == Answer::Status("OK".into())).then_some(()));
     }
 
     /// RAFT STATUS of a node, if it answers.
@@ -176,12 +249,43 @@ impl Stand {
     }
 }
 
+impl Node {
+    fn somewhere(joins: bool) -> Self {
+        Self { raft: free_address(), redis: free_address(), joins, process: None }
+    }
+}
+
 impl Drop for Stand {
     fn drop(&mut self) {
         for mut process in self.nodes.iter_mut().filter_map(|node| node.process.take()) {
             let _ = process.kill();
             let _ = process.wait();
         }
+    }
+}
+
+/// What a process says, as it says it.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<String>>);
+
+impl Log {
+    fn of(output: impl Read + Send + 'static) -> Self {
+        let log = Self::default();
+        let lines = Arc::clone(&log.0);
+        thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                let mut lines = lines.lock().expect("nobody panics with it");
+                lines.push_str(&line);
+                lines.push('\n');
+            }
+        });
+        log
+    }
+
+    /// Waits until it has said these words.
+    pub(crate) fn await_words(&self, words: &str) {
+        let lines = || self.0.lock().expect("nobody panics with it");
+        eventually(words, || lines().contains(words).then_some(()));
     }
 }
 

@@ -52,7 +52,10 @@ fn wrong_arguments_are_told_by_name_before_anything_is_written() {
         refuses(&with(&stand, "--cluster", &value), 1, reason);
     }
     refuses(&stand.arguments(1)[..9], 2, "serve needs --cluster");
-    refuses(&[stand.arguments(1), vec!["--join".into()]].concat(), 2, "unknown option --join");
+    let and = |option: &str| [stand.arguments(1), vec![option.into()]].concat();
+    refuses(&and("--join"), 2, "--cluster and --join exclude each other");
+    refuses(&and("--snapshot-entries=0"), 2, "no number of entries");
+    refuses(&and("--metrics=9100"), 2, "no address");
     refuses(&["frobnicate".into()], 2, "unknown command");
     assert!(!stand.data(1).exists(), "nothing was written");
 }
@@ -60,11 +63,12 @@ fn wrong_arguments_are_told_by_name_before_anything_is_written() {
 #[test]
 fn an_address_in_use_is_told() {
     let stand = Stand::prepare(1);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
     for option in ["--redis", "--raft"] {
-        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = taken.local_addr().unwrap().to_string();
         refuses(&with(&stand, option, &address), 1, &address);
     }
+    refuses(&[stand.arguments(1), vec!["--metrics".into(), address.clone()]].concat(), 1, &address);
 }
 
 #[test]

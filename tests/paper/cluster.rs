@@ -1,14 +1,15 @@
 //! Several replicas with instant disks and a network that loses only what a scene tells it to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use quorate::consensus::{Outgoing, Raft, ReadReady, RoleName};
-use quorate::types::{Body, NodeId};
+use quorate::consensus::{Outgoing, Raft, RaftConfig, ReadReady, RoleName};
+use quorate::types::{Body, LogPosition, MembershipChange, NodeId, Term};
 
-use crate::fixture::{NOW, Past, node, persist};
+use crate::fixture::{NOW, Past, node, persist, restored_of};
 
 pub(crate) struct Cluster {
     rafts: Vec<Raft>,
+    configs: Vec<RaftConfig>,
     /// Nodes that nobody hears and that hear nobody.
     down: BTreeSet<NodeId>,
     /// One way: nothing passes.
@@ -17,18 +18,26 @@ pub(crate) struct Cluster {
     pub(crate) reads_lost: usize,
     /// Appends that were delivered.
     pub(crate) appends: usize,
+    /// Snapshots that took the place of a log.
+    pub(crate) installs: usize,
+    /// All leaders there ever were.
+    leaders: BTreeMap<Term, NodeId>,
 }
 
 impl Cluster {
     pub(crate) fn of(pasts: impl IntoIterator<Item = Past>) -> Self {
-        let rafts = pasts.into_iter().map(Past::start).collect();
+        let pasts: Vec<_> = pasts.into_iter().collect();
+        let configs = pasts.iter().map(|past| past.config.clone()).collect();
         Self {
-            rafts,
+            rafts: pasts.into_iter().map(Past::start).collect(),
+            configs,
             down: BTreeSet::new(),
             cut: BTreeSet::new(),
             reads: Vec::new(),
             reads_lost: 0,
             appends: 0,
+            installs: 0,
+            leaders: BTreeMap::new(),
         }
     }
 
@@ -46,6 +55,18 @@ impl Cluster {
         }
     }
 
+    /// Nothing passes between the two sides.
+    pub(crate) fn split(&mut self, one: &[u64], other: &[u64]) {
+        for (&a, &b) in one.iter().flat_map(|a| other.iter().map(move |b| (a, b))) {
+            self.cut_one_way(a, b);
+            self.cut_one_way(b, a);
+        }
+    }
+
+    pub(crate) fn mend(&mut self) {
+        self.cut.clear();
+    }
+
     pub(crate) fn cut_one_way(&mut self, from: u64, to: u64) {
         self.cut.insert((node(from), node(to)));
     }
@@ -57,11 +78,28 @@ impl Cluster {
         self.rafts[place] = raft;
     }
 
+    /// A node crashes and starts again from what it has on disk. Its state machine keeps all that it applied.
+    pub(crate) fn restart(&mut self, id: u64) {
+        let place = self.rafts.iter().position(|raft| raft.id() == node(id)).expect("a known node");
+        let restored = restored_of(&self.rafts[place]);
+        let mut raft = Raft::new(self.configs[place].clone(), restored).expect("a good past");
+        assert_eq!(raft.ready(NOW).apply, None, "nothing is applied twice");
+        self.rafts[place] = raft;
+    }
+
     /// Campaigns with `id` and lets everyone talk until they are quiet.
     pub(crate) fn elect(&mut self, id: u64) {
         self.raft(id).campaign();
         self.settle();
         assert_eq!(self.raft(id).role(), RoleName::Leader, "node {id} was not elected");
+    }
+
+    /// Begins a change at the leader and lets everyone talk.
+    pub(crate) fn change(&mut self, change: &MembershipChange) -> LogPosition {
+        let leader = self.leader().expect("a leader");
+        let position = self.raft(leader).change_membership(change, None).expect("a change that may begin");
+        self.settle();
+        position
     }
 
     pub(crate) fn tick_all(&mut self, ticks: u32) {
@@ -70,6 +108,23 @@ impl Cluster {
                 raft.tick(1);
             }
             self.settle();
+        }
+    }
+
+    /// Delivers only so many messages; the next ones are lost. Whether there were as many.
+    pub(crate) fn settle_for(&mut self, mut messages: usize) -> bool {
+        loop {
+            let sent: Vec<_> = (0..self.rafts.len()).flat_map(|place| self.turn(place)).collect();
+            if sent.is_empty() {
+                return false;
+            }
+            for (from, outgoing) in sent {
+                if messages == 0 {
+                    return true;
+                }
+                messages -= 1;
+                self.deliver(from, outgoing);
+            }
         }
     }
 
@@ -98,12 +153,23 @@ impl Cluster {
 
     fn turn(&mut self, place: usize) -> Vec<(NodeId, Outgoing)> {
         let raft = &mut self.rafts[place];
+        if raft.role() == RoleName::Leader {
+            let first = *self.leaders.entry(raft.term()).or_insert(raft.id());
+            assert_eq!(first, raft.id(), "two leaders in term {} (§5.2)", raft.term());
+        }
         if !raft.has_ready() {
             return Vec::new();
         }
         let ready = raft.ready(NOW);
         persist(raft, &ready);
         let id = raft.id();
+        // What is to be fetched arrives at once.
+        if let Some((from, snapshot)) = &ready.receive
+            && !self.down.contains(&id)
+            && !self.down.contains(from)
+        {
+            self.installs += usize::from(raft.snapshot_received(snapshot));
+        }
         self.reads.extend(ready.reads.iter().map(|&read| (id, read)));
         self.reads_lost += ready.reads_lost.len();
         let done =

@@ -7,7 +7,7 @@ use quorate::consensus::{Outgoing, Persisted, Raft, RaftConfig, Ready, Restored,
 use quorate::types::{
     Append, AppendAnswer, Body, Boot, EntryKind, EntryMeta, HardState, Heartbeat, HeartbeatAnswer, LogIndex,
     LogPosition, LogSlice, Member, Membership, MembershipChange, Message, Moment, NodeId, ReadId, Round,
-    Term,
+    SnapshotId, SnapshotMeta, Term,
 };
 
 /// Scenes without leases need no clock.
@@ -78,6 +78,13 @@ pub(crate) struct Past {
     membership: Membership,
     hard_state: HardState,
     terms: Vec<u64>,
+    founded: bool,
+}
+
+/// A node that waits to be added to a group: its log is empty.
+pub(crate) fn joining(id: u64) -> Past {
+    let past = replica(id, 1).with(|config| config.joined = true);
+    Past { founded: false, ..past }
 }
 
 /// A replica of a group with nodes `1..=count` that has seen nothing yet.
@@ -91,7 +98,7 @@ pub(crate) fn replica(id: u64, count: u64) -> Past {
     };
     let voters: Vec<_> = (1..=count).collect();
     let membership = members("host", &voters, &[], &[]);
-    Past { config, membership, hard_state: HardState::default(), terms: Vec::new() }
+    Past { config, membership, hard_state: HardState::default(), terms: Vec::new(), founded: true }
 }
 
 impl Past {
@@ -130,6 +137,9 @@ impl Past {
         };
         let mut entries = vec![founding];
         entries.extend(metas(1, &self.terms));
+        if !self.founded {
+            entries.clear();
+        }
         Restored {
             hard_state: self.hard_state,
             starts_after: LogPosition::ZERO,
@@ -214,6 +224,23 @@ pub(crate) fn append(term: u64, prev: LogPosition, terms: &[u64], commit: u64) -
     message(term, Body::Append(Append { slice, commit: LogIndex(commit) }))
 }
 
+/// One configuration after `prev`, from the leader of `term`.
+pub(crate) fn append_members(term: u64, prev: LogPosition, membership: Membership, commit: u64) -> Message {
+    let kind = EntryKind::Membership(Arc::new(membership));
+    let entry = EntryMeta { position: at(term, prev.index.0 + 1), bytes: 64, kind };
+    let slice = LogSlice::new(prev, vec![entry]).expect("a good slice");
+    message(term, Body::Append(Append { slice, commit: LogIndex(commit) }))
+}
+
+pub(crate) fn timeout_now(term: u64) -> Message {
+    message(term, Body::TimeoutNow)
+}
+
+/// The vote of a candidate whom the leader asked to take over.
+pub(crate) fn transfer_vote(term: u64, last: LogPosition) -> Message {
+    message(term, Body::Vote { last, transfer: true })
+}
+
 pub(crate) fn accepted(term: u64, matched: u64) -> Message {
     message(term, Body::AppendAnswer(AppendAnswer::Accepted { matched: LogIndex(matched) }))
 }
@@ -292,7 +319,79 @@ pub(crate) fn only(sent: &[Outgoing]) -> (u64, Message) {
     (sent[0].to.get(), sent[0].message.clone())
 }
 
+/// The configurations in the log of `raft`, each with its index.
+pub(crate) fn memberships_of(raft: &Raft) -> Vec<(u64, Arc<Membership>)> {
+    let membership = |index| match raft.meta(LogIndex(index))?.kind {
+        EntryKind::Membership(membership) => Some((index, membership)),
+        _ => None,
+    };
+    (1..=raft.last().index.0).filter_map(membership).collect()
+}
+
 /// The terms of the log from index 2 on.
 pub(crate) fn log_of(raft: &Raft) -> Vec<u64> {
     (2..=raft.last().index.0).filter_map(|index| raft.term_at(LogIndex(index))).map(|term| term.0).collect()
+}
+
+/// A snapshot of a group with nodes 1 to 3; its position is its name.
+pub(crate) fn snapshot(position: LogPosition) -> SnapshotMeta {
+    snapshot_with(position, members("host", &[1, 2, 3], &[], &[]))
+}
+
+pub(crate) fn snapshot_with(position: LogPosition, membership: Membership) -> SnapshotMeta {
+    let id = SnapshotId(position.index.0.wrapping_add(1_000 * position.term.0));
+    SnapshotMeta { id, position, membership: Arc::new(membership), bytes: 1 << 20 }
+}
+
+pub(crate) fn offer(term: u64, snapshot: &SnapshotMeta) -> Message {
+    message(term, Body::SnapshotOffer(snapshot.clone()))
+}
+
+/// The snapshots that are offered to `peer`.
+pub(crate) fn offers_to(peer: u64, sent: &[Outgoing]) -> Vec<SnapshotMeta> {
+    let offer = |body| match body {
+        Body::SnapshotOffer(snapshot) => Some(snapshot),
+        _ => None,
+    };
+    bodies_to(peer, sent).into_iter().filter_map(offer).collect()
+}
+
+/// Takes a snapshot of all that is applied and durable: its position.
+pub(crate) fn save_snapshot(raft: &mut Raft) -> LogPosition {
+    let index = raft.commit().min(raft.stable());
+    let position = LogPosition::new(raft.term_at(index).expect("it is in the log"), index);
+    let membership = raft.membership_at(index).expect("it is in the log");
+    raft.snapshot_saved(snapshot_with(position, (*membership).clone()));
+    position
+}
+
+/// Takes a snapshot and drops all of the log that it covers, but for `trailing` entries.
+pub(crate) fn snapshot_and_compact(raft: &mut Raft, trailing: u64) -> LogPosition {
+    let position = save_snapshot(raft);
+    if let Some(through) = raft.compactable(trailing) {
+        raft.compact(through);
+    }
+    position
+}
+
+/// The past of a replica that waits to be added: nothing at all.
+pub(crate) fn newcomer(id: u64) -> Raft {
+    let past = replica(id, 3).with(|config| config.joined = true);
+    let restored = Restored { entries: Vec::new(), ..past.restored() };
+    Raft::new(past.config, restored).expect("an empty past is a good one")
+}
+
+/// What a host finds on the disk of this replica, all of whose writes are durable and whose commits are all applied.
+pub(crate) fn restored_of(raft: &Raft) -> Restored {
+    let start = raft.first_index().prev();
+    let position = |at| LogPosition::new(raft.term_at(at).expect("it is in the log"), at);
+    let compacted = (start > LogIndex::ZERO).then(|| raft.membership_at(start).expect("it is the start"));
+    Restored {
+        hard_state: raft.hard_state(),
+        starts_after: position(start),
+        membership: compacted,
+        entries: (start.next().0..=raft.last().index.0).filter_map(|at| raft.meta(LogIndex(at))).collect(),
+        snapshot: raft.snapshot().cloned(),
+        applied: position(raft.commit()),
+    }
 }

@@ -1,7 +1,9 @@
-//! §6: configurations in the log, as far as addresses and data directories go.
+//! §6: configurations in the log, and which changes may begin.
 
-use quorate::consensus::{ProposeRefused, RoleName};
-use quorate::types::{EntryKind, Incarnation};
+use std::sync::Arc;
+
+use quorate::consensus::{ProposeRefused, Raft, Restored, RoleName};
+use quorate::types::{ChangeRefused, EntryKind, Incarnation, MembershipError, NodeId};
 
 use crate::cluster::Cluster;
 use crate::fixture::*;
@@ -68,7 +70,7 @@ fn one_configuration_at_a_time() {
 }
 
 #[test]
-fn who_votes_and_who_learns_does_not_change_yet() {
+fn who_votes_and_who_learns_changes_only_by_the_algebra() {
     let mut leader = replica(1, 3).lead_with_everyone();
     for other in [
         members("host", &[1, 2], &[], &[]),
@@ -89,15 +91,281 @@ fn only_a_leader_changes_the_configuration() {
 }
 
 #[test]
-fn a_node_that_a_newer_configuration_leaves_out_does_not_campaign() {
+fn a_node_that_a_committed_configuration_leaves_out_does_not_campaign() {
     let mut left_out = replica(3, 3).start();
-    let without = EntryKind::Membership(std::sync::Arc::new(members("host", &[1, 2], &[], &[])));
-    let entry = quorate::types::EntryMeta { position: at(1, 2), bytes: 64, kind: without };
-    let slice = quorate::types::LogSlice::new(at(0, 1), vec![entry]).unwrap();
-    let body = quorate::types::Body::Append(quorate::types::Append { slice, commit: index(2) });
-    left_out.step(node(1), quorate::types::Message { term: term(1), body });
+    left_out.step(node(1), append_members(1, at(0, 1), members("host", &[1, 2], &[], &[]), 2));
 
-    left_out.tick(1_000);
+    pass(&mut left_out, 100);
 
     assert_eq!((left_out.role(), left_out.term()), (RoleName::Learner, term(1)));
+}
+
+/// A leader of three whose configuration names one learner, everything acknowledged by everyone but the learner.
+fn leader_with_a_learner() -> Raft {
+    let past = replica(1, 3).with_membership(members("host", &[1, 2, 3], &[], &[4]));
+    past.with(|config| config.promote_lag_bytes_max = 25).lead_with_everyone()
+}
+
+#[test]
+fn a_change_waits_for_a_commit_of_the_leaders_term_and_for_the_change_before_it() {
+    let mut leader = replica(1, 3).lead();
+    assert_eq!(leader.change_membership(&add_learner(4), None), Err(ChangeRefused::NotReady));
+    leader.step(node(2), accepted(1, 2));
+    let first = leader.change_membership(&add_learner(4), None).unwrap();
+    persist_all(&mut leader);
+
+    let refused = leader.change_membership(&add_learner(5), None);
+    assert_eq!(refused, Err(ChangeRefused::InProgress { at: first.index }));
+    leader.step(node(2), accepted(1, first.index.0));
+
+    assert!(leader.change_membership(&add_learner(5), None).is_ok());
+}
+
+#[test]
+fn a_follower_changes_nothing() {
+    let mut follower = replica(1, 3).start();
+
+    assert_eq!(follower.change_membership(&remove(2), None), Err(ChangeRefused::NotLeader));
+}
+
+/// A leader of four adds a node, crashes before that commits, and comes back when another has led. If the other could
+/// change the configuration before it has committed in its term, the two majorities might be disjoint.
+#[test]
+fn a_successor_changes_nothing_before_its_own_commit_has_buried_what_it_does_not_know_of() {
+    let careful = |past: Past| {
+        past.with(|config| {
+            config.pre_vote = true;
+            config.check_quorum = true;
+        })
+    };
+    let mut cluster = Cluster::of((1..=4).map(|id| replica(id, 4)).chain([joining(5)]).map(careful));
+    cluster.elect(1);
+    cluster.down(&[2, 3, 4]);
+    cluster.change(&replace(4, 5));
+    assert!(cluster.raft(5).membership().is_joint(), "nodes 1 and 5 hold the change");
+    cluster.down(&[1, 5]);
+    cluster.up(&[2, 3, 4]);
+
+    for id in 3..=4 {
+        pass(cluster.raft(id), 10); // they miss their leader
+    }
+    cluster.raft(2).campaign();
+    cluster.settle_for(10);
+    assert_eq!(cluster.raft(2).role(), RoleName::Leader);
+    assert_eq!(cluster.raft(2).change_membership(&remove(1), None), Err(ChangeRefused::NotReady));
+    cluster.tick_all(4);
+    cluster.change(&remove(1));
+    cluster.up(&[1, 5]);
+    cluster.raft(1).campaign();
+    cluster.tick_all(40);
+
+    let leader = cluster.leader().unwrap();
+    assert!((2..=4).contains(&leader), "who lacks that commit gets no votes");
+    assert_eq!(**cluster.raft(leader).membership(), members("host", &[2, 3, 4], &[], &[]));
+}
+
+#[test]
+fn a_change_begins_only_from_the_configuration_that_its_caller_expects() {
+    let mut leader = replica(1, 3).lead_with_everyone();
+    let current = leader.membership_index();
+    assert_eq!(current, index(1));
+
+    let refused = leader.change_membership(&add_learner(4), Some(index(7)));
+    assert_eq!(refused, Err(ChangeRefused::Changed { current }));
+
+    assert!(leader.change_membership(&add_learner(4), Some(current)).is_ok());
+}
+
+#[test]
+fn what_changes_nothing_or_makes_no_sense_is_refused_and_appends_nothing() {
+    let mut leader = leader_with_a_learner();
+    let last = leader.last();
+    let cases = [
+        (set(&[1, 2, 3], &[4]), ChangeRefused::NoChange),
+        (remove(9), ChangeRefused::UnknownNode(node(9))),
+        (add_learner(2), ChangeRefused::AlreadyMember(node(2))),
+        (promote(2), ChangeRefused::NotALearner(node(2))),
+        (demote(4), ChangeRefused::NotAVoter(node(4))),
+        (set(&[], &[1, 2]), ChangeRefused::Invalid(MembershipError::NoVoters)),
+        (set(&[1, 2], &[2]), ChangeRefused::Invalid(MembershipError::VoterAndLearner(node(2)))),
+    ];
+    for (change, refusal) in cases {
+        assert_eq!(leader.change_membership(&change, None), Err(refusal), "{change:?}");
+    }
+    assert_eq!(leader.last(), last);
+    assert_eq!(NodeId::new(0), None, "no node is called zero");
+}
+
+#[test]
+fn a_group_shrinks_to_one_voter_and_not_to_none() {
+    let mut cluster = Cluster::of((1..=3).map(|id| replica(id, 3)));
+    cluster.elect(1);
+
+    cluster.change(&remove(3));
+    cluster.change(&remove(2));
+    cluster.down(&[2, 3]);
+    let span = cluster.raft(1).propose([10]).unwrap();
+    cluster.settle();
+
+    assert_eq!(cluster.raft(1).commit(), span.last.index);
+    for change in [remove(1), demote(1)] {
+        let refused = cluster.raft(1).change_membership(&change, None);
+        assert_eq!(refused, Err(ChangeRefused::Invalid(MembershipError::NoVoters)));
+    }
+}
+
+#[test]
+fn a_learner_is_promoted_only_when_it_has_caught_up() {
+    let mut leader = leader_with_a_learner();
+    leader.propose([10, 10, 10]).unwrap();
+    persist_all(&mut leader);
+
+    for change in [promote(4), replace(3, 4), set(&[1, 2, 4], &[])] {
+        let refused = leader.change_membership(&change, None);
+        assert_eq!(refused, Err(ChangeRefused::Lags { id: node(4), lag_bytes: 30, limit: 25 }), "{change:?}");
+    }
+    leader.step(node(4), accepted(1, 3));
+
+    assert!(leader.change_membership(&promote(4), None).is_ok());
+}
+
+#[test]
+fn nor_before_it_holds_the_configuration_in_force_however_little_it_lacks() {
+    let mut leader = replica(1, 3).lead_with_everyone();
+    leader.change_membership(&add_learner(4), None).unwrap();
+    persist_all(&mut leader);
+    leader.step(node(2), accepted(1, 3));
+    leader.step(node(4), accepted(1, 2));
+
+    let refused = leader.change_membership(&promote(4), None);
+    assert!(matches!(refused, Err(ChangeRefused::Lags { limit: 0, .. })), "{refused:?}");
+    leader.step(node(4), accepted(1, 3));
+
+    assert!(leader.change_membership(&promote(4), None).is_ok());
+}
+
+#[test]
+fn a_learner_that_catches_up_and_is_promoted_counts_from_then_on() {
+    let mut cluster = Cluster::of([replica(1, 1), joining(2)]);
+    cluster.elect(1);
+    cluster.raft(1).propose([10; 20]).unwrap();
+    cluster.change(&add_learner(2));
+    assert_eq!(cluster.raft(2).last(), cluster.raft(1).last());
+
+    cluster.change(&promote(2));
+    cluster.down(&[2]);
+    let span = cluster.raft(1).propose([10]).unwrap();
+    cluster.settle();
+
+    assert_eq!(cluster.raft(2).role(), RoleName::Follower);
+    assert!(cluster.raft(1).commit() < span.last.index, "without it nothing commits any more");
+}
+
+#[test]
+fn a_change_that_those_who_answer_now_could_not_carry_is_refused() {
+    let mut leader = leader_with_a_learner();
+    leader.tick(10);
+    leader.step(node(3), heartbeat_answer(1, 2, 0));
+
+    for change in [remove(3), set(&[1, 2], &[]), set(&[1, 9], &[])] {
+        let refused = leader.change_membership(&change, None);
+        assert_eq!(refused, Err(ChangeRefused::WouldLoseQuorum { connected: 1, needed: 2 }), "{change:?}");
+    }
+
+    assert!(leader.change_membership(&remove(2), None).is_ok(), "the dead one may go");
+}
+
+#[test]
+fn the_joint_configuration_on_the_way_counts_as_well() {
+    let past = replica(1, 5).with_membership(members("host", &[1, 2, 3, 4, 5], &[], &[]));
+    let mut leader = past.lead_with_everyone();
+    leader.tick(10);
+    leader.step(node(2), heartbeat_answer(1, 2, 0));
+
+    let refused = leader.change_membership(&set(&[1, 2], &[]), None);
+
+    assert_eq!(refused, Err(ChangeRefused::WouldLoseQuorum { connected: 2, needed: 3 }), "of the old half");
+}
+
+#[test]
+fn a_new_voter_that_was_never_heard_does_not_count_as_one_that_answers() {
+    let mut leader = replica(1, 1).lead_with_everyone();
+
+    let refused = leader.change_membership(&set(&[1, 2], &[]), None);
+
+    assert_eq!(refused, Err(ChangeRefused::WouldLoseQuorum { connected: 1, needed: 2 }));
+}
+
+#[test]
+fn where_directories_are_told_apart_one_that_is_not_known_could_not_vote() {
+    let known = members("host", &[1], &[], &[2]).with_incarnations([(node(1), Incarnation(1))]);
+    let past = replica(1, 1).with_membership(known);
+    let mut leader = past.with(|config| config.incarnation = Some(Incarnation(1))).lead();
+    leader.step(node(2), accepted(1, 2));
+
+    let refused = leader.change_membership(&promote(2), None);
+    assert_eq!(refused, Err(ChangeRefused::WouldLoseQuorum { connected: 1, needed: 2 }));
+    let learnt = (**leader.membership()).clone().with_incarnations([(node(2), Incarnation(2))]);
+    leader.propose_membership(learnt).unwrap();
+    persist_all(&mut leader);
+    leader.step(node(2), accepted(1, 3));
+
+    assert!(leader.change_membership(&promote(2), None).is_ok());
+}
+
+#[test]
+fn a_follower_that_drops_two_configurations_falls_back_to_the_one_before_them() {
+    let mut follower = replica(3, 3).start();
+    let founding = follower.membership().clone();
+    let joint = members("host", &[1, 2, 4], &[1, 2, 3], &[]);
+    follower.step(node(1), append_members(1, at(0, 1), joint, 1));
+    follower.step(node(1), append_members(1, at(1, 2), members("host", &[1, 2, 4], &[], &[]), 1));
+    assert_eq!(follower.membership().voters(), [node(1), node(2), node(4)]);
+
+    follower.step(node(2), append(2, at(0, 1), &[2], 1));
+
+    assert_eq!(*follower.membership(), founding);
+    assert_eq!(follower.membership_index(), index(1));
+}
+
+#[test]
+fn even_if_that_one_stands_only_in_the_snapshot() {
+    let compacted = members("host", &[1, 2, 3], &[], &[4]);
+    let past = replica(3, 3).in_term(1);
+    let restored = Restored {
+        starts_after: at(1, 50),
+        membership: Some(Arc::new(compacted.clone())),
+        entries: Vec::new(),
+        applied: at(1, 50),
+        ..past.restored()
+    };
+    let mut follower = Raft::new(past.config, restored).unwrap();
+    follower.step(node(1), append_members(1, at(1, 50), members("host", &[1, 2, 3, 4], &[1, 2, 3], &[]), 50));
+    assert!(follower.membership().is_joint());
+
+    follower.step(node(2), append(2, at(1, 50), &[2], 50));
+
+    assert_eq!((&**follower.membership(), follower.membership_index()), (&compacted, index(50)));
+}
+
+#[test]
+fn a_learner_that_does_not_know_of_its_promotion_votes_when_asked() {
+    let mut learner = replica(4, 3).with_membership(members("host", &[1, 2, 3], &[], &[4])).start();
+
+    learner.step(node(2), vote(1, at(0, 1)));
+
+    assert_eq!(only(&persist_all(&mut learner)), (2, vote_answer(1, true)));
+}
+
+#[test]
+fn the_votes_of_learners_count_nothing() {
+    let mut candidate = replica(1, 3).with_membership(members("host", &[1, 2, 3], &[], &[4, 5])).start();
+    candidate.campaign();
+    let sent = persist_all(&mut candidate);
+    assert!(bodies_to(4, &sent).is_empty(), "they are not even asked");
+
+    candidate.step(node(4), vote_answer(1, true));
+    candidate.step(node(5), vote_answer(1, true));
+
+    assert_eq!(candidate.role(), RoleName::Candidate);
 }

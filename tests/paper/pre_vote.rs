@@ -156,6 +156,19 @@ fn a_long_log_at_a_low_term_and_a_short_one_at_a_high_term_elect_a_leader() {
 }
 
 #[test]
+fn the_same_in_a_joint_configuration() {
+    let joint = || members("host", &[1, 2, 3], &[1, 4, 5], &[]);
+    let past = |id: u64| {
+        let past = careful(id, 5).with_membership(joint());
+        if [1, 2, 4].contains(&id) { past.with_log(&[1, 1, 1, 1]) } else { past.with_log(&[1]).in_term(9) }
+    };
+    let mut cluster = Cluster::of((1..=5).map(past));
+
+    assert!(has_leader(&mut cluster));
+    assert!(matches!(cluster.leader(), Some(1 | 2 | 4)), "only they hold everything");
+}
+
+#[test]
 fn with_a_thin_quorum_a_node_that_restarts_at_an_old_term_does_not_stop_elections() {
     let mut cluster = Cluster::of([
         careful(1, 4).with_log(&[3]),

@@ -293,3 +293,19 @@ fn an_answer_to_a_round_that_was_never_sent_confirms_nothing() {
     assert_eq!(heartbeats_to(2, &leader.ready(NOW).send)[0].round, Round(1));
     assert_eq!(reads(&mut leader), []);
 }
+
+#[test]
+fn a_read_whose_index_a_snapshot_covers_is_served_by_that_snapshot() {
+    let mut follower = replica(1, 3).in_term(1).start();
+    follower.step(node(2), offer(1, &snapshot(at(1, 50))));
+    assert!(follower.snapshot_received(&snapshot(at(1, 50))));
+    follower.read_index(read_id(1), NOW).unwrap();
+    let restart = follower.ready(NOW);
+    follower.step(node(2), read_index_answer(1, read_id(1), Some(40)));
+
+    persist(&mut follower, &restart);
+    let ready = follower.ready(NOW);
+
+    assert_eq!(ready.reads, [ready_at(1, 40)]);
+    assert_eq!((ready.restore.map(|snapshot| snapshot.position), ready.apply), (Some(at(1, 50)), None));
+}

@@ -155,6 +155,20 @@ fn followers_learn_of_a_commit_at_once_even_if_nothing_more_is_proposed() {
 }
 
 #[test]
+fn a_commit_that_got_lost_on_its_way_is_learnt_with_the_next_heartbeat() {
+    let mut leader = replica(1, 3).lead_with_everyone();
+    leader.propose([10]).unwrap();
+    persist_all(&mut leader);
+    leader.step(node(2), accepted(1, 3));
+    leader.step(node(3), accepted(1, 3));
+    assert_eq!(heartbeats_to(3, &persist_all(&mut leader))[0].commit, index(3), "this one is lost");
+
+    leader.tick(2);
+
+    assert_eq!(heartbeats_to(3, &persist_all(&mut leader))[0].commit, index(3));
+}
+
+#[test]
 fn a_repeated_round_brings_the_commit_and_asks_for_no_answer() {
     let mut follower = replica(1, 3).with_log(&[1]).start();
     follower.step(node(2), append(1, at(1, 2), &[], 0));

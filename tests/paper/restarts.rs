@@ -6,6 +6,7 @@ use std::sync::Arc;
 use quorate::consensus::{Raft, RaftConfig, RestoreError, Restored, RoleName};
 use quorate::types::{EntryKind, HardState, LogIndex, LogPosition};
 
+use crate::cluster::Cluster;
 use crate::fixture::*;
 
 #[test]
@@ -106,6 +107,134 @@ fn a_past_that_no_replica_wrote_is_refused_by_name() {
     assert!(matches!(start(|past| past.hard_state.term = term(u64::MAX)), RestoreError::TermsExhausted(_)));
     let extra = start(|past| past.membership = Some(Arc::new(members("host", &[1], &[], &[]))));
     assert!(matches!(extra, RestoreError::TwoMemberships));
+}
+
+/// Terms 1 to 3 from index 2 on; the state machine holds entry `applied` at the start.
+fn start_with_applied(applied: LogPosition) -> Result<Raft, RestoreError> {
+    let past = replica(1, 3).with_log(&[1, 1, 2, 2, 3]);
+    let restored = Restored { applied, ..past.restored() };
+    Raft::new(past.config, restored)
+}
+
+#[test]
+fn a_state_machine_that_kept_its_state_gets_exactly_what_follows() {
+    for applied in [LogPosition::ZERO, at(0, 1), at(1, 2), at(2, 4), at(2, 5), at(3, 6)] {
+        let mut raft = start_with_applied(applied).unwrap();
+        assert_eq!(raft.commit(), applied.index.max(index(1)), "what is applied is committed");
+        raft.step(node(2), append(4, at(3, 6), &[4], 5));
+        let ready = raft.ready(NOW);
+
+        let first = ready.apply.map(|span| (span.first, span.last));
+
+        let expected = (applied.index < index(5)).then_some((applied.index.next(), at(2, 5)));
+        assert_eq!(first, expected, "applied {applied}");
+    }
+}
+
+#[test]
+fn a_state_machine_that_holds_what_the_log_does_not_is_refused_by_name() {
+    for applied in [at(3, 7), at(1, 4), at(9, 99), at(3, u64::MAX)] {
+        let refused = start_with_applied(applied);
+        assert!(
+            matches!(refused, Err(RestoreError::AppliedOutsideLog { applied: named, .. }) if named == applied),
+            "{applied}"
+        );
+    }
+    let past = replica(1, 3);
+    let compacted = |applied| Restored {
+        starts_after: at(3, 50),
+        membership: Some(Arc::new(members("host", &[1, 2, 3], &[], &[]))),
+        entries: metas(50, &[3, 3]),
+        hard_state: HardState { term: term(3), voted_for: None },
+        applied,
+        ..past.restored()
+    };
+
+    for (applied, is_good) in
+        [(at(3, 49), false), (at(3, 50), true), (at(3, 52), true), (at(3, 53), false), (at(2, 50), false)]
+    {
+        let started = Raft::new(past.config.clone(), compacted(applied));
+        assert_eq!(started.is_ok(), is_good, "{applied}");
+    }
+}
+
+#[test]
+fn a_replica_that_waits_to_be_added_starts_with_nothing_at_all() {
+    let mut newcomer = newcomer(4);
+
+    newcomer.tick(1_000);
+    newcomer.campaign();
+
+    assert_eq!((newcomer.commit(), newcomer.last()), (index(0), LogPosition::ZERO));
+    assert_eq!((newcomer.role(), newcomer.term()), (RoleName::Learner, term(0)));
+    assert!(newcomer.membership().voters().is_empty() && !newcomer.has_ready());
+}
+
+/// What must be the same before and after.
+fn remembered(raft: &Raft) -> impl PartialEq + std::fmt::Debug + use<> {
+    let log: Vec<_> = (raft.first_index().0..=raft.last().index.0).map(|at| raft.meta(index(at))).collect();
+    let configuration = (raft.membership().clone(), raft.membership_index());
+    (raft.hard_state(), log, raft.first_index(), raft.commit(), configuration, raft.snapshot().cloned())
+}
+
+#[test]
+fn each_node_at_each_quiet_moment_comes_back_as_it_was() {
+    let mut cluster = Cluster::of((1..=3).map(|id| replica(id, 3)));
+    cluster.elect(1);
+    for moment in 0..6 {
+        cluster.raft(1).propose([10, 10]).unwrap();
+        if moment == 3 {
+            let moved = members("elsewhere", &[1, 2, 3], &[], &[]);
+            cluster.raft(1).propose_membership(moved).unwrap();
+        }
+        cluster.settle();
+        for id in 1..=3 {
+            if moment % 2 == 0 {
+                snapshot_and_compact(cluster.raft(id), id);
+            }
+            let raft = cluster.raft(id);
+            let restored = Raft::new(replica(id, 3).config, restored_of(raft)).unwrap();
+            assert_eq!(remembered(&restored), remembered(raft), "node {id} at moment {moment}");
+        }
+    }
+}
+
+#[test]
+fn when_all_restart_at_once_nothing_that_was_committed_is_lost() {
+    let mut cluster = Cluster::of((1..=3).map(|id| replica(id, 3)));
+    cluster.elect(1);
+    cluster.raft(1).propose([10; 5]).unwrap();
+    cluster.settle();
+    snapshot_and_compact(cluster.raft(2), 1);
+    let committed = cluster.raft(1).last();
+
+    (1..=3).for_each(|id| cluster.restart(id));
+    cluster.tick_all(100);
+
+    let leader = cluster.leader().expect("one emerges");
+    assert!(cluster.raft(leader).commit() > committed.index);
+    assert!((1..=3).all(|id| cluster.raft(id).term_at(committed.index) == Some(committed.term)));
+}
+
+#[test]
+fn a_rolling_restart_under_load_stops_nothing_for_longer_than_two_elections() {
+    let mut cluster = Cluster::of((1..=3).map(|id| replica(id, 3).with(|config| config.check_quorum = true)));
+    cluster.elect(1);
+    for id in [1, 2, 3, 1, 2, 3] {
+        cluster.restart(id);
+        let before = (1..=3).map(|id| cluster.raft(id).commit()).max().unwrap();
+        let is_served = |cluster: &mut Cluster| {
+            cluster.tick_all(1);
+            let Some(leader) = cluster.leader() else {
+                return false;
+            };
+            let _ = cluster.raft(leader).propose([10]);
+            cluster.settle();
+            cluster.raft(leader).commit() > before
+        };
+
+        assert!((0..40).any(|_| is_served(&mut cluster)), "node {id} restarted");
+    }
 }
 
 #[test]

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use quorate::storage::disk::{DiskConfig, DiskLog};
 use quorate::storage::memory::{MemoryDisk, MemoryLog};
-use quorate::storage::{GroupWrite, LogReader, Recovered, Storage, StorageError};
+use quorate::storage::{GroupWrite, Identity, LogReader, Recovered, Storage, StorageError};
 use quorate::types::{Entry, GroupId, HardState, LogIndex, LogPosition, NodeId, Origin, Payload, Term};
 
-use crate::fixtures::{append, at, command, founding_entry, identity, membership, node, run, vote};
+use crate::fixtures::{append, at, command, founding_entry, identity, membership, node, restart, run, vote};
 
 const OTHER: GroupId = GroupId(7);
 
 /// Opens the same storage again and again.
-type Open<'a> = &'a dyn Fn() -> Box<dyn Storage>;
+pub(crate) type Open<'a> = &'a dyn Fn() -> Box<dyn Storage>;
 
-fn check(scene: impl Fn(Open<'_>)) {
+pub(crate) fn check(scene: impl Fn(Open<'_>)) {
     let disk = MemoryDisk::new();
     scene(&|| Box::new(MemoryLog::open(&disk).expect("open")));
 
@@ -25,9 +25,9 @@ fn check(scene: impl Fn(Open<'_>)) {
     }
 }
 
-fn founded(open: Open<'_>) -> Box<dyn Storage> {
+pub(crate) fn founded(open: Open<'_>) -> Box<dyn Storage> {
     let mut log = open();
-    let groups = [(GroupId::MAIN, founding_entry()), (OTHER, founding_entry())];
+    let groups = [(GroupId::MAIN, Some(founding_entry())), (OTHER, Some(founding_entry()))];
     log.found(identity(), &groups).expect("found");
     log
 }
@@ -103,7 +103,7 @@ fn a_write_may_replace_its_own_entries() {
     check(|open| {
         let mut log = founded(open);
         let entries = vec![run(1, 2, 9, 20), run(2, 5, 6, 20), run(3, 4, 7, 20)];
-        log.write(&[GroupWrite { group: GroupId::MAIN, hard_state: None, entries }]).unwrap();
+        log.write(&[GroupWrite { group: GroupId::MAIN, hard_state: None, restart: None, entries }]).unwrap();
         let expected = [command(1, 2, 20), command(1, 3, 20)]
             .into_iter()
             .chain((4..=7).map(|index| command(3, index, 20)))
@@ -172,7 +172,7 @@ fn every_kind_of_payload_is_read_back_as_it_was() {
             .map(|(payload, index)| Entry { position: at(1, index), payload })
             .collect();
         let run = quorate::types::EntryRun::new(Arc::clone(&entries)).unwrap();
-        let write = GroupWrite { group: GroupId::MAIN, hard_state: None, entries: vec![run] };
+        let write = GroupWrite { group: GroupId::MAIN, hard_state: None, restart: None, entries: vec![run] };
 
         let mut log = founded(open);
         log.write(&[write]).unwrap();
@@ -246,6 +246,120 @@ fn released_entries_are_gone_and_the_rest_stays() {
 }
 
 #[test]
+fn entries_released_beyond_the_end_leave_a_log_that_goes_on_there() {
+    check(|open| {
+        let mut log = founded(open);
+        log.write(&[append(1, 2, 9, 100)]).unwrap();
+        log.release(GroupId::MAIN, at(2, 50), &membership()).unwrap();
+        log.write(&[append(3, 51, 52, 100)]).unwrap();
+        drop(log);
+
+        let mut again = open();
+        let group = main_group(&mut *again);
+
+        assert_eq!((group.starts_after, group.membership.clone()), (at(2, 50), Some(membership())));
+        assert_eq!(positions(&group), [at(3, 51), at(3, 52)]);
+        assert_eq!(read(&mut *again.reader(), 51, 52), [command(3, 51, 100), command(3, 52, 100)]);
+    });
+}
+
+#[test]
+fn a_log_that_began_anew_holds_nothing_of_what_was_before() {
+    for (position, last) in [(at(5, 400), 40), (at(5, 40), 40), (at(5, 20), 40), (at(0, 1), 40)] {
+        check(|open| {
+            let mut log = founded(open);
+            log.write(&[vote(3, 1), append(3, 2, last, 700)]).unwrap();
+            log.write(&[restart(position)]).unwrap();
+            let mut reader = log.reader();
+            for index in 1..=last.max(position.index.0) + 1 {
+                let gone = reader.read(GroupId::MAIN, LogIndex(index), LogIndex(index), 1000);
+                assert!(matches!(gone, Err(StorageError::NoSuchEntry { .. })), "entry {index}");
+            }
+            drop((log, reader));
+
+            let mut again = open();
+            let group = main_group(&mut *again);
+            assert_eq!((group.starts_after, group.membership.clone()), (position, Some(membership())));
+            assert_eq!((group.entries.len(), group.hard_state.term), (0, Term(3)));
+
+            let next = position.index.0 + 1;
+            again.write(&[append(6, next, next + 3, 700)]).unwrap();
+            drop(again);
+            let mut again = open();
+            assert_eq!(main_group(&mut *again).entries[0].position, at(6, next));
+            assert_eq!(read(&mut *again.reader(), next, next), [command(6, next, 700)]);
+        });
+    }
+}
+
+#[test]
+fn one_write_may_carry_a_vote_a_new_beginning_and_what_follows_it() {
+    check(|open| {
+        let mut log = founded(open);
+        let first = append(1, 2, 9, 100);
+        let all = GroupWrite {
+            hard_state: vote(7, 2).hard_state,
+            entries: vec![run(7, 6, 8, 50)],
+            ..restart(at(6, 5))
+        };
+        let new = GroupWrite { group: GroupId(1000), ..restart(at(2, 30)) };
+        log.write(&[first, all, new]).unwrap();
+        assert_eq!(read(&mut *log.reader(), 6, 99).len(), 3);
+        drop(log);
+
+        let mut again = open();
+        let groups = again.recovered();
+
+        let group = &groups[&GroupId::MAIN];
+        assert_eq!(group.hard_state, HardState { term: Term(7), voted_for: NodeId::new(2) });
+        assert_eq!((group.starts_after, positions(group)), (at(6, 5), vec![at(7, 6), at(7, 7), at(7, 8)]));
+        assert_eq!(read(&mut *again.reader(), 6, 8)[2], command(7, 8, 50));
+        let group = &groups[&GroupId(1000)];
+        assert_eq!((group.starts_after, group.entries.len()), (at(2, 30), 0));
+        assert_eq!(positions(&groups[&OTHER]), [at(0, 1)], "the other group is as it was");
+    });
+}
+
+#[test]
+fn a_storage_that_joins_begins_empty_and_stays_a_joined_one() {
+    check(|open| {
+        let joined = Identity { joined: true, ..identity() };
+        let mut log = open();
+        log.found(joined, &[(GroupId::MAIN, None)]).unwrap();
+        assert_eq!(main_group(&mut *log).entries, []);
+        drop(log);
+
+        let mut again = open();
+        assert_eq!(again.identity(), Some(joined));
+        let group = main_group(&mut *again);
+        assert_eq!((group.starts_after, group.membership, group.entries.len()), (LogPosition::ZERO, None, 0));
+
+        again.write(&[append(4, 1, 3, 10)]).unwrap();
+        drop(again);
+        assert_eq!(positions(&main_group(&mut *open())), [at(4, 1), at(4, 2), at(4, 3)]);
+    });
+}
+
+#[test]
+fn a_full_disk_in_memory_takes_the_same_write_once_there_is_room() {
+    let disk = MemoryDisk::new();
+    let mut log = MemoryLog::open(&disk).unwrap();
+    disk.set_full(true);
+    let refused = log.found(identity(), &[(GroupId::MAIN, Some(founding_entry()))]).unwrap_err();
+    assert!(refused.is_recoverable(), "{refused}");
+    disk.set_full(false);
+    log.found(identity(), &[(GroupId::MAIN, Some(founding_entry()))]).unwrap();
+
+    disk.set_full(true);
+    assert!(matches!(log.write(&[append(1, 2, 2, 1)]), Err(StorageError::DiskFull { .. })));
+    disk.set_full(false);
+    log.write(&[append(1, 2, 2, 1)]).unwrap();
+    drop(log);
+
+    assert_eq!(main_group(&mut MemoryLog::open(&disk).unwrap()).entries.len(), 2);
+}
+
+#[test]
 fn an_empty_write_and_a_second_settling_change_nothing() {
     check(|open| {
         let mut log = founded(open);
@@ -263,7 +377,7 @@ fn an_empty_write_and_a_second_settling_change_nothing() {
 fn a_disk_that_died_takes_nothing_more() {
     let disk = MemoryDisk::new();
     let mut log = MemoryLog::open(&disk).unwrap();
-    log.found(identity(), &[(GroupId::MAIN, founding_entry())]).unwrap();
+    log.found(identity(), &[(GroupId::MAIN, Some(founding_entry()))]).unwrap();
     disk.break_down();
 
     assert!(matches!(log.write(&[append(1, 2, 2, 1)]), Err(StorageError::Io { .. })));

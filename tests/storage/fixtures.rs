@@ -18,7 +18,7 @@ pub(crate) fn node(id: u64) -> NodeId {
 }
 
 pub(crate) fn identity() -> Identity {
-    Identity { node: node(1), cluster: ClusterId(77), incarnation: Incarnation(99) }
+    Identity { node: node(1), cluster: ClusterId(77), incarnation: Incarnation(99), joined: false }
 }
 
 pub(crate) fn membership() -> Arc<Membership> {
@@ -50,12 +50,23 @@ pub(crate) fn run(term: u64, first: u64, last: u64, bytes: usize) -> EntryRun {
 }
 
 pub(crate) fn append(term: u64, first: u64, last: u64, bytes: usize) -> GroupWrite {
-    GroupWrite { group: GroupId::MAIN, hard_state: None, entries: vec![run(term, first, last, bytes)] }
+    GroupWrite {
+        group: GroupId::MAIN,
+        hard_state: None,
+        restart: None,
+        entries: vec![run(term, first, last, bytes)],
+    }
 }
 
 pub(crate) fn vote(term: u64, voted_for: u64) -> GroupWrite {
     let hard_state = HardState { term: Term(term), voted_for: NodeId::new(voted_for) };
-    GroupWrite { group: GroupId::MAIN, hard_state: Some(hard_state), entries: Vec::new() }
+    GroupWrite { group: GroupId::MAIN, hard_state: Some(hard_state), restart: None, entries: Vec::new() }
+}
+
+/// The log of the main group begins anew after `position`.
+pub(crate) fn restart(position: LogPosition) -> GroupWrite {
+    let restart = Some((position, membership()));
+    GroupWrite { group: GroupId::MAIN, hard_state: None, restart, entries: Vec::new() }
 }
 
 /// A founded directory with the smallest segments.
@@ -72,7 +83,7 @@ impl Scene {
     pub(crate) fn with(writes: &[GroupWrite]) -> Self {
         let scene = Self::blank();
         let mut log = scene.open().expect("a blank directory opens");
-        log.found(identity(), &[(GroupId::MAIN, founding_entry())]).expect("found");
+        log.found(identity(), &[(GroupId::MAIN, Some(founding_entry()))]).expect("found");
         for write in writes {
             log.write(std::slice::from_ref(write)).expect("write");
         }

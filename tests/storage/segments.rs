@@ -112,7 +112,7 @@ fn a_segment_of_another_node_is_refused() {
     let config = DiskConfig::new(stranger.path(), node(1)).segment_bytes(DiskConfig::SEGMENT_BYTES_MIN);
     let mut log = DiskLog::open(config).unwrap();
     let wiped = Identity { incarnation: Incarnation(1), ..identity() };
-    log.found(wiped, &[(GroupId::MAIN, founding_entry())]).unwrap();
+    log.found(wiped, &[(GroupId::MAIN, Some(founding_entry()))]).unwrap();
     fs::copy(stranger.path().join("0000000001.log"), scene.segment(1)).unwrap();
 
     let (segment, reason) = refused_segment(&scene);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use quorate::consensus::{Raft, RoleName};
-use quorate::types::{EntryMeta, HardState, LogIndex, NodeId, ReadId, Term};
+use quorate::types::{EntryKind, EntryMeta, HardState, LogIndex, NodeId, ReadId, Term};
 
 use super::node::Node;
 use super::state::State;
@@ -22,6 +22,8 @@ pub(crate) struct History {
     /// Where the cluster was when each read began.
     reads_open: BTreeMap<(u64, u64), LogIndex>,
     reads_answered: usize,
+    /// Leaders that began in the middle of a change.
+    leaders_under_joint: usize,
 }
 
 impl History {
@@ -35,6 +37,14 @@ impl History {
 
     pub(crate) fn reads(&self) -> usize {
         self.reads_answered
+    }
+
+    pub(crate) fn leaders_under_joint(&self) -> usize {
+        self.leaders_under_joint
+    }
+
+    pub(crate) fn memberships(&self) -> usize {
+        self.committed.iter().filter(|(entry, _)| matches!(entry.kind, EntryKind::Membership(_))).count()
     }
 
     pub(crate) fn commit(&self) -> LogIndex {
@@ -91,6 +101,7 @@ impl History {
             return;
         }
         let is_new = !self.leaders.contains_key(&raft.term());
+        self.leaders_under_joint += usize::from(is_new && raft.membership().is_joint());
         let first = *self.leaders.entry(raft.term()).or_insert(raft.id());
         assert_eq!(first, raft.id(), "two leaders in term {} (§5.2)", raft.term());
         if is_new {
@@ -103,6 +114,7 @@ impl History {
         for node in nodes {
             let others: Vec<_> = nodes.iter().filter(|other| other.raft.id() != node.raft.id()).collect();
             self.check_commit_after(LogIndex::ZERO, node, &others);
+            self.check_memberships(&node.raft);
             for other in others {
                 Self::check_log_matching(&node.raft, &other.raft);
             }
@@ -121,7 +133,7 @@ impl History {
         commit
     }
 
-    /// What a node takes for committed is on a majority's disks, and the same for ever.
+    /// What a node takes for committed is on the disks of a quorum of its configuration, and the same for ever.
     fn check_commit_after(&mut self, known: LogIndex, node: &Node, others: &[&Node]) {
         let raft = &node.raft;
         let compacted = raft.first_index().prev();
@@ -132,9 +144,23 @@ impl History {
                 assert_eq!(&entry, known, "a committed entry changed (§5.4)");
                 continue;
             }
-            let holds = |node: &&Node| node.holds_durably(&entry);
-            let copies = others.iter().filter(|node| holds(node)).count() + usize::from(holds(&node));
-            assert!(2 * copies > others.len() + 1, "entry {index} is committed with {copies} durable copies");
+            let holders: Vec<_> = others
+                .iter()
+                .chain([&node])
+                .filter(|node| node.holds_durably(&entry))
+                .map(|node| node.raft.id())
+                .collect();
+            // Whoever commits first is a leader, by the latest configuration in its log.
+            let membership = raft.membership();
+            for half in
+                [membership.voters(), membership.outgoing()].into_iter().filter(|half| !half.is_empty())
+            {
+                let copies = half.iter().filter(|voter| holders.contains(voter)).count();
+                assert!(
+                    2 * copies > half.len(),
+                    "entry {index} is committed with {copies} copies of {half:?}"
+                );
+            }
             let state = self.states.last().copied().unwrap_or_default();
             self.states.push(state.after(&entry));
             self.committed.push((entry, raft.term()));
@@ -153,6 +179,18 @@ impl History {
                 );
             }
         }
+    }
+
+    /// One membership at a time: no log holds a second one beyond what is committed.
+    fn check_memberships(&self, raft: &Raft) {
+        let beyond =
+            (self.commit().next().0..=raft.last().index.0).filter_map(|index| raft.meta(LogIndex(index)));
+        let uncommitted = beyond.filter(|entry| matches!(entry.kind, EntryKind::Membership(_))).count();
+        assert!(
+            uncommitted <= 1,
+            "node {} holds {uncommitted} memberships that are not committed",
+            raft.id()
+        );
     }
 
     /// Two logs that agree at a position agree on everything before it.

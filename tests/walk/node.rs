@@ -7,7 +7,7 @@ use std::sync::Arc;
 use quorate::consensus::{Outgoing, Persisted, Raft, RaftConfig, ReadReady, Ready, WriteSeq};
 use quorate::types::{
     AppendAnswer, Body, Boot, EntryKind, EntryMeta, HardState, LogIndex, LogPosition, LogSpan, Membership,
-    Message, Moment, NodeId, ReadId, SnapshotId, SnapshotMeta, Term,
+    MembershipChange, Message, Moment, NodeId, ReadId, SnapshotId, SnapshotMeta, Term,
 };
 
 use super::disk::{Disk, Snapshot, Write};
@@ -45,6 +45,7 @@ pub(crate) struct Turn {
 }
 
 impl Node {
+    /// A node that waits to be added to the group.
     pub(crate) fn new(config: RaftConfig, founders: &Arc<Membership>) -> Self {
         let founding = EntryMeta {
             position: LogPosition::new(Term::ZERO, LogIndex(1)),
@@ -180,11 +181,20 @@ impl Node {
         Some(span)
     }
 
+    pub(crate) fn change_membership(&mut self, change: &MembershipChange) -> Option<LogIndex> {
+        let position = self.raft.change_membership(change, None).ok()?;
+        Some(self.keep_own(position))
+    }
+
     pub(crate) fn propose_membership(&mut self, membership: Membership) -> Option<LogIndex> {
         let position = self.raft.propose_membership(membership).ok()?;
+        Some(self.keep_own(position))
+    }
+
+    fn keep_own(&mut self, position: LogPosition) -> LogIndex {
         let entry = self.raft.meta(position.index).expect("it was appended");
         self.keep(position.index, vec![entry]);
-        Some(position.index)
+        position.index
     }
 
     pub(crate) fn read(&mut self) -> Option<ReadId> {
@@ -257,11 +267,12 @@ impl Node {
         (span.first.0..=span.last.index.0).map(|index| self.payload(LogIndex(index))).collect()
     }
 
-    /// The host's payload, which must be the one that consensus means. The no-op of a new leader nobody gave it: the
-    /// host makes it itself, even if the leader was deposed within the same turn.
+    /// The host's payload, which must be the one that consensus means. What consensus appends by itself nobody gave it, the
+    /// no-op of a new leader and the configuration that leaves a joint one: the host makes them itself, even if the leader
+    /// was deposed within the same turn.
     fn payload(&mut self, index: LogIndex) -> EntryMeta {
         let meant = self.raft.meta(index).expect("a span lies in the log");
-        if meant.kind == EntryKind::Noop {
+        if meant.kind != EntryKind::Normal {
             self.tail.entry(index).or_insert_with(|| meant.clone());
         }
         assert_eq!(self.tail.get(&index), Some(&meant), "the host holds another entry than consensus");

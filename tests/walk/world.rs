@@ -1,9 +1,12 @@
 //! The world around the nodes: a network that may do anything with a message but change it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use quorate::consensus::{Outgoing, RaftConfig, RoleName};
-use quorate::types::{Body, Incarnation, LogIndex, Membership, Message, NodeId, SnapshotId};
+use quorate::types::{
+    Body, Incarnation, LogIndex, Membership, MembershipChange, Message, NodeId, SnapshotId,
+};
 
 use super::history::History;
 use super::node::{Node, Turn};
@@ -11,6 +14,10 @@ use super::random::Random;
 
 /// Steps between two comparisons of all logs with each other.
 const CHECK_ALL_EVERY: u32 = 16;
+
+fn address(id: NodeId) -> String {
+    format!("host-{id}:7000")
+}
 
 /// How bad this walk is, in percent; drawn per seed, so that some walks are calm and some are not.
 struct Weather {
@@ -35,6 +42,8 @@ pub(crate) struct World {
     cut: Vec<Vec<bool>>,
     /// Entries that a compacted log keeps before the snapshot.
     trailing: u64,
+    /// Whether the membership changes in this walk, and leadership is handed over.
+    changes: bool,
     proposed: u32,
     crashes: usize,
     compactions: usize,
@@ -43,14 +52,17 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(count: u64, seed: u64) -> Self {
+    /// A group of `count` founders, and `joiners` who wait to be added.
+    pub(crate) fn new(count: u64, joiners: u64, seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let ids: Vec<_> = (1..=count).map(|id| NodeId::new(id).expect("not zero")).collect();
+        let ids: Vec<_> = (1..=count + joiners).map(|id| NodeId::new(id).expect("not zero")).collect();
         let founders = Arc::new(
-            Membership::founding(ids.iter().map(|&id| (id, format!("host-{id}:7000"))))
+            Membership::founding(ids[..count as usize].iter().map(|&id| (id, address(id))))
                 .expect("good members"),
         );
         let (pre_vote, check_quorum) = (random.percent(70), random.percent(70));
+        // Without either, nothing keeps a node that was removed from disturbing for ever (thesis §4.2.3).
+        let check_quorum = check_quorum || (joiners > 0 && !pre_vote);
         let limits = (random.within(1..6) as usize, random.within(1..200), random.within(1..5) as usize);
         let config = |&id: &NodeId| RaftConfig {
             election_ticks: 10,
@@ -61,16 +73,20 @@ impl World {
             in_flight_bytes_max: 2 * limits.1,
             pre_vote,
             check_quorum,
-            joined: id.get() == 3 && seed.is_multiple_of(3),
+            promote_lag_bytes_max: 100,
+            incarnation: Some(Incarnation(id.get())),
+            joined: id.get() > count || (joiners == 0 && id.get() == 3 && seed.is_multiple_of(3)),
             seed: seed * 10 + id.get(),
             ..RaftConfig::new(id)
         };
         let configs: Vec<_> = ids.iter().map(config).collect();
+        // A change takes several round trips: most of the walks that have any are calm enough for some of them to end.
+        let calm = if joiners > 0 && random.percent(70) { 4 } else { 1 };
         let weather = Weather {
-            lose: random.within(0..30),
-            double: random.within(0..20),
-            crash: random.within(0..3),
-            cut: random.within(0..3),
+            lose: random.within(0..30) / calm,
+            double: random.within(0..20) / calm,
+            crash: random.within(0..3) / calm,
+            cut: random.within(0..3) / calm,
             tick: random.within(5..30),
             snapshot: random.within(0..25),
         };
@@ -87,6 +103,7 @@ impl World {
             network: Vec::new(),
             cut,
             trailing,
+            changes: joiners > 0,
             proposed: 0,
             crashes: 0,
             compactions: 0,
@@ -148,6 +165,7 @@ impl World {
             }
             15..30 => drop(self.propose(node)),
             30..38 => drop(self.read(node)),
+            40..50 if self.changes => self.reconfigure(self.leader().unwrap_or(node)),
             38..40 => {
                 let peer = self.configs[self.random.index(self.configs.len())].id;
                 self.nodes[node].raft.peer_lost(peer);
@@ -189,16 +207,22 @@ impl World {
     pub(crate) fn heal_and_finish(&mut self) {
         self.weather = Weather { lose: 0, double: 0, crash: 0, cut: 0, tick: 0, snapshot: 0 };
         self.cut.iter_mut().flatten().for_each(|cut| *cut = false);
+        self.nodes.iter_mut().for_each(|node| node.raft.set_impaired(false));
         self.calm(60);
         let leader = self.leader().expect("a leader emerges when the faults stop");
         let target = self.propose(leader).expect("the leader takes proposals");
-        let reader = self.random.index(self.nodes.len());
+        let members: Vec<_> = self.members(leader);
+        let reader = members[self.random.index(members.len())];
         let answered = self.history.reads();
         assert!(self.read(reader), "everyone knows the leader");
         self.calm(40);
         self.history.check_all(&self.nodes);
         assert!(self.history.reads() > answered, "a read is answered when the faults have stopped");
-        for node in &self.nodes {
+        let membership = self.nodes[leader].raft.membership();
+        assert!(!membership.is_joint(), "a joint configuration is left when the faults stop");
+        assert!(membership.voters().contains(&self.nodes[leader].raft.id()), "who leads is no voter");
+        for node in members.iter().map(|&member| &self.nodes[member]) {
+            assert_eq!(node.raft.membership(), membership);
             assert!(node.state().through.index >= target, "node {} did not catch up", node.raft.id());
             assert_eq!(node.raft.last(), self.nodes[leader].raft.last());
         }
@@ -242,7 +266,52 @@ impl World {
     }
 
     fn leader(&self) -> Option<usize> {
-        self.nodes.iter().position(|node| node.raft.role() == RoleName::Leader)
+        let leaders = (0..self.nodes.len()).filter(|&node| self.nodes[node].raft.role() == RoleName::Leader);
+        leaders.max_by_key(|&node| self.nodes[node].raft.term())
+    }
+
+    fn members(&self, node: usize) -> Vec<usize> {
+        let members = self.nodes[node].raft.membership().members();
+        members.map(|(id, _)| id.get() as usize - 1).collect()
+    }
+
+    /// What an operator may ask, sensible or not, and what a host may say.
+    fn reconfigure(&mut self, node: usize) {
+        let mut any = || self.configs[self.random.index(self.configs.len())].id;
+        let (id, new) = (any(), any());
+        let change = match self.random.within(0..16) {
+            0..3 => MembershipChange::AddLearner { id, address: address(id) },
+            3..6 => MembershipChange::Promote { id },
+            6 => MembershipChange::Demote { id },
+            7 => MembershipChange::Remove { id },
+            8 => MembershipChange::Replace { old: id, new, address: address(new) },
+            9 => {
+                let mut some = |chance| {
+                    let ids =
+                        self.configs.iter().filter(|_| self.random.percent(chance)).map(|config| config.id);
+                    ids.map(|id| (id, address(id))).collect::<BTreeMap<_, _>>()
+                };
+                let voters = some(60);
+                let mut learners = some(30);
+                learners.retain(|id, _| !voters.contains_key(id));
+                MembershipChange::Set { voters, learners }
+            }
+            10 => {
+                let to = self.random.percent(50).then_some(id);
+                drop(self.nodes[node].raft.transfer_leadership(to));
+                return;
+            }
+            11 => {
+                let impaired = self.random.percent(20);
+                self.nodes[node].raft.set_impaired(impaired);
+                return;
+            }
+            _ => {
+                self.propose_incarnations(node);
+                return;
+            }
+        };
+        self.nodes[node].change_membership(&change);
     }
 
     fn crash(&mut self, node: usize) {
@@ -268,11 +337,16 @@ impl World {
         }
     }
 
+    /// As a host does with what it learns from hellos.
+    fn propose_incarnations(&mut self, node: usize) -> Option<LogIndex> {
+        let learnt = self.configs.iter().map(|config| (config.id, Incarnation(config.id.get())));
+        let membership = (**self.nodes[node].raft.membership()).clone().with_incarnations(learnt);
+        self.nodes[node].propose_membership(membership)
+    }
+
     fn propose(&mut self, node: usize) -> Option<LogIndex> {
         if self.random.percent(5) {
-            let learnt = self.configs.iter().map(|config| (config.id, Incarnation(config.id.get())));
-            let membership = (**self.nodes[node].raft.membership()).clone().with_incarnations(learnt);
-            return self.nodes[node].propose_membership(membership);
+            return self.propose_incarnations(node);
         }
         let count = self.random.within(1..5) as u32;
         let sizes: Vec<_> = (1..=count).map(|nth| self.proposed + nth).collect();

@@ -86,15 +86,16 @@ impl Raft {
         }
     }
 
-    /// A learner that rises must hold nearly all of the log: else every commit would wait for it.
+    /// A learner that rises must hold nearly all of the log: else every commit would wait for it. In any case it must
+    /// hold the configuration in force: before that it may not know that it is one of us, and would give no vote.
     fn judge_lag(&self, current: &Membership, target: &Membership) -> Result<(), ChangeRefused> {
-        let limit = self.config.promote_lag_bytes_max;
+        let last = self.log.last().index;
+        let since_membership = self.log.bytes_between(self.log.membership_index(), last);
+        let limit = self.config.promote_lag_bytes_max.min(since_membership);
         for &id in target.voters().iter().filter(|id| current.learners().contains(id)) {
             let matched = self.matched_of(id);
-            let lacks = self.log.bytes_between(matched, self.log.last().index);
-            let lacks_what_is_gone = matched < self.log.starts_after().index;
-            let lag_bytes = if lacks_what_is_gone { lacks.max(limit.saturating_add(1)) } else { lacks };
-            if lag_bytes > limit || lacks_what_is_gone {
+            let lag_bytes = self.log.bytes_between(matched, last);
+            if lag_bytes > limit || matched < self.log.membership_index() {
                 return Err(ChangeRefused::Lags { id, lag_bytes, limit });
             }
         }
@@ -103,7 +104,7 @@ impl Raft {
 
     /// Those who answer now must suffice, in each half.
     fn judge_quorum(&self, membership: &Membership) -> Result<(), ChangeRefused> {
-        match lacking(membership, |voter| voter == self.config.id || self.answers(voter)) {
+        match lacking(membership, |voter| voter == self.config.id || self.can_vote(voter)) {
             Some((connected, needed)) => Err(ChangeRefused::WouldLoseQuorum { connected, needed }),
             None => Ok(()),
         }
@@ -132,9 +133,12 @@ impl Raft {
             leader.departing.remove(&peer);
             leader.peers.entry(peer).or_insert_with(|| Progress::unheard(last, silence));
         }
-        for (peer, progress) in leader.peers.extract_if(.., |&peer, _| !membership.contains(peer)) {
-            let departing = Departing { progress, left_by, told_after: None, ticks: 0 };
-            leader.departing.insert(peer, departing);
+        let gone: Vec<_> = leader.peers.keys().copied().filter(|&peer| !membership.contains(peer)).collect();
+        for peer in gone {
+            if let Some(progress) = leader.peers.remove(&peer) {
+                let departing = Departing { progress, left_by, told_after: None, ticks: 0 };
+                leader.departing.insert(peer, departing);
+            }
         }
         leader.transfer = leader.transfer.filter(|transfer| membership.voters().contains(&transfer.to));
     }
@@ -260,12 +264,19 @@ impl Raft {
         }
     }
 
-    /// Whether `peer` answered within the last `election_ticks`.
+    /// Whether `peer` answers, and has its data directory in the membership, where the host tells them apart: a node that
+    /// joined gives no vote before that.
+    pub(super) fn can_vote(&self, peer: NodeId) -> bool {
+        let known = self.log.membership().member(peer).and_then(|member| member.incarnation);
+        self.answers(peer) && (known.is_some() || self.config.incarnation.is_none())
+    }
+
+    /// Whether `peer` answered within the last `election_ticks`, and its connection was not lost since.
     pub(super) fn answers(&self, peer: NodeId) -> bool {
         let Role::Leader(leader) = &self.role else {
             return false;
         };
-        leader.peers.get(&peer).is_some_and(|known| known.is_active(self.config.election_ticks))
+        leader.peers.get(&peer).is_some_and(|known| known.answers(self.config.election_ticks))
     }
 
     pub(super) fn matched_of(&self, peer: NodeId) -> LogIndex {

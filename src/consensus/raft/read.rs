@@ -71,7 +71,8 @@ impl Raft {
         let (Role::Leader(leader), Some(lease)) = (&self.role, self.config.lease) else {
             return false;
         };
-        if leader.lease_revoked || !self.has_committed_in_term() {
+        let is_handed_over = leader.lease_revoked || leader.transfer.is_some();
+        if is_handed_over || !self.has_committed_in_term() {
             return false;
         }
         let reached_since = |node| {

@@ -125,10 +125,10 @@ impl Raft {
         }
     }
 
-    /// Of the voters that answer, the one with most of the log.
+    /// Of the voters that answer and could be elected, the one with most of the log.
     pub(super) fn best_successor(&self) -> Option<NodeId> {
         let voters = self.log.membership().voters().iter().copied();
-        let candidates = voters.filter(|&voter| voter != self.config.id && self.answers(voter));
+        let candidates = voters.filter(|&voter| voter != self.config.id && self.can_vote(voter));
         candidates.max_by_key(|&voter| (self.matched_of(voter), Reverse(voter)))
     }
 

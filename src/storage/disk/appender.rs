@@ -17,6 +17,11 @@ pub(super) fn segment_bytes_for(opening_bytes: u64, bytes: u64) -> u64 {
     BLOCK_BYTES + padded(opening_bytes) + padded(bytes) + SEAL_BYTES
 }
 
+/// The room for batches in a fresh segment of `length` after an opening batch of `opening_bytes`.
+pub(super) fn room_in_fresh_segment(length: u64, opening_bytes: u64) -> u64 {
+    length.saturating_sub(segment_bytes_for(opening_bytes, 0))
+}
+
 /// Adds batches to the newest segment.
 pub(super) struct Appender {
     pub(super) segment: Arc<Segment>,
@@ -48,8 +53,12 @@ impl Appender {
 
     /// Whether a record of `bytes` fits into the batch that is being made.
     pub(super) fn has_room_for(&self, bytes: u64) -> bool {
-        let room = self.segment.length.saturating_sub(self.end.offset + SEAL_BYTES);
-        padded(self.batch.bytes() + bytes) <= room
+        padded(self.batch.bytes() + bytes) <= self.room()
+    }
+
+    /// How long the batch that is being made can become.
+    pub(super) fn room(&self) -> u64 {
+        self.segment.length.saturating_sub(self.end.offset + SEAL_BYTES)
     }
 
     /// Writes the batch and syncs it: durable on return. An error is final.

@@ -30,15 +30,17 @@ fn entry(term: u64, index: u64) -> Entry {
 
 fn write(log: &mut DiskLog, entries: &[Entry], hard_state: Option<HardState>) {
     let run = EntryRun::new(entries.into()).expect("not empty");
-    log.write(&[GroupWrite { group: GroupId::MAIN, hard_state, entries: vec![run] }]).expect("write");
+    log.write(&[GroupWrite { group: GroupId::MAIN, hard_state, restart: None, entries: vec![run] }])
+        .expect("write");
 }
 
 /// Two segments with a few entries each, and a witness at the end.
 fn settled() -> SimulatedDisk {
     let disk = SimulatedDisk::default();
     let mut log = open(&disk).expect("open");
-    let identity = Identity { node: node(), cluster: ClusterId(5), incarnation: Incarnation(6) };
-    log.found(identity, &[(GroupId::MAIN, entry(0, 1))]).expect("found");
+    let identity =
+        Identity { node: node(), cluster: ClusterId(5), incarnation: Incarnation(6), joined: false };
+    log.found(identity, &[(GroupId::MAIN, Some(entry(0, 1)))]).expect("found");
     write(&mut log, &[entry(1, 2), entry(1, 3)], None);
     log.guarded(|log| log.rotate(4096)).expect("rotate");
     let state = HardState { term: Term(2), voted_for: Some(node()) };

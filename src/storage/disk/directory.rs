@@ -7,10 +7,13 @@
 //! | `identity.tmp` | an identity that was being written |
 //! | `0000000001.log` … | the segments of the log |
 //! | `spare-0000000001` … | files prepared to become segments; their content means nothing |
+//! | `0000000001-00000000000000000042-….snapshot` | a snapshot: group, index, id (`snapshots/name.rs`) |
+//! | … `.receiving`, `.writing` | one that is not complete |
 
 use std::path::{Path, PathBuf};
 
 use super::files::Files;
+use super::snapshots::SnapshotName;
 use crate::storage::StorageError;
 
 /// What the names in a data directory say.
@@ -24,6 +27,8 @@ pub(super) struct Directory {
     pub(super) segments: Vec<u64>,
     /// The numbers of its spares, sorted.
     pub(super) spares: Vec<u64>,
+    /// Its snapshots, complete or not.
+    pub(super) snapshots: Vec<SnapshotName>,
 }
 
 impl Directory {
@@ -37,6 +42,7 @@ impl Directory {
         }
         found.segments.sort_unstable();
         found.spares.sort_unstable();
+        found.snapshots.sort_unstable();
         Ok(found)
     }
 
@@ -50,6 +56,8 @@ impl Directory {
                     self.segments.push(number);
                 } else if let Some(number) = name.strip_prefix("spare-").and_then(number) {
                     self.spares.push(number);
+                } else if let Some(name) = SnapshotName::parse(name) {
+                    self.snapshots.push(name);
                 } else {
                     return false;
                 }

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::map::Map;
+pub(crate) use super::map::Map;
 
 /// A file system.
 pub(crate) trait Files: Send + Sync {

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 0 | 8 | `quor-dir` |
 //! | 8 | 4 | format |
-//! | 12 | 4 | 1: being founded, 2: founded |
+//! | 12 | 4 | 1: being founded, 2: founded; 3 and 4: the same for a storage that joins a cluster |
 //! | 16 | 8 | node |
 //! | 24 | 8 | cluster |
 //! | 32 | 8 | incarnation |
@@ -45,9 +45,11 @@ pub(super) fn write(
     Writer::new(&mut bytes)
         .bytes(MAGIC)
         .u32(FORMAT)
-        .u32(match stage {
-            Stage::Founding => 1,
-            Stage::Founded => 2,
+        .u32(match (stage, identity.joined) {
+            (Stage::Founding, false) => 1,
+            (Stage::Founded, false) => 2,
+            (Stage::Founding, true) => 3,
+            (Stage::Founded, true) => 4,
         })
         .u64(identity.node.get())
         .u64(identity.cluster.0)
@@ -103,12 +105,14 @@ fn fields(mut reader: Reader<&[u8]>, checksum: u32) -> Result<(Identity, Stage),
     if reader.u32()? != checksum {
         return Err(WireError::Invalid { what: "checksum" });
     }
-    let stage = match stage {
-        1 => Stage::Founding,
-        2 => Stage::Founded,
+    let (stage, joined) = match stage {
+        1 => (Stage::Founding, false),
+        2 => (Stage::Founded, false),
+        3 => (Stage::Founding, true),
+        4 => (Stage::Founded, true),
         _ => return Err(WireError::Invalid { what: "stage" }),
     };
     let node = NodeId::new(node).ok_or(WireError::Invalid { what: "node" })?;
     let (cluster, incarnation) = (ClusterId(cluster), Incarnation(incarnation));
-    Ok((Identity { node, cluster, incarnation, joined: false }, stage))
+    Ok((Identity { node, cluster, incarnation, joined }, stage))
 }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::FORMAT;
 use super::directory::{Directory, lock_path};
@@ -12,6 +13,7 @@ use super::files::{Access, Files, Lock, RealFiles};
 use super::identity::{self, Stage};
 use super::record::Record;
 use super::recovery::{Ending, Scan, Scanned};
+use super::snapshots::{self, SnapshotReport, Snapshots};
 use crate::storage::{Identity, StorageError};
 use crate::types::{EntryKind, GroupId, HardState, LogIndex, LogPosition};
 use crate::wire::decode_kind;
@@ -32,6 +34,8 @@ pub struct Report {
     pub spares: usize,
     /// Its groups, in the order of their ids.
     pub groups: Vec<GroupReport>,
+    /// Its snapshots, in the order of their groups and positions.
+    pub snapshots: Vec<SnapshotReport>,
     /// How it ends.
     pub end: LogEnd,
 }
@@ -128,7 +132,7 @@ pub fn inspect(dir: &Path) -> Result<Report, StorageError> {
 pub fn inspect_records(dir: &Path, seen: &mut dyn FnMut(RecordReport)) -> Result<Report, StorageError> {
     let files = RealFiles;
     let directory = Directory::list(&files, dir)?;
-    let _lock = share_lock(&files, dir, &directory)?;
+    let lock = share_lock(&files, dir, &directory)?;
     let founded = if directory.has_identity { Some(identity::read(&files, dir)?) } else { None };
     let Some((identity, Stage::Founded)) = founded else {
         return Ok(Report::blank(dir, &directory));
@@ -138,7 +142,11 @@ pub fn inspect_records(dir: &Path, seen: &mut dyn FnMut(RecordReport)) -> Result
         scan.read(&files, dir, &identity, &directory.segments, &mut |segment, offset, group, record| {
             seen(RecordReport::new(segment, offset, group, record));
         });
-    Ok(Report::of(dir, &directory, identity, scan, read))
+    let mut report = Report::of(dir, &directory, identity, scan, read);
+    let snapshots = Snapshots::new(Arc::new(files), dir.to_owned(), Arc::default(), Arc::new(lock));
+    snapshots.belong_to(identity.cluster);
+    report.snapshots = snapshots::report(&snapshots, &directory.snapshots);
+    Ok(report)
 }
 
 /// Keeps nodes out while the log is read; a directory that was never locked has none.
@@ -160,6 +168,7 @@ impl Report {
             segments: Vec::new(),
             spares: directory.spares.len(),
             groups: Vec::new(),
+            snapshots: Vec::new(),
             end: LogEnd::Blank,
         }
     }
@@ -185,7 +194,16 @@ impl Report {
             Ok(recovery) => recovery.segments.last().map_or(LogEnd::Blank, LogEnd::new),
         };
         let spares = directory.spares.len();
-        Self { dir: dir.to_owned(), format: FORMAT, identity: Some(identity), segments, spares, groups, end }
+        Self {
+            dir: dir.to_owned(),
+            format: FORMAT,
+            identity: Some(identity),
+            segments,
+            spares,
+            groups,
+            snapshots: Vec::new(),
+            end,
+        }
     }
 }
 
@@ -259,10 +277,11 @@ fn describe_hard_state(state: HardState) -> String {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "directory  {}", self.dir.display())?;
-        let Some(Identity { node, cluster, incarnation, .. }) = self.identity else {
+        let Some(Identity { node, cluster, incarnation, joined }) = self.identity else {
             return write!(f, "log        blank: it was never founded");
         };
-        writeln!(f, "identity   node {node}, cluster {cluster}, incarnation {incarnation}")?;
+        let how = if joined { "joined" } else { "founding member" };
+        writeln!(f, "identity   node {node}, cluster {cluster}, incarnation {incarnation}, {how}")?;
         writeln!(f, "format     {}", self.format)?;
         for segment in &self.segments {
             writeln!(f, "segment    {segment}")?;
@@ -270,6 +289,9 @@ impl fmt::Display for Report {
         writeln!(f, "spares     {}", self.spares)?;
         for group in &self.groups {
             writeln!(f, "group      {group}")?;
+        }
+        for snapshot in &self.snapshots {
+            writeln!(f, "snapshot   {snapshot}")?;
         }
         write!(f, "end        {}", self.end)
     }

@@ -6,8 +6,8 @@
 //!
 //! # The directory
 //! `identity` says whose it is (`identity.rs`), `lock` that somebody has it open, `NNNNNNNNNN.log` are the segments,
-//! numbered from 1 without gaps, and `spare-NNNNNNNNNN` files that can become segments (`directory.rs`). Anything else
-//! is foreign.
+//! numbered from 1 without gaps, and `spare-NNNNNNNNNN` files that can become segments (`directory.rs`). The
+//! snapshots lie beside them, one file each (`snapshots/`). Anything else is foreign.
 //!
 //! # The format, version 1
 //! All numbers are little endian, all checksums crc32c. The fields stand byte by byte in the file of each part.
@@ -55,6 +55,7 @@ mod crash_tests;
 mod damage_tests;
 mod directory;
 pub(crate) mod files;
+mod founding;
 mod header;
 mod identity;
 mod index;
@@ -67,19 +68,24 @@ mod reader;
 mod record;
 mod recovery;
 mod replay;
+mod rotation;
 mod salt;
 mod segment;
 #[cfg(test)]
 mod simulated;
+mod snapshots;
 mod source;
 #[cfg(test)]
 mod space_tests;
+mod writing;
 
 pub use config::DiskConfig;
 pub use inspect::{
     GroupReport, LogEnd, RecordReport, Report, SegmentReport, SegmentState, inspect, inspect_records,
 };
 pub use log::DiskLog;
+pub(super) use snapshots::{DiskSnapshots, Snapshots};
+pub use snapshots::{SnapshotReport, SnapshotState};
 
 /// The newest format that this version reads, and the one it writes.
 pub(crate) const FORMAT: u32 = 1;

@@ -13,6 +13,7 @@ use super::log::DiskLog;
 use super::pool::{Pool, Spare};
 use super::recovery::{Ending, Recovery, Scanned, recover};
 use super::segment::Segment;
+use super::snapshots::{self, Snapshots};
 use crate::storage::{Identity, StorageError};
 use crate::types::LogIndex;
 
@@ -37,7 +38,11 @@ impl DiskLog {
             None => None,
         };
         log.collect_spares(&directory)?;
+        snapshots::remove_unwritten(&*log.files, &log.config.dir, &directory.snapshots)?;
         log.identity = identity;
+        if let Some(identity) = identity {
+            log.snapshots.belong_to(identity.cluster);
+        }
         if let Some(recovery) = recovery {
             log.resume(recovery)?;
         }
@@ -47,17 +52,22 @@ impl DiskLog {
     fn blank(files: Arc<dyn Files>, config: DiskConfig, directory: &Directory, lock: Lock) -> Self {
         let next_spare = directory.spares.last().map_or(1, |last| last + 1);
         let pool = Pool::new(Arc::clone(&files), config.dir.clone(), config.segment_bytes, next_spare);
+        let metrics = Arc::default();
+        let dir = config.dir.clone();
+        let snapshots = Snapshots::new(Arc::clone(&files), dir, Arc::clone(&metrics), Arc::clone(&lock));
         Self {
             config,
             files,
             shared: Arc::default(),
             pool: Arc::new(pool),
-            metrics: Arc::default(),
+            metrics,
             identity: None,
             appender: None,
             groups: std::collections::BTreeMap::new(),
             recovered: std::collections::BTreeMap::new(),
             unpublished: Vec::new(),
+            reserved: Vec::new(),
+            snapshots: Arc::new(snapshots),
             has_upkeep: AtomicBool::new(false),
             lock,
         }
@@ -69,7 +79,7 @@ impl DiskLog {
             let path = spare_path(&self.config.dir, number);
             let file = self.files.open(&path, Access::Write).map_err(StorageError::io("open", &path))?;
             let length = file.len().map_err(StorageError::io("measure", &path))?;
-            if length == self.config.segment_bytes {
+            if self.pool.is_of_use(length) {
                 self.pool.add(Spare { path, file, length });
             } else {
                 self.files.remove(&path).map_err(StorageError::io("remove", &path))?;
@@ -109,6 +119,7 @@ impl DiskLog {
             }
         }
         self.retire_unneeded();
+        self.pool.keep_reserve();
         Ok(())
     }
 
@@ -135,6 +146,7 @@ fn judge(files: &dyn Files, config: &DiskConfig) -> Result<(Directory, Option<Id
     let directory = Directory::list(files, &config.dir)?;
     if !directory.has_identity {
         if directory.segments.is_empty() {
+            snapshots::judge(files, &config.dir, &directory.snapshots, None)?;
             return Ok((directory, None));
         }
         let reason = "it is missing, but there are segments of a log".to_owned();
@@ -143,12 +155,14 @@ fn judge(files: &dyn Files, config: &DiskConfig) -> Result<(Directory, Option<Id
     }
     let (identity, stage) = identity::read(files, &config.dir)?;
     if stage == Stage::Founding {
+        snapshots::judge(files, &config.dir, &directory.snapshots, None)?;
         return Ok((directory, None));
     }
     if identity.node != config.node {
         let path = config.dir.clone();
         return Err(StorageError::WrongNode { path, expected: config.node, found: identity.node });
     }
+    snapshots::judge(files, &config.dir, &directory.snapshots, Some(identity.cluster))?;
     Ok((directory, Some(identity)))
 }
 

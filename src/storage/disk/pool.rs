@@ -5,8 +5,13 @@
 //! writer's syncs. It becomes a segment by a rename, and a released segment becomes a spare again by another. Whatever
 //! it holds then does not parse: the next segment has another salt.
 //!
-//! The writer takes a ready spare. If there is none it makes a small segment itself, which is quick, and the large one
-//! comes later. Removing and refilling is the upkeep thread's business; the two share one small lock, held for no I/O.
+//! One spare is always in reserve, a small one if no other is there: on a full disk the log can still take what the
+//! node needs to step aside. A large one comes when the current segment is used far enough. While the reserve cannot be
+//! made the upkeep says so, and again and again, until there is room.
+//!
+//! The writer takes a ready spare, the large one first. If there is none it makes a small segment itself, which is
+//! quick, and the large one comes later. Removing and refilling is the upkeep thread's business; the two share one
+//! small lock, held for no I/O.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -18,15 +23,16 @@ use super::directory::{segment_path, spare_path};
 use super::files::{DataFile, Files, Lock};
 use super::index::Shared;
 use super::segment::Segment;
+use crate::metrics::StorageMetrics;
 use crate::storage::{StorageError, Upkeep};
 
 /// How much is filled with zeros at once.
 const FILL_BYTES: u64 = 1 << 20;
 
-/// How long a segment is that the writer has to make itself.
+/// How long the spare is that is made first, and the segment that the writer has to make itself.
 const SMALL_SEGMENT_BYTES: u64 = 4 << 20;
 
-/// How many spares are kept when segments are released; further ones are removed.
+/// How many spares of full length are kept when segments are released; further ones are removed.
 const SPARES_MAX: usize = 2;
 
 /// A file that can become a segment.
@@ -49,7 +55,9 @@ struct State {
     ready: Vec<Spare>,
     /// Released, oldest first: they become spares in this order when their readers have let go.
     retired: VecDeque<Arc<Segment>>,
-    /// The writer will need a spare before long.
+    /// The log is founded: from now on one spare is always in reserve.
+    keeps_reserve: bool,
+    /// The writer will need a large spare before long.
     is_wanted: bool,
     /// The number that the next new spare is named by.
     next_number: u64,
@@ -67,6 +75,11 @@ impl Pool {
         self.state.lock().ready.push(spare);
     }
 
+    /// There is a log now: one spare must always be ready.
+    pub(super) fn keep_reserve(&self) {
+        self.state.lock().keeps_reserve = true;
+    }
+
     /// Before long the writer will take a spare. Called by the writer, once per segment.
     pub(super) fn want(&self) {
         self.state.lock().is_wanted = true;
@@ -77,12 +90,36 @@ impl Pool {
         self.state.lock().retired.extend(segments);
     }
 
-    /// A ready spare of at least `bytes`.
+    /// A ready spare of at least `bytes`: one of full length, if there is one.
     pub(super) fn take(&self, bytes: u64) -> Option<Spare> {
         let mut state = self.state.lock();
         state.is_wanted = false;
-        let fitting = state.ready.iter().position(|spare| spare.length >= bytes)?;
-        Some(state.ready.swap_remove(fitting))
+        let fitting = |(_, spare): &(usize, &Spare)| spare.length >= bytes;
+        let longest = state.ready.iter().enumerate().filter(fitting).max_by_key(|(_, spare)| spare.length);
+        let (at, _) = longest?;
+        Some(state.ready.swap_remove(at))
+    }
+
+    /// A ready spare of full length.
+    pub(super) fn take_full(&self) -> Option<Spare> {
+        let mut state = self.state.lock();
+        let at = state.ready.iter().position(|spare| spare.length == self.segment_bytes)?;
+        Some(state.ready.swap_remove(at))
+    }
+
+    /// Makes a spare of `length` at once.
+    pub(super) fn make(&self, length: u64) -> Result<Spare, StorageError> {
+        let mut unfinished = self.start(length)?;
+        loop {
+            match unfinished.step() {
+                Ok(true) => return Ok(unfinished.into_spare()),
+                Ok(false) => {}
+                Err(error) => {
+                    self.discard(&unfinished);
+                    return Err(error);
+                }
+            }
+        }
     }
 
     /// Starts a spare of `length`.
@@ -102,9 +139,29 @@ impl Pool {
         SMALL_SEGMENT_BYTES.max(bytes.next_multiple_of(FILL_BYTES)).min(self.segment_bytes)
     }
 
-    fn wants_spare(&self) -> bool {
+    /// Gives back what a spare took that could not be finished: on a full disk every block counts. An error leaves a
+    /// file that the next start removes.
+    fn discard(&self, unfinished: &Unfinished) {
+        let _ = self.files.remove(&unfinished.spare.path);
+    }
+
+    /// Whether a spare found in the directory is one that is made ahead.
+    pub(super) fn is_of_use(&self, length: u64) -> bool {
+        length == self.segment_bytes || length == self.small_segment_bytes(0)
+    }
+
+    /// The length of the spare that is missing; the reserve comes first.
+    fn wanted_bytes(&self) -> Option<u64> {
         let state = self.state.lock();
-        state.is_wanted && state.ready.is_empty()
+        if state.keeps_reserve && state.ready.is_empty() {
+            return Some(self.small_segment_bytes(0));
+        }
+        let has_full = self.full_spares(&state) > 0;
+        (state.is_wanted && !(has_full && state.ready.len() > 1)).then_some(self.segment_bytes)
+    }
+
+    fn full_spares(&self, state: &State) -> usize {
+        state.ready.iter().filter(|spare| spare.length == self.segment_bytes).count()
     }
 
     /// The oldest released segment, if nobody reads it any more; and whether it is to become a spare.
@@ -115,7 +172,7 @@ impl Pool {
             return None;
         }
         let segment = state.retired.pop_front()?;
-        let keep = state.ready.len() < SPARES_MAX && segment.length == self.segment_bytes;
+        let keep = self.full_spares(&state) < SPARES_MAX && segment.length == self.segment_bytes;
         Some((segment, keep))
     }
 
@@ -146,7 +203,7 @@ pub(super) struct Unfinished {
 }
 
 impl Unfinished {
-    /// Does one step; `true` once the spare is ready. A step that found the disk full can be done again.
+    /// Does one step; `true` once the spare is ready.
     pub(super) fn step(&mut self) -> Result<bool, StorageError> {
         let Spare { path, file, length } = &self.spare;
         if !self.is_allocated {
@@ -172,32 +229,50 @@ impl Unfinished {
 pub(super) struct DiskUpkeep {
     pool: Arc<Pool>,
     shared: Arc<Shared>,
+    metrics: Arc<StorageMetrics>,
     unfinished: Option<Unfinished>,
     /// It may outlive the log: until it is gone too, nobody else may take over the spare that it fills.
     _lock: Lock,
 }
 
 impl DiskUpkeep {
-    pub(super) fn new(pool: Arc<Pool>, shared: Arc<Shared>, lock: Lock) -> Self {
-        Self { pool, shared, unfinished: None, _lock: lock }
+    pub(super) fn new(
+        pool: Arc<Pool>,
+        shared: Arc<Shared>,
+        metrics: Arc<StorageMetrics>,
+        lock: Lock,
+    ) -> Self {
+        Self { pool, shared, metrics, unfinished: None, _lock: lock }
     }
 
-    fn prepare(&mut self) -> Result<(), StorageError> {
+    fn prepare(&mut self, bytes: u64) -> Result<(), StorageError> {
         let mut unfinished = match self.unfinished.take() {
             Some(unfinished) => unfinished,
-            None => self.pool.start(self.pool.segment_bytes)?,
+            None => self.pool.start(bytes)?,
         };
         match unfinished.step() {
             Ok(true) => self.pool.add(unfinished.into_spare()),
             Ok(false) => self.unfinished = Some(unfinished),
-            Err(full) if full.is_recoverable() => {
-                self.unfinished = Some(unfinished);
-                return Err(full);
+            // On a full disk the space is given back; and what a failed sync leaves behind is not believed.
+            Err(error) => {
+                self.pool.discard(&unfinished);
+                return Err(error);
             }
-            // What a failed sync leaves behind is not believed: the file is given up.
-            Err(error) => return Err(error),
         }
         Ok(())
+    }
+
+    fn step(&mut self) -> Result<bool, StorageError> {
+        if let Some((segment, keep)) = self.pool.next_retired() {
+            self.pool.recycle(&segment, keep)?;
+            return Ok(true);
+        }
+        let unfinished = self.unfinished.as_ref().map(|unfinished| unfinished.spare.length);
+        let Some(bytes) = unfinished.or_else(|| self.pool.wanted_bytes()) else {
+            return Ok(false);
+        };
+        self.prepare(bytes)?;
+        Ok(self.unfinished.is_some() || self.pool.wanted_bytes().is_some())
     }
 }
 
@@ -206,14 +281,10 @@ impl Upkeep for DiskUpkeep {
         if self.shared.is_poisoned() {
             return Err(StorageError::Poisoned);
         }
-        if let Some((segment, keep)) = self.pool.next_retired() {
-            self.pool.recycle(&segment, keep)?;
-            return Ok(true);
-        }
-        if self.unfinished.is_some() || self.pool.wants_spare() {
-            self.prepare()?;
-            return Ok(self.unfinished.is_some());
-        }
-        Ok(false)
+        self.step().inspect_err(|error| {
+            if matches!(error, StorageError::DiskFull { .. }) {
+                self.metrics.disk_full.increment();
+            }
+        })
     }
 }

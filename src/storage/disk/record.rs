@@ -149,6 +149,15 @@ pub(super) const HARD_STATE_BYTES: usize = HEAD_BYTES + 16;
 /// How many bytes the record of a restatement takes whose log is not compacted.
 pub(super) const RESTATEMENT_BYTES: usize = HEAD_BYTES + 49;
 
+/// No restatement is longer: 64 members with the longest addresses.
+pub(super) const RESTATEMENT_BYTES_MAX: u64 = 20 << 10;
+
+const _: () = assert!(
+    RESTATEMENT_BYTES + 2 + Membership::MEMBERS_MAX * (19 + Membership::ADDRESS_BYTES_MAX)
+        <= RESTATEMENT_BYTES_MAX as usize,
+    "a restatement holds every membership"
+);
+
 /// Appends the record of an entry; returns its checksum, as all the following do.
 pub(super) fn encode_entry(group: GroupId, entry: &Entry, salt: Salt, out: &mut Vec<u8>) -> u32 {
     encode(ENTRY, group, salt, out, |out| {

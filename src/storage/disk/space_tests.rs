@@ -15,7 +15,7 @@ fn founded(disk: &SimulatedDisk, segment_bytes: u64) -> DiskLog {
     let node = NodeId::new(1).expect("not zero");
     let config = DiskConfig::new("/data", node).segment_bytes(segment_bytes);
     let mut log = DiskLog::open_on(Arc::new(disk.clone()), config).expect("open");
-    let identity = Identity { node, cluster: ClusterId(5), incarnation: Incarnation(6) };
+    let identity = Identity { node, cluster: ClusterId(5), incarnation: Incarnation(6), joined: false };
     log.found(identity, &[]).expect("found");
     log
 }
@@ -28,7 +28,8 @@ fn append(log: &mut DiskLog, first: u64, last: u64, bytes: usize) {
     let payload = Payload::Normal { origin: None, command: vec![7; bytes].into() };
     let entries = (first..=last).map(|index| Entry { position: at(index), payload: payload.clone() });
     let run = EntryRun::new(entries.collect()).expect("not empty");
-    log.write(&[GroupWrite { group: GroupId::MAIN, hard_state: None, entries: vec![run] }]).expect("write");
+    log.write(&[GroupWrite { group: GroupId::MAIN, hard_state: None, restart: None, entries: vec![run] }])
+        .expect("write");
 }
 
 #[test]

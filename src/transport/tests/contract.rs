@@ -1,8 +1,10 @@
 //! The contract at the top of [`crate::transport`], held against both transports.
 
-use super::harness::{CLUSTER, Fabric, Loopback, Seen, connected, forward, id, local, numbered};
+use super::harness::{
+    CLUSTER, Fabric, Loopback, Seen, chunk, connected, forward, id, joiner, local, numbered,
+};
 use crate::transport::{Fate, LocalNode, MemoryNetwork};
-use crate::types::{ClusterId, Incarnation};
+use crate::types::{Admin, AdminTask, ClusterId, Incarnation, MembershipChange, PeerMessage};
 
 macro_rules! on_both {
     ($($name:ident),* $(,)?) => {
@@ -27,6 +29,14 @@ on_both!(
     what_was_queued_before_the_close_still_arrives,
     a_peer_that_is_no_member_is_heard_and_answered,
     nothing_is_delivered_into_a_full_inbox,
+    chunks_arrive_in_their_order_and_connect_nobody,
+    an_inbox_full_of_chunks_takes_everything_else,
+    a_chunk_goes_only_where_the_sender_would_dial,
+    what_no_receiver_would_take_is_not_sent,
+    a_node_without_a_cluster_takes_that_of_the_first_who_dials_it,
+    a_node_without_a_cluster_dials_nobody_until_it_has_one,
+    nodes_without_a_cluster_find_it_through_each_other,
+    two_nodes_without_a_cluster_do_not_talk,
 );
 
 fn messages_arrive_in_the_order_in_which_they_were_sent(fabric: &dyn Fabric) {
@@ -164,6 +174,119 @@ fn nothing_is_delivered_into_a_full_inbox(fabric: &dyn Fabric) {
     one.send(2, numbered(3));
     two.wait_for(Seen::Message { from: 1, number: 3 });
     assert!(!two.was_overfilled());
+}
+
+fn chunks_arrive_in_their_order_and_connect_nobody(fabric: &dyn Fabric) {
+    let (one, two) = fabric.pair();
+
+    for number in 0..50 {
+        one.send(2, chunk(number, 100_000));
+    }
+
+    for number in 0..50 {
+        assert_eq!(two.next(), Seen::Chunk { from: 1, number });
+    }
+    two.send(1, chunk(7, 10));
+    assert_eq!(one.next(), Seen::Chunk { from: 2, number: 7 });
+}
+
+fn an_inbox_full_of_chunks_takes_everything_else(fabric: &dyn Fabric) {
+    let (one, two) = fabric.pair();
+    one.send(2, chunk(1, 10));
+    assert_eq!(two.next(), Seen::Chunk { from: 1, number: 1 });
+
+    two.set_full_of_chunks(true);
+    for number in 2..100 {
+        one.send(2, chunk(number, 1 << 16));
+        one.send(2, numbered(number));
+    }
+    for number in 2..100 {
+        assert_eq!(two.next(), Seen::Message { from: 1, number });
+    }
+    two.set_full_of_chunks(false);
+
+    // In memory there is no socket to wait in: the others are lost there, and may be.
+    one.send(2, chunk(100, 10));
+    two.wait_for(Seen::Chunk { from: 1, number: 100 });
+    assert!(!two.was_overfilled());
+}
+
+fn a_chunk_goes_only_where_the_sender_would_dial(fabric: &dyn Fabric) {
+    let newcomer = fabric.start(local(2), &[]);
+    let leader = fabric.start(local(1), &[2]);
+    leader.wait_for(connected(2));
+    assert_eq!(newcomer.next(), connected(1));
+
+    newcomer.send(1, chunk(1, 10));
+    newcomer.set_peers([(1, fabric.address(1), None)]);
+    newcomer.send(1, chunk(2, 10));
+
+    let before = leader.wait_for(Seen::Chunk { from: 2, number: 2 });
+    assert!(!before.contains(&Seen::Chunk { from: 2, number: 1 }), "{before:?}");
+}
+
+fn what_no_receiver_would_take_is_not_sent(fabric: &dyn Fabric) {
+    let (one, two) = fabric.pair();
+    let change = MembershipChange::AddLearner { id: id(9), address: "a".repeat(257) };
+    let task = AdminTask::Change { change, expected: None };
+
+    one.send(2, PeerMessage::Admin(Admin { request: 1, task }));
+    one.send(2, numbered(2));
+
+    assert_eq!(two.next(), Seen::Message { from: 1, number: 2 });
+}
+
+fn a_node_without_a_cluster_takes_that_of_the_first_who_dials_it(fabric: &dyn Fabric) {
+    let newcomer = fabric.start(joiner(2), &[]);
+    let leader = fabric.start(local(1), &[2]);
+    assert_eq!(newcomer.next(), Seen::Adopted(CLUSTER));
+    assert_eq!(newcomer.next(), connected(1));
+
+    let stranger = LocalNode { cluster: Some(ClusterId(CLUSTER.0 + 1)), ..local(3) };
+    let stranger = fabric.start(stranger, &[2]);
+    stranger.send(2, forward(3, 1, 10));
+
+    assert_eq!(stranger.next(), Seen::Undelivered { to: 2, number: 1 });
+    leader.wait_for(connected(2));
+    leader.send(2, numbered(2));
+    assert_eq!(newcomer.next(), Seen::Message { from: 1, number: 2 }, "the stranger came to nothing");
+}
+
+fn a_node_without_a_cluster_dials_nobody_until_it_has_one(fabric: &dyn Fabric) {
+    let newcomer = fabric.start(joiner(2), &[1]);
+    let one = fabric.start(local(1), &[]);
+    newcomer.send(1, forward(2, 1, 10));
+    assert_eq!(newcomer.next(), Seen::Undelivered { to: 1, number: 1 });
+
+    let _three = fabric.start(local(3), &[2]);
+
+    assert_eq!(newcomer.next(), Seen::Adopted(CLUSTER), "before anything else");
+    newcomer.wait_for(connected(1));
+    assert_eq!(one.next(), connected(2));
+}
+
+fn nodes_without_a_cluster_find_it_through_each_other(fabric: &dyn Fabric) {
+    let one = fabric.start(joiner(1), &[2]);
+    let two = fabric.start(joiner(2), &[1]);
+    let _three = fabric.start(local(3), &[1]);
+
+    assert_eq!((one.next(), two.next()), (Seen::Adopted(CLUSTER), Seen::Adopted(CLUSTER)));
+    one.wait_for(connected(2));
+    two.wait_for(connected(1));
+    two.send(1, numbered(5));
+    one.wait_for(Seen::Message { from: 2, number: 5 });
+}
+
+fn two_nodes_without_a_cluster_do_not_talk(fabric: &dyn Fabric) {
+    let one = fabric.start(joiner(1), &[2]);
+    let two = fabric.start(joiner(2), &[1]);
+
+    one.send(2, forward(1, 1, 10));
+    two.send(1, forward(2, 2, 10));
+
+    assert_eq!(one.next(), Seen::Undelivered { to: 2, number: 1 });
+    assert_eq!(two.next(), Seen::Undelivered { to: 1, number: 2 });
+    assert_eq!((one.stop(), two.stop()), (vec![], vec![]));
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! What both transports promise (`contract`), and what TCP endures from those who are no peers (`strangers`) and from
-//! peers that misbehave (`broken_peers`).
+//! peers that misbehave (`broken_peers`); how TCP keeps snapshots out of
+//! everybody's way (`bulk_lane`).
 
 mod broken_peers;
+mod bulk_lane;
 mod contract;
 mod harness;
 mod raw;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::harness::{CLUSTER, GROUP, PATIENCE, directory, id};
 use crate::types::PeerMessage;
 use crate::wire::frame::{self, PROTOCOL_VERSION};
-use crate::wire::hello::{Answer, Hello, Lane, Secret};
+use crate::wire::hello::{Answer, Hello, Lane, Reason, Secret};
 use crate::wire::peer;
 
 /// One connection.
@@ -39,6 +39,15 @@ impl Raw {
     /// Takes the next call on `listener`, which is for `called`, as node `node` would, but accepts it all the same.
     pub(super) fn answer_as(listener: &TcpListener, called: u64, node: u64) -> Self {
         Self::answer_on(listener, Lane::Ordinary, called, node)
+    }
+
+    /// Takes the next call on `listener`, and refuses it.
+    pub(super) fn refuse(listener: &TcpListener, reason: Reason) {
+        let mut raw = Self::over(listener.accept().unwrap().0);
+        raw.read_greeting(Hello::announced_len);
+        let mut out = Vec::new();
+        Answer::Refused(reason).encode(&mut out);
+        raw.write(&out);
     }
 
     fn answer_on(listener: &TcpListener, lane: Lane, called: u64, node: u64) -> Self {

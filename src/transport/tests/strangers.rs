@@ -4,7 +4,8 @@ use std::net::{Shutdown, TcpListener};
 use std::time::Duration;
 
 use super::harness::{
-    CLUSTER, Fabric, Loopback, PATIENCE, Seen, connected, directory, id, local, lone_node, numbered,
+    CLUSTER, Fabric, Loopback, PATIENCE, Seen, connected, directory, id, joiner, local, lone, lone_node,
+    numbered,
 };
 use super::raw::{Raw, encoded, hello};
 use crate::transport::{Listen, TcpConfig, TcpTransport, TransportError};
@@ -72,6 +73,34 @@ fn each_kind_of_stranger_is_told_why_it_is_refused() {
     let replaced = refusal(&|hello| hello.incarnation = Incarnation(1));
     assert_eq!(replaced, refused(Reason::ContradictingIncarnation));
     assert_eq!(metrics.refused.get(), 8);
+}
+
+#[test]
+fn a_node_that_waits_for_its_cluster_takes_it_from_nobody_whom_it_refuses() {
+    let (node, address, metrics) = lone(joiner(1), |config| config.token = Some(b"sesame".to_vec()));
+    let good = || Hello { token: Secret::new(b"sesame".to_vec()), ..hello(2) };
+    let wrong = [
+        Hello { token: Secret::default(), ..good() },
+        Hello { destination: id(3), ..good() },
+        Hello { versions: (0, 0), ..good() },
+        Hello { node: id(1), ..good() },
+    ];
+    for hello in wrong {
+        let mut stranger = Raw::dial(address);
+        stranger.write(&encoded(&hello));
+        assert!(matches!(stranger.read_answer(), Answer::Refused(_)));
+        stranger.wait_for_end();
+    }
+
+    let mut peer = Raw::dial(address);
+    peer.write(&encoded(&good()));
+
+    assert!(matches!(peer.read_answer(), Answer::Accepted { cluster: CLUSTER, .. }));
+    assert_eq!((node.next(), node.next()), (Seen::Adopted(CLUSTER), connected(2)));
+    let mut late = Raw::dial(address);
+    late.write(&encoded(&Hello { cluster: ClusterId(CLUSTER.0 ^ 1), node: id(3), ..good() }));
+    assert_eq!(late.read_answer(), Answer::Refused(Reason::OtherCluster));
+    assert_eq!(metrics.refused.get(), 5);
 }
 
 #[test]
@@ -196,6 +225,33 @@ fn a_peer_is_found_by_its_name() {
     one.set_peers([(2, format!("localhost:{port}"), None)]);
 
     assert_eq!(one.next(), connected(2));
+}
+
+#[test]
+fn a_peer_is_reached_over_ipv6() {
+    let listener = TcpListener::bind("[::1]:0").expect("loopback speaks IPv6");
+    let (node, _, _) = lone_node(|_| ());
+
+    node.set_peers([(2, listener.local_addr().unwrap().to_string(), None)]);
+    let _two = Raw::answer(&listener, 2);
+
+    assert_eq!(node.next(), connected(2));
+}
+
+#[test]
+fn a_name_that_nobody_knows_harms_nobody_and_the_right_one_is_dialled() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (node, address, _) = lone_node(|_| ());
+    node.set_peers([(2, "no such name:7001".into(), None)]);
+    let mut calm = Raw::peer(address, 3);
+    assert_eq!(node.next(), connected(3));
+    calm.send(&numbered(1));
+    assert_eq!(node.next(), Seen::Message { from: 3, number: 1 });
+
+    node.set_peers([(2, listener.local_addr().unwrap().to_string(), None)]);
+    let _two = Raw::answer(&listener, 2);
+
+    assert_eq!(node.next(), connected(2));
 }
 
 #[test]

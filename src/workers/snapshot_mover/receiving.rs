@@ -11,6 +11,7 @@ use crate::replica::{Event, ReceiveJob, Received};
 use crate::storage::{SnapshotIntake, SnapshotStore, StorageError};
 use crate::types::{Moment, NodeId, PeerMessage, SnapshotChunk, SnapshotId, SnapshotMeta, SnapshotPull};
 use crate::workers::GROUP;
+use crate::workers::progress::Progress;
 
 /// Bytes can be damaged on their way. If they come damaged so often in one place, they are so where they come from.
 const DAMAGED_MAX: u32 = 3;
@@ -45,6 +46,7 @@ struct Transfer {
     /// How long to wait from then on before asking again.
     patience: Duration,
     damaged: u32,
+    progress: Progress,
 }
 
 impl Receiving {
@@ -71,11 +73,6 @@ impl Receiving {
             }
             _ => self.open(job, now, moves),
         }
-    }
-
-    /// Nothing is fetched any more.
-    pub(super) fn cancel(&mut self) {
-        (self.transfer, self.resting) = (None, None);
     }
 
     /// Writes what comes, if it is what comes next.
@@ -193,7 +190,6 @@ impl Receiving {
         now: Moment,
         moves: &mut Moves,
     ) {
-        log::warn!("snapshot {} of node {from} is given up for now: {reason}", snapshot.id);
         self.rest = Some((snapshot.id, from, now.plus(self.config.give_up_after / 4)));
         moves.events.push(Event::Received(Received { snapshot, outcome: Err(reason) }));
     }
@@ -208,6 +204,7 @@ impl Transfer {
         patience: Duration,
     ) -> Self {
         let at = intake.offset();
+        let progress = Progress::new(format!("snapshot {} of node {from} is on its way", snapshot.id), at);
         Self {
             from,
             snapshot,
@@ -219,6 +216,7 @@ impl Transfer {
             heard_at: now,
             patience,
             damaged: 0,
+            progress,
         }
     }
 
@@ -233,6 +231,7 @@ impl Transfer {
     fn came(&mut self, bytes: u64, now: Moment, patience: Duration) {
         self.window = (self.window + bytes).min(WINDOW_BYTES);
         (self.heard_at, self.patience) = (now, patience);
+        self.progress.add(bytes);
         let offset = self.intake.offset();
         self.asked = self.asked.max(offset);
         if offset > self.best {

@@ -55,6 +55,11 @@ impl Serving {
         }
     }
 
+    /// Nothing is owed to `peer` any more: whoever is gone takes nothing from the others' share.
+    pub(super) fn forget(&mut self, peer: NodeId) {
+        self.owed.remove(&peer);
+    }
+
     /// Sends as much as a turn and the throttle allow.
     pub(super) fn serve(&mut self, now: Moment, moves: &mut Moves) {
         let mut sent = BTreeMap::new();

@@ -1,14 +1,20 @@
 //! A snapshot on its way from node to node, over a network that does what networks do.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
 use std::time::Duration;
 
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{TestSnapshots, at, id};
+use super::{TestSnapshots, at, id, membership};
 use crate::replica::{Event, ReceiveJob, Received, Served};
-use crate::types::{Moment, NodeId, PeerMessage, SnapshotChunk, SnapshotId, SnapshotMeta, SnapshotPull};
+use crate::storage::memory::MemoryLog;
+use crate::storage::{Identity, Storage};
+use crate::types::{
+    ClusterId, GroupId, Incarnation, Moment, NodeId, PeerMessage, SnapshotChunk, SnapshotId, SnapshotMeta,
+    SnapshotPull,
+};
 use crate::workers::{MoverConfig, MoverInput, Moves, SnapshotMover};
 
 const MIB: usize = 1 << 20;
@@ -295,17 +301,6 @@ fn another_snapshot_takes_the_place_of_the_one_on_its_way() {
 }
 
 #[test]
-fn what_is_cancelled_is_kept_for_another_time() {
-    let mut scene = Scene::with_a_part(&content(3 * MIB));
-    let had = scene.store(2).partial_bytes();
-
-    scene.handle(2, MoverInput::Cancel);
-
-    assert_eq!(scene.next_tick(), None);
-    assert_eq!((scene.store(2).open_files(), scene.store(2).partial_bytes()), (0, had));
-}
-
-#[test]
 fn a_full_disk_ends_the_transfer_and_it_goes_on_when_there_is_room() {
     let mut scene = Scene::with(&content(3 * MIB));
     scene.store(2).set_room(Some(MIB));
@@ -409,6 +404,22 @@ fn two_followers_share_what_the_throttle_lets_pass() {
 }
 
 #[test]
+fn a_follower_that_is_gone_takes_nothing_from_the_others_share() {
+    let slow = MoverConfig { bytes_per_second: Some(MIB as u64), ..unthrottled() };
+    let mut scene = Scene::serving_with(&content(4 * MIB), slow);
+    let pull = SnapshotPull { id: scene.snapshot.id, offset: 0, bytes: 4 << 20 };
+    scene.handle(1, MoverInput::Pull { from: id(2), pull });
+    scene.handle(1, MoverInput::Pull { from: id(3), pull });
+
+    scene.handle(1, MoverInput::PeerLost(id(3)));
+    scene.in_transit.clear();
+    scene.run(&mut |_| Vec::new(), |scene| scene.now >= Moment(0).plus(Duration::from_secs(2)));
+
+    assert!(scene.served.iter().all(|served| served.to == id(2)), "{:?}", scene.served);
+    assert!(scene.served.last().unwrap().offset >= 3 << 19);
+}
+
+#[test]
 fn a_transfer_may_take_as_long_as_it_takes() {
     let slow = MoverConfig { bytes_per_second: Some(10_000), ..unthrottled() };
     let mut scene = Scene::serving_with(&content(2 * MIB), slow);
@@ -463,22 +474,74 @@ impl Chaos {
     }
 }
 
+/// A blank log of node `number`, of the cluster that all of them belong to.
+fn founded(number: u64) -> MemoryLog {
+    let mut log = MemoryLog::new();
+    let (cluster, incarnation) = (ClusterId(7), Incarnation(number));
+    log.found(Identity { node: id(number), cluster, incarnation, joined: true }, &[]).expect("founded");
+    log
+}
+
+fn content_of(log: &MemoryLog, snapshot: SnapshotId) -> Vec<u8> {
+    let mut content = Vec::new();
+    let mut source = log.snapshots().open(GroupId::MAIN, snapshot).expect("it is held");
+    source.read_to_end(&mut content).expect("it is good");
+    content
+}
+
+impl Scene {
+    /// Nodes 1 and 2 with the snapshots of real logs.
+    fn on_logs(content: &[u8]) -> (Self, [MemoryLog; 2]) {
+        let logs = [founded(1), founded(2)];
+        let mut sink = logs[0].snapshots().create(GroupId::MAIN, at(9), &membership()).unwrap();
+        sink.write_all(content).unwrap();
+        let mut scene = Self::with(&[]);
+        scene.snapshot = sink.finish().unwrap();
+        for (number, log) in [1, 2].into_iter().zip(&logs) {
+            let mover = SnapshotMover::new(unthrottled(), log.snapshots(), log.snapshots());
+            scene.nodes.get_mut(&id(number)).unwrap().0 = mover;
+        }
+        (scene, logs)
+    }
+
+    /// Node 2 fetches the snapshot over a network like this, and is offered it again when it gives up.
+    fn fetch_through(&mut self, mut chaos: Chaos) {
+        self.receive(2, 1);
+        for _ in 0..1_000 {
+            self.run(&mut |message| chaos.carry(message), |scene| !scene.received.is_empty());
+            match self.received.pop() {
+                Some((_, Ok(()))) => return,
+                _ => self.receive(2, 1),
+            }
+        }
+        panic!("it never arrives");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn whatever_the_network_does_the_snapshot_arrives_as_it_was_sent(seed in 1_u64.., bytes in 0..3 * MIB) {
         let mut scene = Scene::with(&content(bytes));
-        let mut chaos = Chaos { state: seed, delayed: Vec::new() };
-        scene.receive(2, 1);
-        for _ in 0..1_000 {
-            scene.run(&mut |message| chaos.carry(message), |scene| !scene.received.is_empty());
-            match scene.received.pop() {
-                Some((_, Ok(()))) => break,
-                // The leader offers it again.
-                _ => scene.receive(2, 1),
-            }
-        }
+
+        scene.fetch_through(Chaos { state: seed, delayed: Vec::new() });
+
         prop_assert!(scene.is_complete(2));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn the_snapshots_of_a_real_log_arrive_as_they_were_sent(seed in 1_u64.., bytes in 0..2 * MIB) {
+        let content = content(bytes);
+        let (mut scene, logs) = Scene::on_logs(&content);
+
+        scene.fetch_through(Chaos { state: seed, delayed: Vec::new() });
+
+        prop_assert!(content_of(&logs[1], scene.snapshot.id) == content);
+        prop_assert_eq!(&logs[1].snapshots().list(GroupId::MAIN).unwrap(), &[scene.snapshot]);
     }
 }

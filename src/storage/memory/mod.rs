@@ -3,12 +3,16 @@
 //! For tests and for groups that may forget. The content belongs to a [`MemoryDisk`]: a [`MemoryLog`] that is dropped
 //! and opened again on the same one is a node that was restarted.
 
+mod files;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use self::files::MemoryFiles;
+use super::disk::{DiskSnapshots, Snapshots};
 use super::{GroupWrite, Identity, LogReader, Recovered, SnapshotStore, Storage, StorageError, Upkeep};
 use crate::types::{Entry, EntryRun, GroupId, HardState, LogIndex, LogPosition, Membership};
 
@@ -16,6 +20,7 @@ use crate::types::{Entry, EntryRun, GroupId, HardState, LogIndex, LogPosition, M
 #[derive(Clone, Debug, Default)]
 pub struct MemoryDisk {
     content: Arc<Mutex<Content>>,
+    files: MemoryFiles,
 }
 
 #[derive(Debug, Default)]
@@ -23,7 +28,6 @@ struct Content {
     identity: Option<Identity>,
     groups: BTreeMap<GroupId, Group>,
     is_open: bool,
-    is_broken: bool,
 }
 
 #[derive(Debug, Default)]
@@ -42,7 +46,18 @@ impl MemoryDisk {
 
     /// From now on every write fails, as on a disk that died, until the log is opened again.
     pub fn break_down(&self) {
-        self.content.lock().is_broken = true;
+        self.files.set_broken(true);
+    }
+
+    /// From now on the disk is full, or has room again.
+    pub fn set_full(&self, is_full: bool) {
+        self.files.set_full(is_full);
+    }
+
+    /// Changes the bytes of a snapshot's file behind everybody's back, as rot does; `false` if there is no such file.
+    /// The name is that of the file on a real disk.
+    pub fn alter(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) -> bool {
+        self.files.alter(name, change)
     }
 }
 
@@ -51,6 +66,7 @@ impl MemoryDisk {
 pub struct MemoryLog {
     disk: MemoryDisk,
     recovered: BTreeMap<GroupId, Recovered>,
+    snapshots: Arc<Snapshots>,
     is_poisoned: bool,
 }
 
@@ -69,22 +85,34 @@ impl MemoryLog {
         if content.is_open {
             return Err(StorageError::Locked { path: path() });
         }
-        (content.is_open, content.is_broken) = (true, false);
+        content.is_open = true;
+        disk.files.set_broken(false);
         let recovered = content.groups.iter().map(|(&group, log)| (group, log.recovered())).collect();
-        Ok(Self { disk: disk.clone(), recovered, is_poisoned: false })
+        let snapshots = Snapshots::new(Arc::new(disk.files.clone()), path(), Arc::default(), Arc::new(()));
+        if let Some(identity) = content.identity {
+            snapshots.belong_to(identity.cluster);
+        }
+        Ok(Self { disk: disk.clone(), recovered, snapshots: Arc::new(snapshots), is_poisoned: false })
     }
 
     fn change(&mut self, act: impl FnOnce(&mut Content)) -> Result<(), StorageError> {
         if self.is_poisoned {
             return Err(StorageError::Poisoned);
         }
-        let mut content = self.disk.content.lock();
-        if content.is_broken {
+        if self.disk.files.is_broken() {
             self.is_poisoned = true;
-            let broken = std::io::Error::other("the disk in memory was broken on purpose");
-            return Err(StorageError::io("write", &path())(broken));
+            return Err(StorageError::io("write", &path())(files::broken()));
         }
-        act(&mut content);
+        act(&mut self.disk.content.lock());
+        Ok(())
+    }
+}
+
+impl MemoryDisk {
+    fn require_room(&self) -> Result<(), StorageError> {
+        if self.files.is_full() {
+            return Err(StorageError::DiskFull { operation: "write", path: path() });
+        }
         Ok(())
     }
 }
@@ -113,6 +141,7 @@ impl Storage for MemoryLog {
 
     fn found(&mut self, identity: Identity, groups: &[(GroupId, Option<Entry>)]) -> Result<(), StorageError> {
         assert!(self.identity().is_none(), "the log is founded already");
+        self.disk.require_room()?;
         self.change(|content| {
             content.identity = Some(identity);
             for (group, entry) in groups {
@@ -120,6 +149,7 @@ impl Storage for MemoryLog {
                 entry.iter().for_each(|entry| log.append(entry));
             }
         })?;
+        self.snapshots.belong_to(identity.cluster);
         let content = self.disk.content.lock();
         self.recovered = content.groups.iter().map(|(&group, log)| (group, log.recovered())).collect();
         Ok(())
@@ -131,17 +161,21 @@ impl Storage for MemoryLog {
 
     fn write(&mut self, writes: &[GroupWrite]) -> Result<(), StorageError> {
         assert!(self.identity().is_some(), "the log is founded before it is written");
+        self.disk.require_room()?;
         self.change(|content| {
             for write in writes {
                 let log = content.groups.entry(write.group).or_default();
                 log.hard_state = write.hard_state.unwrap_or(log.hard_state);
+                if let Some((position, membership)) = &write.restart {
+                    log.restart(*position, membership);
+                }
                 write.entries.iter().flat_map(EntryRun::entries).for_each(|entry| log.append(entry));
             }
         })
     }
 
     fn snapshots(&self) -> Box<dyn SnapshotStore> {
-        unimplemented!("contract")
+        Box::new(DiskSnapshots::new(Arc::clone(&self.snapshots)))
     }
 
     fn settle(&mut self) -> Result<(), StorageError> {
@@ -185,6 +219,12 @@ impl Group {
         assert!(index.prev() <= self.last(), "a write leaves a gap in the log");
         self.entries.truncate(index.prev().distance_from(start) as usize);
         self.entries.push(entry.clone());
+    }
+
+    fn restart(&mut self, position: LogPosition, membership: &Arc<Membership>) {
+        assert!(position.index >= self.starts_after.index, "a log restarts before what it has released");
+        self.entries.clear();
+        (self.starts_after, self.membership) = (position, Some(Arc::clone(membership)));
     }
 
     fn release(&mut self, through: LogPosition, membership: &Arc<Membership>) {
