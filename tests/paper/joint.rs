@@ -171,14 +171,19 @@ fn a_committed_joint_configuration_is_left_at_once_and_only_once() {
 
 #[test]
 fn it_is_not_left_before_it_is_committed() {
-    let mut leader = leader_between_two_halves();
+    let past = replica(1, 3).with_membership(simple(&[1, 2, 3], &[4, 5, 6]));
+    let mut leader = past.lead_with_everyone();
+    leader.propose([10]).unwrap();
+    leader.change_membership(&set(&[4, 5, 6], &[]), None).unwrap();
+    persist_all(&mut leader);
 
-    leader.step(node(2), accepted(1, 3));
-    leader.tick(5);
-    leader.step(node(4), accepted(1, 3));
+    for voter in [2, 4, 5] {
+        leader.step(node(voter), accepted(1, 3));
+    }
 
+    assert_eq!(leader.commit(), index(3), "an entry before it is committed, and by both halves");
     assert!(leader.membership().is_joint());
-    assert_eq!(leader.last(), at(1, 3));
+    assert_eq!(leader.last(), at(1, 4));
 }
 
 /// Holds the joint configuration of `{1, 2, 3}` and `{1, 2, 4}` at index 2, not knowing that it is committed.
