@@ -378,7 +378,7 @@ fn a_candidate_that_cannot_write_stops_and_a_follower_does_not_take_over() {
 /// A leader whose disk takes the next write and never finishes it.
 fn leader_with_a_hanging_disk() -> Raft {
     let mut leader = replica(1, 3).lead_with_everyone();
-    leader.propose([10]).unwrap();
+    leader.propose([10]).expect("it leads");
     leader.ready(NOW);
     leader.tick(1);
     leader
