@@ -32,6 +32,8 @@ pub(super) struct Progress {
     quiet_ticks: u32,
     /// Ticks since the peer answered anything.
     silent_ticks: u32,
+    /// The connection was lost, and nothing was heard since.
+    is_cut_off: bool,
     /// The latest round that the peer answered.
     answered: Round,
     /// With leases: a moment not after that in which this round was sent.
@@ -84,6 +86,7 @@ impl Progress {
             window: Window::default(),
             quiet_ticks: 0,
             silent_ticks: 0,
+            is_cut_off: false,
             answered: Round::default(),
             answered_since: None,
             commit_told: LogIndex::ZERO,
@@ -122,6 +125,12 @@ impl Progress {
     /// The peer answered something.
     pub(super) fn heard(&mut self) {
         self.silent_ticks = 0;
+        self.is_cut_off = false;
+    }
+
+    /// Whether the peer can be counted on now: it answered within the last `election_ticks`, and nothing was lost since.
+    pub(super) fn answers(&self, election_ticks: u32) -> bool {
+        self.is_active(election_ticks) && !self.is_cut_off
     }
 
     /// Whether the peer answered within the last `election_ticks`.
@@ -285,6 +294,7 @@ impl Progress {
 
     /// The connection is gone, and with it what was under way.
     pub(super) fn lost(&mut self) {
+        self.is_cut_off = true;
         match self.state {
             ProgressState::Probe | ProgressState::Snapshot => self.probe_sent = false,
             ProgressState::Replicate => self.probe_from(self.matched.next()),

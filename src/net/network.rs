@@ -1,9 +1,10 @@
 //! The loop: its state, one turn, and sending. Its chapters are child modules: who is let in (`accept`), whom we call
 //! (`dial`), how both sides prove who they are (`greet`), what flows then (`traffic`) and what of it takes the bulk lane
-//! (`bulk`), how a connection ends (`end`), and what time brings (`upkeep`).
+//! (`bulk`), how a connection ends (`end`) and all of them do (`close`), and what time brings (`upkeep`).
 
 mod accept;
 mod bulk;
+mod close;
 mod dial;
 mod end;
 mod greet;
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
 
-use self::end::Ending;
+use self::close::Closing;
 use super::acceptor::Acceptor;
 use super::clock;
 use super::connection::{Connection, Stage};
@@ -30,7 +31,7 @@ use super::resolve::Resolver;
 use super::waker::LoopWaker;
 use crate::metrics::NetMetrics;
 use crate::types::{ClusterId, GroupId, Incarnation, NodeId, PeerMessage};
-use crate::wire::hello::Lane;
+use crate::wire::hello::{LANES, Lane};
 use crate::wire::peer;
 
 const WAKER: Token = Token(0);
@@ -48,6 +49,8 @@ pub(crate) trait Delivery {
     fn deliver(&self, group: GroupId, from: NodeId, message: PeerMessage, bytes: usize);
     /// Whether nothing may be read for now. Who makes room wakes the loop.
     fn is_full(&self) -> bool;
+    /// Whether nothing may be read on the bulk lane for now. Who makes room wakes the loop.
+    fn is_full_of_chunks(&self) -> bool;
     /// We had no cluster, and belong to this one from now on.
     fn cluster_adopted(&self, cluster: ClusterId);
     /// We can send to `peer`, which showed this data directory.
@@ -109,6 +112,19 @@ impl Bound {
     }
 }
 
+/// On which lanes nothing is read for now.
+#[derive(Clone, Copy, Debug, Default)]
+struct Paused {
+    all: bool,
+    bulk: bool,
+}
+
+impl Paused {
+    fn on(self, lane: Lane) -> bool {
+        self.all || (self.bulk && lane == Lane::Bulk)
+    }
+}
+
 /// See the top of this file.
 pub(crate) struct Network {
     me: Local,
@@ -126,8 +142,9 @@ pub(crate) struct Network {
     to_write: Vec<Token>,
     /// Connections on which the kernel may have something for us.
     to_read: Vec<Token>,
-    /// The inbox was full when we last looked: nothing is read, and silence is our own fault.
-    paused: bool,
+    /// The lanes on which nothing may be read since we last looked: there, silence is our own fault.
+    paused: Paused,
+    closing: Closing,
     /// When the turn began.
     now: Instant,
     /// When upkeep has something to do next.
@@ -153,7 +170,8 @@ impl Network {
             peers: BTreeMap::new(),
             to_write: Vec::new(),
             to_read: Vec::new(),
-            paused: false,
+            paused: Paused::default(),
+            closing: Closing::No,
             now,
             due_at: now,
             strangers_log: LogGate::default(),
@@ -221,31 +239,6 @@ impl Network {
         Ok(())
     }
 
-    /// Whether nothing waits to be written on any connection that stands. Chunks are not waited for: whoever still needs
-    /// them will ask another node.
-    fn is_drained(&self) -> bool {
-        let waits = |one: &Connection| {
-            one.lane == Lane::Ordinary && one.standing().is_some() && !one.outbox.is_empty()
-        };
-        !self.connections.values().any(waits)
-    }
-
-    /// Writes what waits, for at most `within`, then ends all connections.
-    pub(crate) fn close(&mut self, within: Duration, delivery: &dyn Delivery) -> io::Result<()> {
-        let deadline = clock::now() + within;
-        self.due_by(deadline);
-        self.write_all(delivery);
-        while !self.is_drained() && clock::now() < deadline {
-            self.turn(|| false, delivery)?;
-            self.due_by(deadline);
-        }
-        let tokens: Vec<Token> = self.connections.keys().copied().collect();
-        for token in tokens {
-            self.end(token, &Ending::Closing, delivery);
-        }
-        Ok(())
-    }
-
     fn poll(&mut self, has_work: impl Fn() -> bool, delivery: &dyn Delivery) -> io::Result<()> {
         self.waker.fall_asleep();
         let timeout = if self.is_busy(delivery) || has_work() {
@@ -266,11 +259,16 @@ impl Network {
 
     /// Whether this turn has something to do that no event will announce.
     fn is_busy(&self, delivery: &dyn Delivery) -> bool {
-        let may_read = !self.to_read.is_empty() || self.paused;
+        let takes = |lane| !delivery.is_full() && (lane == Lane::Ordinary || !delivery.is_full_of_chunks());
+        let waiting = self.to_read.iter().filter_map(|token| self.connections.get(token));
+        let may_read = waiting.map(|connection| connection.lane).any(takes);
+        let may_resume = LANES.into_iter().any(|lane| self.paused.on(lane) && takes(lane));
         !self.to_write.is_empty()
+            || (self.closing == Closing::Draining && self.is_drained())
             || !self.resolver.is_idle()
             || self.acceptor.is_ready(self.now)
-            || (may_read && !delivery.is_full())
+            || may_read
+            || may_resume
     }
 
     /// Remembers what the kernel said, so that it is done at its place in the turn.

@@ -30,8 +30,8 @@ use crate::replica::{
 };
 use crate::ticket::{ReadTask, StopCause};
 use crate::transport::SendJob;
-use crate::types::{ClusterId, GroupId, NodeId, PeerMessage};
-use crate::workers::LogJob;
+use crate::types::{ClusterId, GroupId};
+use crate::workers::{LogJob, MoverInput};
 
 /// How many events wait for an observer.
 pub(super) const EVENTS_MAX: usize = 1024;
@@ -73,11 +73,10 @@ pub(super) enum Arrived {
     Cluster(ClusterId),
 }
 
-/// A piece of a snapshot, or the wish for one, past the engine.
+/// A piece of a snapshot, or the wish for one, past the engine; or the end of a connection that carried them.
 #[derive(Debug)]
 pub(super) struct Piece {
-    pub(super) from: NodeId,
-    pub(super) message: PeerMessage,
+    pub(super) input: MoverInput,
     pub(super) bytes: usize,
 }
 

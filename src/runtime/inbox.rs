@@ -14,6 +14,7 @@ use crate::replica::Event;
 use crate::ticket::StopCause;
 use crate::transport::Inbox;
 use crate::types::{ClusterId, GroupId, Incarnation, NodeId, PeerMessage};
+use crate::workers::MoverInput;
 
 /// Bytes that wait for a thread. The inbox adds, the thread takes away.
 #[derive(Debug)]
@@ -64,13 +65,13 @@ impl EngineInbox {
     }
 
     /// A receiver asks again for what does not come: beyond the bound a piece is dropped.
-    fn hand_to_mover(&self, piece: Piece) {
+    fn hand_to_mover(&self, input: MoverInput, bytes: usize) {
         if self.waiting_pieces.is_full() {
             self.metrics.dropped_pieces.increment();
             return;
         }
-        self.waiting_pieces.add(piece.bytes);
-        let _ = self.pieces.send(piece);
+        self.waiting_pieces.add(bytes);
+        let _ = self.pieces.send(Piece { input, bytes });
     }
 }
 
@@ -81,10 +82,9 @@ impl Inbox for EngineInbox {
             return;
         }
         match message {
-            PeerMessage::Pull(_) | PeerMessage::Chunk(_) => {
-                self.hand_to_mover(Piece { from, message, bytes });
-            }
-            _ => self.hand_over(Arrived::Event(Event::Message { from, message }), bytes),
+            PeerMessage::Pull(pull) => self.hand_to_mover(MoverInput::Pull { from, pull }, bytes),
+            PeerMessage::Chunk(chunk) => self.hand_to_mover(MoverInput::Chunk { from, chunk }, bytes),
+            message => self.hand_over(Arrived::Event(Event::Message { from, message }), bytes),
         }
     }
 
@@ -106,6 +106,7 @@ impl Inbox for EngineInbox {
     }
 
     fn peer_lost(&self, peer: NodeId) {
+        self.hand_to_mover(MoverInput::PeerLost(peer), 0);
         self.hand_over(Arrived::Event(Event::PeerLost { peer }), 0);
     }
 

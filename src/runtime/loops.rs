@@ -15,7 +15,7 @@ use crate::metrics::RuntimeMetrics;
 use crate::replica::{ApplyJob, Event, FetchJob, ReceiveJob, SaveJob};
 use crate::storage::{StorageError, Upkeep};
 use crate::ticket::{Gate, StopCause};
-use crate::types::{GroupId, PeerMessage};
+use crate::types::GroupId;
 use crate::workers::{
     Applier, LogFetcher, LogJob, LogWriter, MoverInput, Moves, SnapshotMover, SnapshotSaver,
 };
@@ -143,10 +143,8 @@ pub(super) fn move_snapshots(mut mover: SnapshotMover, ends: &MoverEnds) {
         // The network does not wait for the engine's end: a piece at a time, then the engine is heard again.
         if let Ok(piece) = ends.pieces.try_recv() {
             ends.waiting.take(piece.bytes);
-            if let Some(input) = input_of(piece) {
-                ends.carry_out(GroupId::MAIN, mover.handle(input, clock::now()));
-                ends.metrics.stray_pieces.set(mover.strays());
-            }
+            ends.carry_out(GroupId::MAIN, mover.handle(piece.input, clock::now()));
+            ends.metrics.stray_pieces.set(mover.strays());
         }
         let now = clock::now();
         match mover.next_tick() {
@@ -161,16 +159,6 @@ impl MoverEnds {
     fn carry_out(&self, group: GroupId, moves: Moves) {
         self.net.send_all(moves.send.into_iter().map(|message| message_job(group, message)));
         report(&self.completions, moves.events);
-    }
-}
-
-/// Nothing else is handed to the mover.
-fn input_of(piece: Piece) -> Option<MoverInput> {
-    let Piece { from, message, .. } = piece;
-    match message {
-        PeerMessage::Pull(pull) => Some(MoverInput::Pull { from, pull }),
-        PeerMessage::Chunk(chunk) => Some(MoverInput::Chunk { from, chunk }),
-        _ => None,
     }
 }
 

@@ -178,7 +178,8 @@ impl State {
         let is_chunk = matches!(message, PeerMessage::Chunk(_));
         let knows = self.running.get(&from).is_some_and(|sender| sender.peers.known.contains_key(&to));
         let passes = stands && (knows || !is_chunk) && peer::is_within_limits(&message);
-        let receiver = self.running.get(&to).filter(|member| passes && !member.inbox.is_full());
+        let refuses = |inbox: &dyn Inbox| inbox.is_full() || (is_chunk && inbox.is_full_of_chunks());
+        let receiver = self.running.get(&to).filter(|member| passes && !refuses(&*member.inbox));
         let Some(receiver) = receiver else {
             if let (PeerMessage::Forward(_), Some(sender)) = (&message, self.running.get(&from)) {
                 sender.inbox.undelivered(group, to, message);

@@ -7,7 +7,8 @@
 //! - [`PeerMessage::Chunk`]s travel on a lane of their own: they delay no other message, and may be overtaken by any. Among
 //!   themselves they keep their order as long as that lane stands; its loss is silent, and no [`Inbox::peer_lost`]. The lane
 //!   leads only to peers whose address is known ([`SendJob::Peers`]): a chunk to anybody else is dropped.
-//! - While [`Inbox::is_full`] says so nothing is delivered, chunks or else. What was delivered is the inbox's to count.
+//! - While [`Inbox::is_full`] says so nothing is delivered; while [`Inbox::is_full_of_chunks`] does, no chunk is, and all
+//!   else passes. What was delivered and not yet handled is the inbox's to count.
 //! - A node without a cluster ([`LocalNode::cluster`]) dials nobody. It takes the cluster of the first valid hello, from a
 //!   node that dialled this very node, for its own, and says so ([`Inbox::cluster_adopted`]) once and before it says
 //!   anything else. From then on it is as strict as any other: nodes of another cluster are refused.

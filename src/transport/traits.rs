@@ -54,6 +54,12 @@ pub trait Inbox: Send + Sync {
     /// [`Wake`] when there is room again.
     fn is_full(&self) -> bool;
 
+    /// Whether too many chunks of snapshots wait. While they do, a transport takes no more of these, and goes on with all
+    /// else; it is woken when there is room again.
+    fn is_full_of_chunks(&self) -> bool {
+        false
+    }
+
     /// A connection with `peer` stands, and this is the data directory it showed.
     fn peer_connected(&self, peer: NodeId, incarnation: Incarnation);
 

@@ -115,6 +115,9 @@ pub(crate) enum Reason {
     Unknown(u8),
 }
 
+/// Both, in the order in which they have their turn.
+pub(crate) const LANES: [Lane; 2] = [Lane::Ordinary, Lane::Bulk];
+
 impl Lane {
     fn from_field(bytes: &[u8]) -> Result<Self, WireError> {
         match bytes {

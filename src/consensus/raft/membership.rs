@@ -271,12 +271,12 @@ impl Raft {
         self.answers(peer) && (known.is_some() || self.config.incarnation.is_none())
     }
 
-    /// Whether `peer` answered within the last `election_ticks`.
-    fn answers(&self, peer: NodeId) -> bool {
+    /// Whether `peer` answered within the last `election_ticks`, and its connection was not lost since.
+    pub(super) fn answers(&self, peer: NodeId) -> bool {
         let Role::Leader(leader) = &self.role else {
             return false;
         };
-        leader.peers.get(&peer).is_some_and(|known| known.is_active(self.config.election_ticks))
+        leader.peers.get(&peer).is_some_and(|known| known.answers(self.config.election_ticks))
     }
 
     pub(super) fn matched_of(&self, peer: NodeId) -> LogIndex {

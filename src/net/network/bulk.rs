@@ -46,6 +46,7 @@ impl Network {
         if connection.outbox.push(group, PeerMessage::Chunk(chunk)).is_err() {
             return self.metrics.chunks_dropped.increment();
         }
+        self.due_by(now + self.settings.bulk_idle);
         self.metrics.chunks_sent.increment();
         self.metrics.chunk_bytes_sent.add(bytes);
         if is_first {

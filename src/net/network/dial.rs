@@ -12,7 +12,7 @@ use super::super::peer::{Dial, Peer};
 use super::end::Ending;
 use super::{Delivery, Network};
 use crate::types::{Incarnation, NodeId};
-use crate::wire::hello::{HELLO_BYTES_MAX, Lane, Reason};
+use crate::wire::hello::{HELLO_BYTES_MAX, LANES, Lane, Reason};
 
 impl Network {
     /// From now on these are the peers to dial. Who is not among them any more is dialled no longer, but may still come.
@@ -56,7 +56,7 @@ impl Network {
 
     /// `id` is reached elsewhere from now on, or not at all: what we dialled is of no use any more.
     fn redial(&mut self, id: NodeId, delivery: &dyn Delivery) {
-        for lane in [Lane::Ordinary, Lane::Bulk] {
+        for lane in LANES {
             if let Some(token) = self.peer_mut(id).line(lane).dialled() {
                 self.end(token, &Ending::Unwanted, delivery);
             }
@@ -163,7 +163,7 @@ impl Network {
     pub(super) fn dial_soon(&mut self, id: NodeId) {
         let now = self.now;
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        for lane in [Lane::Ordinary, Lane::Bulk] {
+        for lane in LANES {
             let dial = &mut peer.line_mut(lane).dial;
             if matches!(dial, Dial::Waiting { refused: false, .. }) {
                 *dial = Dial::Waiting { until: now, refused: false };

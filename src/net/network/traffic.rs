@@ -6,19 +6,17 @@ use super::super::connection::{Connection, Stage};
 use super::super::inflow::Taken;
 use super::dial::closed_by_peer;
 use super::end::Ending;
-use super::{Delivery, Network};
+use super::{Delivery, Network, Paused};
 use crate::types::{Forward, NodeId, PeerMessage};
 use crate::wire::WireError;
 use crate::wire::frame::{self, FrameError};
-use crate::wire::hello::Lane;
+use crate::wire::hello::{LANES, Lane};
 use crate::wire::peer;
 
 /// How much is read from one connection before it is the next one's turn.
 const READ_BYTES_PER_TURN: usize = 1 << 20;
 /// And how much from a bulk connection, after all others had their turn.
 const BULK_BYTES_PER_TURN: usize = 512 << 10;
-/// The order in which the lanes have their turn.
-const LANES: [Lane; 2] = [Lane::Ordinary, Lane::Bulk];
 
 impl Network {
     /// One write on each connection for which something waits.
@@ -64,16 +62,14 @@ impl Network {
 
     /// Reads from each connection that has something, unless the inbox is full.
     pub(super) fn read_all(&mut self, delivery: &dyn Delivery) {
-        if self.paused && !delivery.is_full() {
-            self.resume();
-        }
+        self.resume(delivery);
         let mut tokens = std::mem::take(&mut self.to_read);
         tokens.sort_unstable();
         tokens.dedup();
         for lane in LANES {
             for &token in &tokens {
                 if self.lane_of(token) == Some(lane)
-                    && let Err(ending) = self.read(token, lane, delivery)
+                    && let Err(ending) = self.read(token, delivery)
                 {
                     self.end(token, &ending, delivery);
                 }
@@ -90,10 +86,17 @@ impl Network {
         self.connections.get(&token).map(|connection| connection.lane)
     }
 
-    /// What was not heard while nothing was read is nobody's silence.
-    fn resume(&mut self) {
-        self.paused = false;
-        for connection in self.connections.values_mut() {
+    /// Goes on with the lanes for which there is room again. What was not heard while nothing was read is nobody's silence.
+    fn resume(&mut self, delivery: &dyn Delivery) {
+        let before = self.paused;
+        if !before.on(Lane::Bulk) {
+            return;
+        }
+        let all = before.all && delivery.is_full();
+        let after = Paused { all, bulk: before.bulk && delivery.is_full_of_chunks() };
+        self.paused = after;
+        let resumes = |one: &&mut Connection| before.on(one.lane) && !after.on(one.lane);
+        for connection in self.connections.values_mut().filter(resumes) {
             connection.heard_at = self.now;
             if connection.standing().is_none() {
                 connection.opened_at = self.now;
@@ -101,16 +104,17 @@ impl Network {
         }
     }
 
-    fn read(&mut self, token: Token, lane: Lane, delivery: &dyn Delivery) -> Result<(), Ending> {
-        let mut budget = match lane {
-            Lane::Ordinary => READ_BYTES_PER_TURN,
-            Lane::Bulk => BULK_BYTES_PER_TURN,
+    fn read(&mut self, token: Token, delivery: &dyn Delivery) -> Result<(), Ending> {
+        let mut budget = match self.lane_of(token) {
+            Some(Lane::Bulk) => BULK_BYTES_PER_TURN,
+            _ => READ_BYTES_PER_TURN,
         };
         while budget > 0 {
-            self.paused = self.paused || delivery.is_full();
+            self.paused.all |= delivery.is_full();
+            self.paused.bulk |= delivery.is_full_of_chunks();
             let (now, paused) = (self.now, self.paused);
             let Some(connection) = self.connections.get_mut(&token) else { return Ok(()) };
-            if paused || !connection.wants_to_read() {
+            if paused.on(connection.lane) || !connection.wants_to_read() {
                 return Ok(());
             }
             match connection.read()? {

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 use mio::Token;
 
 use super::super::connection::{Connection, Side, Stage};
+use super::close::Closing;
 use super::end::Ending;
 use super::{Delivery, Network};
 use crate::types::NodeId;
 use crate::wire::frame::HEADER_BYTES;
-use crate::wire::hello::Lane;
+use crate::wire::hello::{LANES, Lane};
 use crate::wire::peer;
 
 /// Upkeep looks again at the latest after this, whatever is due.
@@ -27,15 +28,14 @@ impl Network {
             self.look_after(token, delivery);
         }
         // A hello names a cluster: without one, nobody is dialled.
-        if self.me.cluster.is_some() {
+        if self.me.cluster.is_some() && self.closing == Closing::No {
             self.dial_all(delivery);
         }
     }
 
     fn dial_all(&mut self, delivery: &dyn Delivery) {
         let waiting = self.peers.iter().flat_map(|(&id, peer)| {
-            let lanes = [Lane::Ordinary, Lane::Bulk].into_iter();
-            lanes.filter_map(move |lane| Some((id, lane, peer.waits_until(lane)?)))
+            LANES.into_iter().filter_map(move |lane| Some((id, lane, peer.waits_until(lane)?)))
         });
         let waiting: Vec<(NodeId, Lane, Instant)> = waiting.collect();
         for (id, lane, until) in waiting {
@@ -55,14 +55,15 @@ impl Network {
             _ => (connection.opened_at + handshake, Ending::Dawdling(handshake)),
         };
         // While the inbox is full we read nothing, so silence says nothing.
-        if given_up_at <= self.now && !self.paused {
+        let paused = self.paused.on(connection.lane);
+        if given_up_at <= self.now && !paused {
             return self.end(token, &ending, delivery);
         }
         let idle_at = idle_at(connection, self.settings.bulk_idle);
         if idle_at.is_some_and(|at| at <= self.now) {
             return self.end(token, &Ending::Idle, delivery);
         }
-        let mut next = if self.paused { self.now + silence } else { given_up_at };
+        let mut next = if paused { self.now + silence } else { given_up_at };
         if connection.standing().is_some() {
             next = next.min(sign_of_life(connection, self.now, silence / 3));
             self.to_write.push(token);

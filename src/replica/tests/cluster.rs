@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::log::SharedLog;
 use crate::consensus::{RaftConfig, RoleName};
 use crate::machine::{Codec, MachineError, SnapshotError, StateMachine, Typed};
+use crate::metrics::ReplicaMetrics;
 use crate::replica::{
     ApplyJob, Change, Event, FetchJob, Jobs, Notice, Proposal, Read, Replica, ReplicaConfig, ReplicaStatus,
     SaveJob, SnapshotNow, Transfer,
@@ -87,6 +88,10 @@ pub(super) fn is_append(message: &PeerMessage) -> bool {
     matches!(body(message), Some(Body::Append(_)))
 }
 
+pub(super) fn is_append_answer(message: &PeerMessage) -> bool {
+    matches!(body(message), Some(Body::AppendAnswer(_)))
+}
+
 /// One node, which does not lead yet.
 pub(super) fn one_node() -> Cluster {
     Cluster::of(1, |_| ())
@@ -124,6 +129,7 @@ pub(super) struct Cluster {
 pub(super) struct Node {
     pub(super) replica: Replica,
     disk: Disk,
+    metrics: Arc<ReplicaMetrics>,
     pub(super) log: SharedLog,
     writer: LogWriter,
     applier: Applier,
@@ -231,6 +237,7 @@ impl Cluster {
             ask_again_after: Duration::from_nanos(3),
             give_up_after: Duration::from_nanos(60),
         };
+        let metrics = Arc::clone(&config.metrics);
         let (snapshot, journal) = disk.restore();
         let applied = snapshot.as_ref().map_or(LogPosition::ZERO, |snapshot| snapshot.position);
         let (log, snapshots) = (disk.log.clone(), || Box::new(disk.snapshots.clone()));
@@ -244,6 +251,7 @@ impl Cluster {
             mover: SnapshotMover::new(mover, snapshots(), snapshots()),
             log,
             disk,
+            metrics,
             writes: Vec::new(),
             applies: Vec::new(),
             fetches: Vec::new(),
@@ -261,6 +269,10 @@ impl Cluster {
 
     pub(super) fn status(&self, number: u64) -> ReplicaStatus {
         self.nodes[&number].replica.status()
+    }
+
+    pub(super) fn metrics(&self, number: u64) -> &ReplicaMetrics {
+        &self.nodes[&number].metrics
     }
 
     /// The process ends without a word and starts again on the same log.
@@ -337,6 +349,22 @@ impl Cluster {
             }
         }
         self.settle();
+    }
+
+    /// `number` and everybody else show each other their data directories.
+    pub(super) fn reconnect(&mut self, number: u64) {
+        let own = self.nodes[&number].disk.incarnation;
+        for other in self.numbers().into_iter().filter(|&other| other != number) {
+            let theirs = self.nodes[&other].disk.incarnation;
+            self.handle(other, Event::PeerConnected { peer: id(number), incarnation: own });
+            self.handle(number, Event::PeerConnected { peer: id(other), incarnation: theirs });
+        }
+    }
+
+    /// How many snapshots were installed on the nodes as they are.
+    pub(super) fn installs(&self) -> usize {
+        let notices = self.nodes.values().flat_map(|node| &node.notices);
+        notices.filter(|notice| matches!(notice, Notice::SnapshotInstalled { .. })).count()
     }
 
     /// Messages between the two are lost.
@@ -448,20 +476,32 @@ impl Cluster {
     }
 
     pub(super) fn transfer(&mut self, number: u64, to: Option<u64>) -> Told<NodeId, TransferError> {
-        let (sender, told) = channel();
-        let answer = Box::new(move |outcome| drop(sender.send(outcome)));
-        let deadline = Moment(self.now.0 + PATIENCE);
-        self.handle(number, Event::Transfer(Transfer { to: to.map(id), answer, deadline }));
+        let told = self.submit_transfer(number, to);
         self.settle();
         told
     }
 
+    /// An operator at `number` wants another leader; nothing more happens yet.
+    pub(super) fn submit_transfer(&mut self, number: u64, to: Option<u64>) -> Told<NodeId, TransferError> {
+        let (sender, told) = channel();
+        let answer = Box::new(move |outcome| drop(sender.send(outcome)));
+        let deadline = Moment(self.now.0 + PATIENCE);
+        self.handle(number, Event::Transfer(Transfer { to: to.map(id), answer, deadline }));
+        told
+    }
+
     pub(super) fn snapshot_now(&mut self, number: u64) -> Told<SnapshotMeta, SnapshotNowError> {
+        let told = self.submit_snapshot(number);
+        self.settle();
+        told
+    }
+
+    /// An operator at `number` wants a snapshot; nothing more happens yet.
+    pub(super) fn submit_snapshot(&mut self, number: u64) -> Told<SnapshotMeta, SnapshotNowError> {
         let (sender, told) = channel();
         let answer = Box::new(move |outcome| drop(sender.send(outcome)));
         let deadline = Moment(self.now.0 + PATIENCE);
         self.handle(number, Event::SnapshotNow(SnapshotNow { answer, deadline }));
-        self.settle();
         told
     }
 
@@ -525,7 +565,7 @@ impl Cluster {
     fn deliver_one(&mut self, from: NodeId, to: NodeId, message: PeerMessage) {
         let link = (from.get(), to.get());
         if self.unreachable.contains(&link) {
-            if matches!(message, PeerMessage::Forward(_)) {
+            if matches!(message, PeerMessage::Forward(_) | PeerMessage::Admin(_)) {
                 self.handle(link.0, Event::Undelivered { to, message });
             }
         } else if !self.cut.contains(&link)

@@ -2,8 +2,11 @@
 
 mod applying;
 mod cluster;
+mod flow;
 mod forwarding;
+mod handover;
 mod log;
+mod membership;
 mod peers;
 mod proposals;
 mod reading;
@@ -13,4 +16,6 @@ mod walk;
 pub(crate) use cluster::instant;
 pub(crate) use log::SharedLog;
 
-use cluster::{Cluster, body, five_nodes, id, is_append, one_node, three_nodes, three_nodes_with};
+use cluster::{
+    Cluster, body, five_nodes, id, is_append, is_append_answer, one_node, three_nodes, three_nodes_with,
+};

@@ -94,7 +94,7 @@ fn the_log_is_dropped_behind_a_durable_snapshot_but_for_what_slow_followers_may_
 #[test]
 fn bytes_make_a_snapshot_due_too() {
     let mut cluster = three_nodes_with(|config| {
-        (config.snapshot_entries, config.snapshot_bytes) = (0, 1_000);
+        (config.snapshot_entries, config.snapshot_bytes) = (0, 1_200);
         config.trailing_entries = 0;
     });
     cluster.elect(1);
@@ -365,6 +365,26 @@ fn a_forward_that_a_snapshot_covers_is_unknown_once_its_place_is_known() {
 
     let error = forwarded.try_wait().unwrap().unwrap_err();
     assert_eq!((&error, error.outcome()), (&ProposeError::Unknown, Outcome::Unknown));
+}
+
+#[test]
+fn a_forward_that_a_snapshot_may_cover_is_never_called_superseded() {
+    let mut cluster = three_nodes_with_snapshots();
+    cluster.lose(|from, to, _| (from, to) == (1, 3));
+    let forwarded = cluster.propose(3, "forwarded");
+    propose(&mut cluster, 0..30);
+    cluster.heal();
+    ticks(&mut cluster, 10);
+    assert!(cluster.journal(3).contains("forwarded"), "in the snapshot");
+    assert!(
+        !forwarded.is_done(),
+        "it may have been appended behind the snapshot, for all that is known here"
+    );
+
+    cluster.elect(2);
+    ticks(&mut cluster, 2);
+
+    assert_eq!(forwarded.try_wait().unwrap(), Err(ProposeError::Unknown));
 }
 
 #[test]

@@ -117,6 +117,25 @@ fn a_message_waits_for_no_more_than_two_turns_of_a_flood_of_chunks() {
 }
 
 #[test]
+fn a_lane_on_which_nothing_is_read_for_now_is_not_silent() {
+    let (node, address, metrics) = lone_node(|config| config.silence = Duration::from_millis(100));
+    let mut bulk = Raw::bulk(address, 2);
+    reached(&metrics.bulk_connects, 1);
+    node.set_full_of_chunks(true);
+    bulk.send(&chunk(1, 1 << 16));
+
+    // Three others come and say nothing, until they are given up: so much time has passed.
+    for _ in 0..3 {
+        Raw::peer(address, 3).wait_for_end();
+        assert_eq!((node.next(), node.next()), (connected(3), Seen::Lost(3)));
+    }
+    node.set_full_of_chunks(false);
+
+    assert_eq!(node.next(), Seen::Chunk { from: 2, number: 1 });
+    assert!(!node.was_overfilled());
+}
+
+#[test]
 fn a_bulk_connection_connects_nobody() {
     let (node, address, metrics) = lone_node(|_| ());
 

@@ -30,6 +30,7 @@ on_both!(
     a_peer_that_is_no_member_is_heard_and_answered,
     nothing_is_delivered_into_a_full_inbox,
     chunks_arrive_in_their_order_and_connect_nobody,
+    an_inbox_full_of_chunks_takes_everything_else,
     a_chunk_goes_only_where_the_sender_would_dial,
     what_no_receiver_would_take_is_not_sent,
     a_node_without_a_cluster_takes_that_of_the_first_who_dials_it,
@@ -187,6 +188,27 @@ fn chunks_arrive_in_their_order_and_connect_nobody(fabric: &dyn Fabric) {
     }
     two.send(1, chunk(7, 10));
     assert_eq!(one.next(), Seen::Chunk { from: 2, number: 7 });
+}
+
+fn an_inbox_full_of_chunks_takes_everything_else(fabric: &dyn Fabric) {
+    let (one, two) = fabric.pair();
+    one.send(2, chunk(1, 10));
+    assert_eq!(two.next(), Seen::Chunk { from: 1, number: 1 });
+
+    two.set_full_of_chunks(true);
+    for number in 2..100 {
+        one.send(2, chunk(number, 1 << 16));
+        one.send(2, numbered(number));
+    }
+    for number in 2..100 {
+        assert_eq!(two.next(), Seen::Message { from: 1, number });
+    }
+    two.set_full_of_chunks(false);
+
+    // In memory there is no socket to wait in: the others are lost there, and may be.
+    one.send(2, chunk(100, 10));
+    two.wait_for(Seen::Chunk { from: 1, number: 100 });
+    assert!(!two.was_overfilled());
 }
 
 fn a_chunk_goes_only_where_the_sender_would_dial(fabric: &dyn Fabric) {

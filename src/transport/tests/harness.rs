@@ -79,6 +79,7 @@ pub(super) fn connected(to: u64) -> Seen {
 #[derive(Default)]
 pub(super) struct Gate {
     full: AtomicBool,
+    full_of_chunks: AtomicBool,
     violated: AtomicBool,
 }
 
@@ -108,7 +109,9 @@ fn number(message: &PeerMessage) -> u64 {
 impl Inbox for TestInbox {
     fn deliver(&self, group: GroupId, from: NodeId, message: PeerMessage, bytes: usize) {
         assert!(group == GROUP && bytes > 0);
-        self.gate.violated.fetch_or(self.is_full(), Ordering::SeqCst);
+        let is_chunk = matches!(message, PeerMessage::Chunk(_));
+        let is_refused = self.is_full() || (is_chunk && self.is_full_of_chunks());
+        self.gate.violated.fetch_or(is_refused, Ordering::SeqCst);
         let (from, number) = (from.get(), number(&message));
         self.saw(match message {
             PeerMessage::Forward(_) => Seen::Forward { from, number },
@@ -119,6 +122,10 @@ impl Inbox for TestInbox {
 
     fn is_full(&self) -> bool {
         self.gate.full.load(Ordering::SeqCst)
+    }
+
+    fn is_full_of_chunks(&self) -> bool {
+        self.gate.full_of_chunks.load(Ordering::SeqCst)
     }
 
     fn peer_connected(&self, peer: NodeId, incarnation: Incarnation) {
@@ -201,6 +208,12 @@ impl TestNode {
     /// From now on the inbox takes nothing, or does again.
     pub(super) fn set_full(&self, full: bool) {
         self.gate.full.store(full, Ordering::SeqCst);
+        self.wake.wake();
+    }
+
+    /// From now on the inbox takes no chunks, or does again.
+    pub(super) fn set_full_of_chunks(&self, full: bool) {
+        self.gate.full_of_chunks.store(full, Ordering::SeqCst);
         self.wake.wake();
     }
 

@@ -25,6 +25,7 @@ struct Disk(Arc<Mutex<Contents>>);
 
 #[derive(Default)]
 struct Contents {
+    identity: Option<Identity>,
     done: Vec<String>,
     is_full: bool,
     releases_fail: Option<fn() -> StorageError>,
@@ -67,11 +68,12 @@ fn name(write: &GroupWrite) -> String {
 
 impl Storage for Disk {
     fn identity(&self) -> Option<Identity> {
-        None
+        self.0.lock().identity
     }
 
     fn found(&mut self, identity: Identity, groups: &[(GroupId, Option<Entry>)]) -> Result<(), StorageError> {
         assert!(matches!(groups, [(GroupId::MAIN, None)]), "the log of a node that joins begins empty");
+        self.0.lock().identity = Some(identity);
         self.act(format!("found cluster {}", identity.cluster.0))
     }
 
@@ -135,6 +137,10 @@ fn write_of(
     let send_when_durable = vec![(id(number), message)];
     let job = WriteJob { seq: WriteSeq(number), hard_state: None, restart, entries, send_when_durable };
     (GroupId::MAIN, LogJob::Write(job))
+}
+
+fn of_a_joiner() -> Identity {
+    Identity { node: id(4), cluster: ClusterId(77), incarnation: Incarnation(5), joined: true }
 }
 
 fn release(through: u64) -> (GroupId, LogJob) {
@@ -251,22 +257,28 @@ fn a_release_that_fails_for_good_stops_the_node() {
 #[test]
 fn a_node_that_joins_founds_its_log_before_it_writes() {
     let disk = Disk::default();
-    let identity =
-        Identity { node: id(4), cluster: ClusterId(77), incarnation: Incarnation(5), joined: true };
+    let mut writer = disk.writer();
+    writer.settle().unwrap();
+    assert!(disk.done().is_empty(), "there is no log yet");
 
-    let found = (GroupId::MAIN, LogJob::Found(identity));
-    let written = disk.writer().turn(vec![found, write(1)]).unwrap();
+    let found = (GroupId::MAIN, LogJob::Found(of_a_joiner()));
+    let written = writer.turn(vec![found, write(1)]).unwrap();
+    writer.settle().unwrap();
 
-    assert_eq!(disk.done(), ["found cluster 77", "write 1"]);
+    assert_eq!(disk.done(), ["found cluster 77", "write 1", "settle"]);
     assert_eq!(written.persisted, through(1));
 }
 
 #[test]
 fn a_full_disk_is_no_reason_to_stop_when_the_log_is_quiet() {
     let disk = Disk::default();
+    disk.0.lock().identity = Some(of_a_joiner());
     let mut writer = disk.writer();
     disk.set_full(true);
-
     assert!(writer.settle().is_ok());
     assert!(disk.done().is_empty());
+
+    disk.set_full(false);
+    writer.settle().unwrap();
+    assert_eq!(disk.done(), ["settle"]);
 }

@@ -1,14 +1,20 @@
 //! A snapshot on its way from node to node, over a network that does what networks do.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
 use std::time::Duration;
 
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{TestSnapshots, at, id};
+use super::{TestSnapshots, at, id, membership};
 use crate::replica::{Event, ReceiveJob, Received, Served};
-use crate::types::{Moment, NodeId, PeerMessage, SnapshotChunk, SnapshotId, SnapshotMeta, SnapshotPull};
+use crate::storage::memory::MemoryLog;
+use crate::storage::{Identity, Storage};
+use crate::types::{
+    ClusterId, GroupId, Incarnation, Moment, NodeId, PeerMessage, SnapshotChunk, SnapshotId, SnapshotMeta,
+    SnapshotPull,
+};
 use crate::workers::{MoverConfig, MoverInput, Moves, SnapshotMover};
 
 const MIB: usize = 1 << 20;
@@ -468,22 +474,74 @@ impl Chaos {
     }
 }
 
+/// A blank log of node `number`, of the cluster that all of them belong to.
+fn founded(number: u64) -> MemoryLog {
+    let mut log = MemoryLog::new();
+    let (cluster, incarnation) = (ClusterId(7), Incarnation(number));
+    log.found(Identity { node: id(number), cluster, incarnation, joined: true }, &[]).expect("founded");
+    log
+}
+
+fn content_of(log: &MemoryLog, snapshot: SnapshotId) -> Vec<u8> {
+    let mut content = Vec::new();
+    let mut source = log.snapshots().open(GroupId::MAIN, snapshot).expect("it is held");
+    source.read_to_end(&mut content).expect("it is good");
+    content
+}
+
+impl Scene {
+    /// Nodes 1 and 2 with the snapshots of real logs.
+    fn on_logs(content: &[u8]) -> (Self, [MemoryLog; 2]) {
+        let logs = [founded(1), founded(2)];
+        let mut sink = logs[0].snapshots().create(GroupId::MAIN, at(9), &membership()).unwrap();
+        sink.write_all(content).unwrap();
+        let mut scene = Self::with(&[]);
+        scene.snapshot = sink.finish().unwrap();
+        for (number, log) in [1, 2].into_iter().zip(&logs) {
+            let mover = SnapshotMover::new(unthrottled(), log.snapshots(), log.snapshots());
+            scene.nodes.get_mut(&id(number)).unwrap().0 = mover;
+        }
+        (scene, logs)
+    }
+
+    /// Node 2 fetches the snapshot over a network like this, and is offered it again when it gives up.
+    fn fetch_through(&mut self, mut chaos: Chaos) {
+        self.receive(2, 1);
+        for _ in 0..1_000 {
+            self.run(&mut |message| chaos.carry(message), |scene| !scene.received.is_empty());
+            match self.received.pop() {
+                Some((_, Ok(()))) => return,
+                _ => self.receive(2, 1),
+            }
+        }
+        panic!("it never arrives");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn whatever_the_network_does_the_snapshot_arrives_as_it_was_sent(seed in 1_u64.., bytes in 0..3 * MIB) {
         let mut scene = Scene::with(&content(bytes));
-        let mut chaos = Chaos { state: seed, delayed: Vec::new() };
-        scene.receive(2, 1);
-        for _ in 0..1_000 {
-            scene.run(&mut |message| chaos.carry(message), |scene| !scene.received.is_empty());
-            match scene.received.pop() {
-                Some((_, Ok(()))) => break,
-                // The leader offers it again.
-                _ => scene.receive(2, 1),
-            }
-        }
+
+        scene.fetch_through(Chaos { state: seed, delayed: Vec::new() });
+
         prop_assert!(scene.is_complete(2));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn the_snapshots_of_a_real_log_arrive_as_they_were_sent(seed in 1_u64.., bytes in 0..2 * MIB) {
+        let content = content(bytes);
+        let (mut scene, logs) = Scene::on_logs(&content);
+
+        scene.fetch_through(Chaos { state: seed, delayed: Vec::new() });
+
+        prop_assert!(content_of(&logs[1], scene.snapshot.id) == content);
+        prop_assert_eq!(&logs[1].snapshots().list(GroupId::MAIN).unwrap(), &[scene.snapshot]);
     }
 }
