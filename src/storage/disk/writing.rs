@@ -1,10 +1,8 @@
 //! Writing: what groups write becomes records, records become batches, as few as the segments allow.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::appender::BATCH_OVERHEAD_BYTES;
-use super::batch::BLOCK_BYTES;
 use super::log::DiskLog;
 use super::record::{HARD_STATE_BYTES, RESTATEMENT_BYTES, RESTATEMENT_BYTES_MAX, Restatement, entry_bytes};
 use crate::storage::{GroupWrite, StorageError};
