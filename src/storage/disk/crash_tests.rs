@@ -141,9 +141,7 @@ impl Step {
                 while upkeep.turn()? {}
                 Ok(())
             }
-            Self::Snapshot(group, index) => {
-                write_snapshot(&mut *log.snapshots(), *group, *index).map(|_| ())
-            }
+            Self::Snapshot(group, index) => write_snapshot(&mut *log.snapshots(), *group, *index).map(|_| ()),
             Self::Receive(group, offer, bytes) => offer.receive(&mut *log.snapshots(), *group, *bytes),
             Self::Prune(group, index) => log.snapshots().prune(*group, *index),
         }
@@ -247,7 +245,8 @@ impl Offer {
     /// Those of a group; each the same in every life, so that it can be resumed.
     fn of(group: GroupId) -> &'static [Self] {
         static OFFERS: OnceLock<[Vec<Offer>; 2]> = OnceLock::new();
-        let offers = OFFERS.get_or_init(|| GROUPS.map(|group| [60, 61].map(|at| Self::new(group, at)).into()));
+        let offers =
+            OFFERS.get_or_init(|| GROUPS.map(|group| [60, 61].map(|at| Self::new(group, at)).into()));
         &offers[usize::from(group != GROUPS[0])]
     }
 
@@ -571,7 +570,11 @@ fn an_install_that_power_interrupts_leaves_the_old_log_or_the_new_one() {
 
             let found = state_of(&mut open(&disk).expect("open"));
 
-            assert!(legal.contains(&found), "after {interrupted_at} operations, seed {seed}: {:?}", summary(&found));
+            assert!(
+                legal.contains(&found),
+                "after {interrupted_at} operations, seed {seed}: {:?}",
+                summary(&found)
+            );
             let group = &found.as_ref().expect("founded")[&GroupId::MAIN];
             let is_anew = group.starts_after == position;
             let covers = !is_anew || group.snapshots.contains(&position.index);
