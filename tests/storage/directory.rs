@@ -172,7 +172,7 @@ fn segments_of_another_size_than_configured_are_read_as_they_are() {
 /// A founded directory with a snapshot, and the file's path.
 fn with_snapshot() -> (Scene, PathBuf) {
     let scene = Scene::with(&[]);
-    let meta = write_snapshot(&mut *scene.open().unwrap().snapshots(), at(1, 5), &content(300_000, 1));
+    let meta = write_snapshot(&mut *scene.open().expect("open").snapshots(), at(1, 5), &content(300_000, 1));
     let path = scene.path().join(file_name(&meta));
     assert!(path.is_file());
     (scene, path)

@@ -109,7 +109,7 @@ fn fills_up_and_goes_on(open: Open<'_>, set_full: &dyn Fn(bool)) {
 fn a_node_on_a_full_disk_goes_on_by_itself_once_there_is_room() {
     let memory = MemoryDisk::new();
     fills_up_and_goes_on(&|| Box::new(MemoryLog::open(&memory).expect("open")), &|full| {
-        memory.set_full(full)
+        memory.set_full(full);
     });
 
     if let Some(small) = SmallDisk::mount("8m") {

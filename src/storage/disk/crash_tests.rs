@@ -210,8 +210,8 @@ impl Step {
 
 /// What the snapshot through `index` holds: more than a block, or a few bytes.
 fn snapshot_content(index: LogIndex) -> Vec<u8> {
-    let bytes = if index.0.is_multiple_of(5) { 263_000 } else { 10 };
-    (0..bytes as u64).map(|at| (at / 7 + index.0) as u8).collect()
+    let bytes: u64 = if index.0.is_multiple_of(5) { 263_000 } else { 10 };
+    (0..bytes).map(|at| (at / 7 + index.0) as u8).collect()
 }
 
 fn write_snapshot(
