@@ -38,9 +38,10 @@ fn reads_are_current(stand: &Stand, rounds: Range<u32>) {
     for round in rounds {
         for writer in 1..=3 {
             let value = format!("{round}-by-{writer}");
-            assert_eq!(stand.client(writer).call(&[b"SET", b"k", value.as_bytes()]).unwrap(), ok());
+            let written = stand.ask(writer, &format!("SET k {value}"));
+            assert_eq!(written.expect("the writer answers"), ok());
             for reader in 1..=3 {
-                let read = stand.client(reader).call(&[b"GET", b"k"]).unwrap();
+                let read = stand.ask(reader, "GET k").expect("the reader answers");
                 assert_eq!(read, Answer::Bulk(value.clone().into()), "written by {writer}, read by {reader}");
             }
         }
