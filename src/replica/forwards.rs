@@ -4,7 +4,8 @@
 //! whichever comes first counts:
 //! - The command itself is committed: this node finds its own tag on the entry, perhaps before the leader's answer.
 //! - The leader refuses: it never takes effect.
-//! - An entry of a higher term is committed first: what is not in the log by then never will be.
+//! - An entry of a higher term is committed first: what is not in the log by then never will be. If a snapshot took the
+//!   place of a part of the log where it may have stood, that part is not known here any more, and nor is its fate.
 //!
 //! A lost connection proves nothing, and nothing is sent twice. Without a fate the deadline comes: unknown. But a forward
 //! of which not one byte was written was not sent at all: its commands wait again, for that leader or the next. Only if
@@ -59,6 +60,8 @@ struct Caller {
     reply: Reply,
     /// Where the leader appended it, once it said so.
     index: Option<LogIndex>,
+    /// A snapshot took the place of a log in which its entry may have stood.
+    may_be_covered: bool,
 }
 
 impl Forwards {
@@ -125,7 +128,16 @@ impl Forwards {
         let bytes = command.len() as u32;
         self.earliest.note(deadline);
         self.bytes += u64::from(bytes);
-        self.callers.push_back(Caller { request, term, to, bytes, deadline, reply, index: None });
+        self.callers.push_back(Caller {
+            request,
+            term,
+            to,
+            bytes,
+            deadline,
+            reply,
+            index: None,
+            may_be_covered: false,
+        });
         Forwarded { origin: Origin { node, incarnation, boot, request }, command }
     }
 
@@ -149,8 +161,9 @@ impl Forwards {
         let mut count = 0;
         while self.callers.front().is_some_and(|caller| caller.term < term) {
             let Some(caller) = self.remove(0) else { break };
-            caller.reply.fail(ProposeError::Superseded);
-            count += 1;
+            let error = if caller.may_be_covered { ProposeError::Unknown } else { ProposeError::Superseded };
+            count += u64::from(!caller.may_be_covered);
+            caller.reply.fail(error);
         }
         count
     }
@@ -196,7 +209,7 @@ impl Forwards {
             }
             let Some(caller) = self.callers.get_mut(nth) else { break };
             if caller.request == request && caller.to == by {
-                caller.index = Some(LogIndex(index));
+                (caller.index, caller.may_be_covered) = (Some(LogIndex(index)), false);
                 covered.extend((index <= self.covered.0).then_some(request));
             }
         }
@@ -206,7 +219,8 @@ impl Forwards {
     }
 
     /// A snapshot that ends at `through` takes the place of the log. Whose entry it may hold does not learn its fate any
-    /// more: those of earlier terms, and those whose place is known.
+    /// more: those of earlier terms, and those whose place is known. Others of its last term may be behind it yet, and wait;
+    /// but that a later term begins does not prove any more that they are not in the log.
     pub(super) fn covered_by(&mut self, through: LogPosition) {
         self.covered = through.index;
         let is_covered = |caller: &Caller| {
@@ -214,6 +228,9 @@ impl Forwards {
         };
         let (covered, left) = std::mem::take(&mut self.callers).into_iter().partition(is_covered);
         self.callers = left;
+        for caller in self.callers.iter_mut().filter(|caller| caller.term == through.term) {
+            caller.may_be_covered = caller.index.is_none();
+        }
         for caller in Vec::from(covered) {
             self.bytes -= u64::from(caller.bytes);
             caller.reply.fail(ProposeError::Unknown);

@@ -168,10 +168,11 @@ impl Replica {
 
     /// All that follows from the events since the last turn. Without any there is nothing to do.
     pub(crate) fn turn(&mut self, now: Moment) -> Jobs {
+        // Before any wish: whoever is made a voter must find its data directory in the log, or it gives no vote.
+        self.propose_incarnations();
         self.fulfil_wishes();
         self.append_or_forward(now);
         self.reads.ask(&mut self.raft, self.ticks, now);
-        self.propose_incarnations();
         self.stages.settle(&self.raft, now, &self.config.metrics);
         let mut jobs = self.carry_out(now);
         self.announce_membership(&mut jobs);

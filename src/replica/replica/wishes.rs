@@ -189,7 +189,12 @@ impl Replica {
     /// A leader makes voters of learners that have caught up, one at a time. Who may not be promoted now is tried again
     /// later.
     pub(super) fn promote_learners(&mut self) {
-        if !self.config.auto_promote || !self.may_change_membership() {
+        let (membership, commit) = (self.raft.membership(), self.raft.commit());
+        let may_promote = self.config.auto_promote && !membership.learners().is_empty();
+        if !may_promote
+            || !self.may_change_membership()
+            || self.incarnations.to_propose(membership, commit).is_some()
+        {
             return;
         }
         for id in self.raft.membership().learners().to_vec() {

@@ -351,6 +351,22 @@ impl Cluster {
         self.settle();
     }
 
+    /// `number` and everybody else show each other their data directories.
+    pub(super) fn reconnect(&mut self, number: u64) {
+        let own = self.nodes[&number].disk.incarnation;
+        for other in self.numbers().into_iter().filter(|&other| other != number) {
+            let theirs = self.nodes[&other].disk.incarnation;
+            self.handle(other, Event::PeerConnected { peer: id(number), incarnation: own });
+            self.handle(number, Event::PeerConnected { peer: id(other), incarnation: theirs });
+        }
+    }
+
+    /// How many snapshots were installed on the nodes as they are.
+    pub(super) fn installs(&self) -> usize {
+        let notices = self.nodes.values().flat_map(|node| &node.notices);
+        notices.filter(|notice| matches!(notice, Notice::SnapshotInstalled { .. })).count()
+    }
+
     /// Messages between the two are lost.
     pub(super) fn cut(&mut self, one: u64, other: u64) {
         self.cut.extend([(one, other), (other, one)]);
@@ -460,20 +476,32 @@ impl Cluster {
     }
 
     pub(super) fn transfer(&mut self, number: u64, to: Option<u64>) -> Told<NodeId, TransferError> {
-        let (sender, told) = channel();
-        let answer = Box::new(move |outcome| drop(sender.send(outcome)));
-        let deadline = Moment(self.now.0 + PATIENCE);
-        self.handle(number, Event::Transfer(Transfer { to: to.map(id), answer, deadline }));
+        let told = self.submit_transfer(number, to);
         self.settle();
         told
     }
 
+    /// An operator at `number` wants another leader; nothing more happens yet.
+    pub(super) fn submit_transfer(&mut self, number: u64, to: Option<u64>) -> Told<NodeId, TransferError> {
+        let (sender, told) = channel();
+        let answer = Box::new(move |outcome| drop(sender.send(outcome)));
+        let deadline = Moment(self.now.0 + PATIENCE);
+        self.handle(number, Event::Transfer(Transfer { to: to.map(id), answer, deadline }));
+        told
+    }
+
     pub(super) fn snapshot_now(&mut self, number: u64) -> Told<SnapshotMeta, SnapshotNowError> {
+        let told = self.submit_snapshot(number);
+        self.settle();
+        told
+    }
+
+    /// An operator at `number` wants a snapshot; nothing more happens yet.
+    pub(super) fn submit_snapshot(&mut self, number: u64) -> Told<SnapshotMeta, SnapshotNowError> {
         let (sender, told) = channel();
         let answer = Box::new(move |outcome| drop(sender.send(outcome)));
         let deadline = Moment(self.now.0 + PATIENCE);
         self.handle(number, Event::SnapshotNow(SnapshotNow { answer, deadline }));
-        self.settle();
         told
     }
 

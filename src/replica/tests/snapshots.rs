@@ -368,6 +368,26 @@ fn a_forward_that_a_snapshot_covers_is_unknown_once_its_place_is_known() {
 }
 
 #[test]
+fn a_forward_that_a_snapshot_may_cover_is_never_called_superseded() {
+    let mut cluster = three_nodes_with_snapshots();
+    cluster.lose(|from, to, _| (from, to) == (1, 3));
+    let forwarded = cluster.propose(3, "forwarded");
+    propose(&mut cluster, 0..30);
+    cluster.heal();
+    ticks(&mut cluster, 10);
+    assert!(cluster.journal(3).contains("forwarded"), "in the snapshot");
+    assert!(
+        !forwarded.is_done(),
+        "it may have been appended behind the snapshot, for all that is known here"
+    );
+
+    cluster.elect(2);
+    ticks(&mut cluster, 2);
+
+    assert_eq!(forwarded.try_wait().unwrap(), Err(ProposeError::Unknown));
+}
+
+#[test]
 fn a_read_that_waits_for_what_a_snapshot_brings_is_answered_by_it() {
     let mut cluster = three_nodes_of_which_3_needs_a_snapshot();
     cluster.node(3).held.mover = true;

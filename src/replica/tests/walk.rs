@@ -1,10 +1,16 @@
-//! Random walks: commands and reads anywhere while messages are lost, workers stall and nodes crash. Whatever happens,
-//! every caller is answered, and every answer is true.
+//! Random walks: commands, reads and operators' wishes anywhere while messages are lost, workers stall, logs are compacted
+//! and nodes crash. Whatever happens, everybody is answered, and every answer is true.
 
-use super::cluster::{Answer, Cluster, Held, PATIENCE, Seen};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::TryRecvError;
+
+use super::cluster::{Answer, Cluster, Held, PATIENCE, Seen, Told};
 use super::{id, three_nodes_with};
+use crate::consensus::RoleName;
 use crate::replica::{Event, ReplicaConfig};
-use crate::ticket::Outcome;
+use crate::ticket::{ChangeError, Outcome, ProposeError, SnapshotNowError, TransferError};
+use crate::types::{ChangeReceipt, LogPosition, Membership, MembershipChange, NodeId, SnapshotMeta};
 
 /// `SplitMix64`: the walk of a seed is always the same.
 struct Chance(u64);
@@ -19,7 +25,7 @@ impl Chance {
     }
 
     fn node(&mut self) -> u64 {
-        1 + self.below(3)
+        1 + self.below(4)
     }
 }
 
@@ -28,6 +34,8 @@ fn tight_limits(config: &mut ReplicaConfig) {
     config.apply_bytes_in_flight_max = 800;
     config.proposals_max = 64;
     config.raft.append_entries_max = 3;
+    config.snapshot_entries = 15;
+    config.trailing_entries = 4;
 }
 
 struct Walk {
@@ -38,8 +46,14 @@ struct Walk {
     /// With the commands that were answered before the read began.
     reading: Vec<(Vec<String>, Seen)>,
     applied: Vec<(String, String)>,
-    refused: Vec<String>,
+    refused: Vec<(String, ProposeError)>,
     seen: Vec<(Vec<String>, String)>,
+    changing: Vec<Told<ChangeReceipt, ChangeError>>,
+    handing_over: Vec<Told<NodeId, TransferError>>,
+    picturing: Vec<Told<SnapshotMeta, SnapshotNowError>>,
+    changed: BTreeMap<LogPosition, Arc<Membership>>,
+    transfers: usize,
+    snapshots: usize,
 }
 
 impl Walk {
@@ -52,6 +66,7 @@ impl Walk {
                 (config.raft.pre_vote, config.raft.check_quorum) = (true, true);
             },
         });
+        cluster.join(4, 4);
         cluster.connect_all();
         Self {
             cluster,
@@ -62,6 +77,12 @@ impl Walk {
             applied: Vec::new(),
             refused: Vec::new(),
             seen: Vec::new(),
+            changing: Vec::new(),
+            handing_over: Vec::new(),
+            picturing: Vec::new(),
+            changed: BTreeMap::new(),
+            transfers: 0,
+            snapshots: 0,
         }
     }
 
@@ -77,7 +98,8 @@ impl Walk {
                 let ticks = 1 + self.chance.below(6) as u32;
                 self.cluster.pass_time(one, ticks);
             }
-            860..930 => self.propose(one),
+            860..920 => self.propose(one),
+            920..930 => self.wish(one, other),
             930..960 => {
                 let before = self.applied.iter().map(|(command, _)| command.clone()).collect();
                 self.reading.push((before, self.cluster.submit_read(one)));
@@ -91,8 +113,13 @@ impl Walk {
                 held.writer = self.chance.below(3) == 0;
                 held.applier = self.chance.below(3) == 0;
                 held.fetcher = self.chance.below(3) == 0;
+                held.saver = self.chance.below(3) == 0;
+                held.mover = self.chance.below(3) == 0;
             }
-            _ => self.cluster.restart(one),
+            _ => {
+                self.cluster.restart(one);
+                self.cluster.reconnect(one);
+            }
         }
         self.collect();
     }
@@ -104,14 +131,49 @@ impl Walk {
         self.waiting.push((command, answer));
     }
 
+    fn wish(&mut self, at: u64, about: u64) {
+        let address = || format!("host:{about}");
+        let change = match self.chance.below(8) {
+            0 | 1 => MembershipChange::AddLearner { id: id(about), address: address() },
+            2 | 3 => MembershipChange::Promote { id: id(about) },
+            4 => MembershipChange::Demote { id: id(about) },
+            5 => MembershipChange::Remove { id: id(about) },
+            6 => return self.handing_over.push(self.cluster.submit_transfer(at, Some(about))),
+            _ => return self.picturing.push(self.cluster.submit_snapshot(at)),
+        };
+        self.changing.push(self.cluster.submit_change(at, change, None));
+    }
+
     fn collect(&mut self) {
         for (command, answer) in self.waiting.extract_if(.., |(_, answer)| answer.is_done()) {
             match answer.try_wait().unwrap() {
                 Ok(response) => self.applied.push((command, response)),
-                Err(error) if error.outcome() == Outcome::NotApplied => self.refused.push(command),
+                Err(error) if error.outcome() == Outcome::NotApplied => self.refused.push((command, error)),
                 Err(_) => {}
             }
         }
+        self.changing.retain(|told| match told.try_recv() {
+            Ok(Ok(ChangeReceipt { position, membership })) => {
+                let known = self.changed.entry(position).or_insert_with(|| Arc::clone(&membership));
+                assert_eq!(*known, membership, "two operators were told different outcomes of one entry");
+                false
+            }
+            answer => answer == Err(TryRecvError::Empty),
+        });
+        self.handing_over.retain(|told| match told.try_recv() {
+            Ok(outcome) => {
+                self.transfers += usize::from(outcome.is_ok());
+                false
+            }
+            answer => answer == Err(TryRecvError::Empty),
+        });
+        self.picturing.retain(|told| match told.try_recv() {
+            Ok(outcome) => {
+                self.snapshots += usize::from(outcome.is_ok());
+                false
+            }
+            answer => answer == Err(TryRecvError::Empty),
+        });
         for (before, seen) in self.reading.extract_if(.., |(_, seen)| seen.is_done()) {
             if let Ok(seen) = seen.try_wait().unwrap() {
                 self.seen.push((before, seen));
@@ -125,11 +187,32 @@ impl Walk {
         for number in self.cluster.numbers() {
             self.cluster.node(number).held = Held::default();
         }
+        self.cluster.connect_all();
         self.pass_time_together(100);
+        self.gather_all();
         let last = self.cluster.propose(1, "the last");
         self.pass_time_together(PATIENCE);
         self.collect();
         assert!(last.try_wait().unwrap().is_ok(), "the cluster does not work again");
+    }
+
+    /// Everybody belongs to the group again: only members get its log.
+    fn gather_all(&mut self) {
+        for _ in 0..20 {
+            let leader = (1..=4).find(|&number| self.cluster.status(number).role == RoleName::Leader);
+            let Some(leader) = leader else {
+                self.pass_time_together(50);
+                continue;
+            };
+            let membership = self.cluster.status(leader).membership;
+            let Some(missing) = (1..=4).find(|&number| !membership.contains(id(number))) else {
+                return;
+            };
+            let address = format!("host:{missing}");
+            drop(self.cluster.change(leader, MembershipChange::AddLearner { id: id(missing), address }));
+            self.pass_time_together(50);
+        }
+        panic!("the group does not take everybody back");
     }
 
     fn pass_time_together(&mut self, ticks: u64) {
@@ -147,17 +230,19 @@ impl Walk {
             assert_eq!(self.cluster.journal(number), journal, "node {number} applied something else");
         }
         assert!(self.waiting.is_empty() && self.reading.is_empty(), "somebody waits for ever");
+        let operators = self.changing.len() + self.handing_over.len() + self.picturing.len();
+        assert_eq!(operators, 0, "an operator waits for ever");
         let commands: Vec<_> = journal.split(", ").collect();
         let place = |command: &str| commands.iter().position(|applied| *applied == command);
         for (command, response) in &self.applied {
             let place = place(command).unwrap_or_else(|| panic!("{command} was answered and is lost"));
             assert_eq!(response, &format!("{}: {command}", place + 1), "another command's response");
         }
-        for command in &self.refused {
+        for (command, error) in &self.refused {
             assert_eq!(
                 place(command),
                 None,
-                "{command} was applied although its caller was told it never is"
+                "{command} was applied although its caller was told it never is: {error}"
             );
         }
         for (before, seen) in &self.seen {
@@ -178,6 +263,7 @@ fn whatever_happens_every_answer_is_true() {
     let mut applied = 0;
     let mut refused = 0;
     let mut seen = 0;
+    let (mut changed, mut transfers, mut snapshots, mut installed) = (0, 0, 0, 0);
     for seed in 0..24 {
         let mut walk = Walk::of(seed);
         (0..3_000).for_each(|_| walk.step());
@@ -186,9 +272,17 @@ fn whatever_happens_every_answer_is_true() {
         applied += walk.applied.len();
         refused += walk.refused.len();
         seen += walk.seen.len();
+        changed += walk.changed.len();
+        transfers += walk.transfers;
+        snapshots += walk.snapshots;
+        installed += walk.cluster.installs();
     }
     assert!(
         applied > 1_000 && refused > 100 && seen > 100,
         "{applied}, {refused}, {seen}: too little happened"
+    );
+    assert!(
+        changed > 20 && transfers > 5 && snapshots > 20 && installed > 5,
+        "{changed}, {transfers}, {snapshots}, {installed}: too little happened"
     );
 }
