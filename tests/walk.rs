@@ -1,7 +1,7 @@
 //! Random walks of three and five replicas in one thread: messages are lost, doubled, late and out of order, disks are
 //! slow, nodes crash and lose what was not synced, logs are compacted at any time, and who falls behind gets a snapshot in
-//! pieces. After every step the laws of Raft are checked; when the faults
-//! stop, a leader must emerge and everything must be finished.
+//! pieces; in some, nodes join and leave, and leadership is handed over. After every step the laws of Raft are checked; when
+//! the faults stop, a leader must emerge and everything must be finished.
 //!
 //! A failure prints its seed. `QUORATE_WALK_SEEDS=10000 cargo test --release --test walk` walks further, and
 //! `QUORATE_WALK_SEEDS=1234..1235` repeats one walk.

@@ -1,9 +1,10 @@
 //! The loop: its state, one turn, and sending. Its chapters are child modules: who is let in (`accept`), whom we call
 //! (`dial`), how both sides prove who they are (`greet`), what flows then (`traffic`) and what of it takes the bulk lane
-//! (`bulk`), how a connection ends (`end`), and what time brings (`upkeep`).
+//! (`bulk`), how a connection ends (`end`) and all of them do (`close`), and what time brings (`upkeep`).
 
 mod accept;
 mod bulk;
+mod close;
 mod dial;
 mod end;
 mod greet;
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
 
-use self::end::Ending;
+use self::close::Closing;
 use super::acceptor::Acceptor;
 use super::clock;
 use super::connection::{Connection, Stage};
@@ -143,8 +144,7 @@ pub(crate) struct Network {
     to_read: Vec<Token>,
     /// The lanes on which nothing may be read since we last looked: there, silence is our own fault.
     paused: Paused,
-    /// Nothing more will be queued: once all is written, there is nothing to sleep for.
-    closing: bool,
+    closing: Closing,
     /// When the turn began.
     now: Instant,
     /// When upkeep has something to do next.
@@ -171,7 +171,7 @@ impl Network {
             to_write: Vec::new(),
             to_read: Vec::new(),
             paused: Paused::default(),
-            closing: false,
+            closing: Closing::No,
             now,
             due_at: now,
             strangers_log: LogGate::default(),
@@ -239,32 +239,6 @@ impl Network {
         Ok(())
     }
 
-    /// Whether nothing waits to be written on any connection that stands. Chunks are not waited for: whoever still needs
-    /// them will ask another node.
-    fn is_drained(&self) -> bool {
-        let waits = |one: &Connection| {
-            one.lane == Lane::Ordinary && one.standing().is_some() && !one.outbox.is_empty()
-        };
-        !self.connections.values().any(waits)
-    }
-
-    /// Writes what waits, for at most `within`, then ends all connections.
-    pub(crate) fn close(&mut self, within: Duration, delivery: &dyn Delivery) -> io::Result<()> {
-        let deadline = clock::now() + within;
-        self.closing = true;
-        self.due_by(deadline);
-        self.write_all(delivery);
-        while !self.is_drained() && clock::now() < deadline {
-            self.turn(|| false, delivery)?;
-            self.due_by(deadline);
-        }
-        let tokens: Vec<Token> = self.connections.keys().copied().collect();
-        for token in tokens {
-            self.end(token, &Ending::Closing, delivery);
-        }
-        Ok(())
-    }
-
     fn poll(&mut self, has_work: impl Fn() -> bool, delivery: &dyn Delivery) -> io::Result<()> {
         self.waker.fall_asleep();
         let timeout = if self.is_busy(delivery) || has_work() {
@@ -290,7 +264,7 @@ impl Network {
         let may_read = waiting.map(|connection| connection.lane).any(takes);
         let may_resume = LANES.into_iter().any(|lane| self.paused.on(lane) && takes(lane));
         !self.to_write.is_empty()
-            || (self.closing && self.is_drained())
+            || (self.closing == Closing::Draining && self.is_drained())
             || !self.resolver.is_idle()
             || self.acceptor.is_ready(self.now)
             || may_read

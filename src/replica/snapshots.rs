@@ -1,7 +1,7 @@
 //! Snapshots of this replica's own state machine: when one is due, who asked for it, and what becomes of it.
 //!
 //! One is taken at a time. It holds exactly the entries that were handed to the state machine before the picture was
-//! asked for. Whoever asks while one is under way is served by it if it holds all that was applied when the question
+//! asked for. Whoever asks while one is under way is served by it if it holds all that was handed over when the question
 //! came; else by the next one.
 
 use super::deadline::{Deadlined, Waiters};
@@ -65,13 +65,14 @@ impl Snapshots {
         self.bytes_since += bytes;
     }
 
-    /// Somebody wants a snapshot of at least what is `applied` now. `newest` is the newest one there is.
-    pub(super) fn demand(&mut self, demand: SnapshotNow, applied: LogIndex, newest: Option<&SnapshotMeta>) {
+    /// Somebody wants a snapshot of everything up to `through`, which was handed to the state machine. `newest` is the
+    /// newest one there is.
+    pub(super) fn demand(&mut self, demand: SnapshotNow, through: LogIndex, newest: Option<&SnapshotMeta>) {
         let SnapshotNow { answer, deadline } = demand;
-        match newest.filter(|newest| newest.position.index >= applied) {
+        match newest.filter(|newest| newest.position.index >= through) {
             Some(newest) => answer(Ok(newest.clone())),
-            None if applied == LogIndex::ZERO => answer(Err(SnapshotNowError::NothingApplied)),
-            None => self.demands.push(Demand { through: applied, answer, deadline }),
+            None if through == LogIndex::ZERO => answer(Err(SnapshotNowError::NothingApplied)),
+            None => self.demands.push(Demand { through, answer, deadline }),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::wire::hello::{Secret, TOKEN_BYTES_MAX};
 
 /// How many jobs are taken before the sockets have their turn again.
 const JOBS_PER_TURN: usize = 4096;
-/// How long a closing transport waits for its sockets to take what is queued.
+/// How long a closing transport waits for its sockets to take what is queued, and for its peers to read it.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 /// Below this, not even a membership would fit a frame.
 const FRAME_BYTES_MIN: usize = 64 << 10;

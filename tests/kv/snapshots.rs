@@ -24,7 +24,7 @@ fn value(number: usize) -> Vec<u8> {
 
 /// Whether part of a snapshot of another node lies in a directory.
 fn is_receiving(directory: &Path) -> bool {
-    let files = fs::read_dir(directory.join("snapshots")).into_iter().flatten().flatten();
+    let files = fs::read_dir(directory).into_iter().flatten().flatten();
     files.map(|file| file.path()).any(|path| path.extension().is_some_and(|word| word == "receiving"))
 }
 
@@ -32,7 +32,7 @@ fn is_receiving(directory: &Path) -> bool {
 fn received(stand: &Stand, id: usize) -> Option<u64> {
     let Ok(Answer::Bulk(metrics)) = stand.ask(id, "RAFT METRICS") else { return None };
     let metrics = String::from_utf8(metrics).expect("metrics are text");
-    let name = "quorate_storage_snapshot_bytes_received_total ";
+    let name = "quorate_log_snapshot_bytes_received_total ";
     metrics.lines().find_map(|line| line.strip_prefix(name)?.parse().ok())
 }
 

@@ -144,12 +144,9 @@ impl History {
                 assert_eq!(&entry, known, "a committed entry changed (§5.4)");
                 continue;
             }
-            let holders: Vec<_> = others
-                .iter()
-                .chain([&node])
-                .filter(|node| node.holds_durably(&entry))
-                .map(|node| node.raft.id())
-                .collect();
+            let holds = |node: &&&Node| node.holds_durably(&entry);
+            let holders: Vec<_> =
+                others.iter().chain([&node]).filter(holds).map(|node| node.raft.id()).collect();
             // Whoever commits first is a leader, by the latest configuration in its log.
             let membership = raft.membership();
             for half in

@@ -46,15 +46,17 @@ pub(crate) struct Turn {
 
 impl Node {
     /// A node that waits to be added to the group.
+    pub(crate) fn joining(config: RaftConfig) -> Self {
+        Self::start(config, Disk::default(), 0)
+    }
+
     pub(crate) fn new(config: RaftConfig, founders: &Arc<Membership>) -> Self {
         let founding = EntryMeta {
             position: LogPosition::new(Term::ZERO, LogIndex(1)),
             bytes: founders.approximate_bytes(),
             kind: EntryKind::Membership(Arc::clone(founders)),
         };
-        // A node that joins begins with nothing, not even the founding entry.
-        let disk = if config.joined { Disk::default() } else { Disk::founded(founding) };
-        Self::start(config, disk, 0)
+        Self::start(config, Disk::founded(founding), 0)
     }
 
     fn start(config: RaftConfig, disk: Disk, boot: u64) -> Self {

@@ -75,6 +75,7 @@ impl World {
             check_quorum,
             promote_lag_bytes_max: 100,
             incarnation: Some(Incarnation(id.get())),
+            // One who comes later, or a founder that begins with nothing, not even the founding entry.
             joined: id.get() > count || (joiners == 0 && id.get() == 3 && seed.is_multiple_of(3)),
             seed: seed * 10 + id.get(),
             ..RaftConfig::new(id)
@@ -91,7 +92,10 @@ impl World {
             snapshot: random.within(0..25),
         };
         let trailing = random.within(0..8);
-        let nodes = configs.iter().map(|config| Node::new(config.clone(), &founders)).collect();
+        let start = |config: &RaftConfig| {
+            if config.joined { Node::joining(config.clone()) } else { Node::new(config.clone(), &founders) }
+        };
+        let nodes = configs.iter().map(start).collect();
         let cut = vec![vec![false; ids.len()]; ids.len()];
         let history = History::default();
         Self {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use mio::Token;
 
 use super::super::connection::{Connection, Side, Stage};
+use super::close::Closing;
 use super::end::Ending;
 use super::{Delivery, Network};
 use crate::types::NodeId;
@@ -27,7 +28,7 @@ impl Network {
             self.look_after(token, delivery);
         }
         // A hello names a cluster: without one, nobody is dialled.
-        if self.me.cluster.is_some() {
+        if self.me.cluster.is_some() && self.closing == Closing::No {
             self.dial_all(delivery);
         }
     }

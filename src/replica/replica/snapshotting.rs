@@ -9,10 +9,11 @@ use crate::replica::{
 use crate::types::{EntryRun, LogIndex, NodeId, SnapshotMeta};
 
 impl Replica {
-    /// An operator wants a snapshot.
+    /// An operator wants a snapshot of at least what anybody was answered to: the state machine answers callers before
+    /// its report of that reaches us, but never to what it was not handed.
     pub(super) fn snapshot_now(&mut self, demand: SnapshotNow) {
         let newest = self.raft.snapshot();
-        self.snapshots.demand(demand, self.applying.applied(), newest);
+        self.snapshots.demand(demand, self.applying.handed_over(), newest);
     }
 
     /// Behind the entries that were handed over, a picture if one is due.
