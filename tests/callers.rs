@@ -179,7 +179,8 @@ fn an_observer_hears_the_end_and_one_that_is_gone_is_no_trouble() {
     let events = node.events();
     drop(node.events());
 
-    node.snapshot_now().expect("it has applied its founding");
+    node.propose(1).expect("acknowledged");
+    node.snapshot_now().expect("it has something to show");
     node.shutdown(LONG).expect("down");
 
     let heard: Vec<_> = events.collect();
@@ -190,10 +191,10 @@ fn an_observer_hears_the_end_and_one_that_is_gone_is_no_trouble() {
 fn a_node_that_stops_waits_for_no_snapshot() {
     let (machine, writing) = Endless::watched();
     let node = Node::start_with(config(1), machine, parts()).expect("the node starts");
-    node.wait_for_leader(LONG).expect("it elects itself");
+    node.propose(1).expect("acknowledged");
     let asked = node.clone();
     let caller = std::thread::spawn(move || asked.snapshot_now());
-    writing.recv().expect("its picture is being written");
+    writing.recv_timeout(LONG).expect("its picture is being written");
 
     node.shutdown(LONG).expect("down");
 

@@ -123,7 +123,11 @@ pub(super) fn save_snapshots(
             }
             prune @ SaveJob::Prune { .. } => prune,
         };
-        report(completions, saver.turn(job).map(Event::Saved));
+        let saved = saver.turn(job);
+        // A picture that was given up for the node's end did not fail.
+        if gate.stop_cause().is_none() {
+            report(completions, saved.map(Event::Saved));
+        }
     }
 }
 
