@@ -11,6 +11,7 @@ use crate::types::{Incarnation, LogIndex, Membership, NodeId};
 /// What the members showed.
 #[derive(Debug)]
 pub(super) struct Incarnations {
+    me: NodeId,
     shown: BTreeMap<NodeId, Incarnation>,
     connected: BTreeSet<NodeId>,
     /// Those who contradict the membership: rarely anybody.
@@ -23,6 +24,7 @@ impl Incarnations {
     /// This node knows its own.
     pub(super) fn new(me: NodeId, incarnation: Incarnation) -> Self {
         Self {
+            me,
             shown: BTreeMap::from([(me, incarnation)]),
             connected: BTreeSet::new(),
             contradicting: Vec::new(),
@@ -56,6 +58,10 @@ impl Incarnations {
         self.connected.contains(&peer)
     }
 
+    fn is_here(&self, id: NodeId) -> bool {
+        id == self.me || self.is_connected(id)
+    }
+
     /// `membership` is in force: who contradicts it?
     pub(super) fn judge(&mut self, membership: &Membership) {
         let contradicts = |(id, shown): (&NodeId, &Incarnation)| {
@@ -72,7 +78,11 @@ impl Incarnations {
 
     /// The membership with what it lacks, if anything, and if the one proposed before is committed.
     pub(super) fn to_propose(&self, membership: &Arc<Membership>, commit: LogIndex) -> Option<Membership> {
-        let lacks = |id: &NodeId| membership.member(*id).is_some_and(|member| member.incarnation.is_none());
+        // Only of who is here: a node that was removed may come back with another directory than it had before.
+        let lacks = |id: &NodeId| {
+            let member = membership.member(*id);
+            self.is_here(*id) && member.is_some_and(|member| member.incarnation.is_none())
+        };
         let learnt = || self.shown.iter().filter(|(id, _)| lacks(id));
         let due = self.proposed <= commit && learnt().next().is_some();
         due.then(|| {
@@ -133,5 +143,20 @@ mod tests {
 
         incarnations.connected(id(2), Incarnation(22), &agreed);
         assert!(!incarnations.contradicts(id(2)));
+    }
+
+    #[test]
+    fn what_a_node_showed_before_it_left_is_not_proposed_when_it_is_added_again() {
+        let mut incarnations = Incarnations::new(id(1), Incarnation(11));
+        let membership =
+            Arc::new(three_members().as_ref().clone().with_incarnations([(id(1), Incarnation(11))]));
+        incarnations.connected(id(2), Incarnation(22), &membership);
+        incarnations.lost(id(2), &membership);
+
+        assert_eq!(incarnations.to_propose(&membership, LogIndex(1)), None, "it may have another one by now");
+
+        incarnations.connected(id(2), Incarnation(23), &membership);
+        let proposed = incarnations.to_propose(&membership, LogIndex(1)).expect("it is here");
+        assert_eq!(proposed.member(id(2)).unwrap().incarnation, Some(Incarnation(23)));
     }
 }
