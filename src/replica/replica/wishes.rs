@@ -34,6 +34,7 @@ impl Replica {
             self.answer_change(asker, outcome);
         }
         self.handovers.decide(&self.raft, self.ticks);
+        self.wishes.settle_transfers(&self.raft);
         if self.raft.role() == RoleName::Leader {
             for waiting in self.wishes.take_all() {
                 self.begin(waiting);
@@ -56,7 +57,6 @@ impl Replica {
                 Wish::Transfer { asker, .. } => self.refuse_transfer(asker, TransferRefused::NotLeader),
             }
         }
-        self.wishes.settle_transfers(&self.raft);
         let Some(leader) = self.raft.leader() else { return };
         for admin in self.wishes.ask(leader, self.raft.term(), self.ticks) {
             self.begun.send.push((leader, PeerMessage::Admin(admin)));

@@ -127,6 +127,17 @@ fn a_transfer_that_ends_with_another_leader_says_so() {
 }
 
 #[test]
+fn who_leads_by_now_needs_no_answer_to_its_wish() {
+    let mut cluster = three_nodes_led_by_1();
+    cluster.lose(|_, _, message| matches!(message, PeerMessage::AdminAnswer(_)));
+
+    let told = cluster.transfer(2, Some(2));
+    cluster.ticks(2);
+
+    assert_eq!(told.try_recv(), Ok(Ok(id(2))));
+}
+
+#[test]
 fn no_command_is_lost_or_doubled_while_leadership_moves() {
     let mut cluster = three_nodes_led_by_1();
     let mut answers = Vec::new();

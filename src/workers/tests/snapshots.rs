@@ -186,6 +186,10 @@ impl SnapshotStore for TestSnapshots {
             return Err(StorageError::NoDescriptor { operation: "list", path: path() });
         }
         contents.pruned.push(log_starts_after);
+        let newest = contents.files.values().map(|(snapshot, _)| snapshot.position).max();
+        let is_needed =
+            |position: LogPosition| Some(position) == newest || position.index >= log_starts_after;
+        contents.files.retain(|_, (snapshot, _)| is_needed(snapshot.position));
         Ok(())
     }
 }
