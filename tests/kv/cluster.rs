@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::ops::Range;
 
 use crate::program::client::Answer;
 use crate::random::Random;
@@ -13,13 +14,34 @@ fn ok() -> Answer {
 
 #[test]
 fn every_node_takes_writes_and_gives_current_reads() {
-    let stand = Stand::start(3);
-    for round in 0..20 {
+    reads_are_current(&Stand::start(3), 0..20);
+}
+
+#[test]
+fn reads_within_a_lease_are_current_too_whoever_leads() {
+    let stand = Stand::prepare(3).with_options(&["--lease-reads"]).start_all();
+    for (round, to) in (0..).zip([1, 2, 3, 1]) {
+        eventually("it leads", || {
+            let leads =
+                stand.leader_now()? == to || stand.ask(to, &format!("RAFT TRANSFER {to}")).ok()? == ok();
+            leads.then_some(())
+        });
+        for id in 1..=3 {
+            stand.insist(id, "SET k before");
+        }
+        reads_are_current(&stand, round * 5..(round + 1) * 5);
+    }
+}
+
+/// What was written through one node is read through every other.
+fn reads_are_current(stand: &Stand, rounds: Range<u32>) {
+    for round in rounds {
         for writer in 1..=3 {
-            let value = format!("{round} by {writer}");
-            assert_eq!(stand.client(writer).call(&[b"SET", b"k", value.as_bytes()]).unwrap(), ok());
+            let value = format!("{round}-by-{writer}");
+            let written = stand.ask(writer, &format!("SET k {value}"));
+            assert_eq!(written.expect("the writer answers"), ok());
             for reader in 1..=3 {
-                let read = stand.client(reader).call(&[b"GET", b"k"]).unwrap();
+                let read = stand.ask(reader, "GET k").expect("the reader answers");
                 assert_eq!(read, Answer::Bulk(value.clone().into()), "written by {writer}, read by {reader}");
             }
         }

@@ -58,6 +58,10 @@ fn members_come_and_go_at_the_wish_of_an_operator_on_any_node() {
 
     stand.insist(5, "RAFT REMOVE 5");
     await_membership(&stand, &[1, 2, 3], &[1, 2, 3], &[]);
+    eventually("the removed node learns it", || match stand.ask(5, "INFO raft").ok()? {
+        Answer::Bulk(info) => String::from_utf8_lossy(&info).contains("raft_removed:true").then_some(()),
+        other => panic!("{other:?}"),
+    });
     assert_eq!(stand.ask(1, "SET k w").unwrap(), ok());
 }
 

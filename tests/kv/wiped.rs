@@ -45,3 +45,24 @@ fn a_wiped_node_is_refused_until_it_is_removed_and_added_again() {
     stand.kill(third);
     eventually("the two go on", || (stand.ask(wiped, "SET k v").ok()? == ok()).then_some(()));
 }
+
+#[test]
+fn a_node_that_was_removed_may_come_back_with_all_that_it_had() {
+    let mut stand = Stand::start(3);
+    let leader = stand.leader();
+    let guest = (1..=3).find(|&id| id != leader).unwrap();
+    assert_eq!(stand.ask(leader, "SET before v").unwrap(), ok());
+    stand.await_recognition();
+
+    stand.insist(leader, &format!("RAFT REMOVE {guest}"));
+    assert_eq!(stand.terminate(guest), Some(0));
+    assert_eq!(stand.ask(leader, "SET meanwhile v").unwrap(), ok());
+    stand.start_node(guest);
+    stand.insist(leader, &format!("RAFT ADD {guest} {}", stand.raft(guest)));
+    stand.insist(leader, &format!("RAFT PROMOTE {guest}"));
+
+    for key in ["before", "meanwhile"] {
+        assert_eq!(stand.ask(guest, &format!("GET {key}")).unwrap(), Answer::Bulk(b"v".into()));
+    }
+    assert_eq!(stand.leader(), leader, "it disturbed nobody");
+}

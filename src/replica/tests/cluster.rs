@@ -156,6 +156,7 @@ pub(super) struct Disk {
 
 /// Which workers do nothing for now.
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each worker is held or not")]
 pub(super) struct Held {
     pub(super) writer: bool,
     pub(super) applier: bool,
@@ -407,6 +408,16 @@ impl Cluster {
     pub(super) fn pass_time(&mut self, number: u64, ticks: u32) {
         self.now = Moment(self.now.0 + u64::from(ticks));
         self.handle(number, Event::Tick { ticks });
+    }
+
+    /// Time passes at all nodes together.
+    pub(super) fn ticks(&mut self, count: u64) {
+        for _ in 0..count {
+            for number in self.numbers() {
+                self.pass_time(number, 1);
+            }
+            self.settle();
+        }
     }
 
     /// One heartbeat of `leader`.
