@@ -64,7 +64,7 @@
 //!
 //! [`Raft`] decides and changes; its chapters (`raft/`) follow the paper: election, replication, follower, snapshot,
 //! membership, read, transfer. What it decides with are leaves that know nothing of turns: `quorum` (one arithmetic for
-//! commit, votes, reads, leases and check-quorum), `votes`, `timer`, `progress`, `reconfigure` (the algebra of joint
+//! commit, votes, reads, leases and check-quorum), `votes`, `timer`, `promise`, `progress`, `reconfigure` (the algebra of joint
 //! changes), `read_queue`, `log` and `writes`.
 
 mod config;
@@ -73,6 +73,7 @@ mod fate;
 mod log;
 mod outbox;
 mod progress;
+mod promise;
 mod quorum;
 mod raft;
 mod read_queue;

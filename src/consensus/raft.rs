@@ -8,6 +8,7 @@ use std::sync::Arc;
 use self::transfer::DiskWatch;
 use super::log::Log;
 use super::outbox::Outbox;
+use super::promise::Promise;
 use super::role::{Follower, Role};
 use super::timer::ElectionTimer;
 use super::writes::Writes;
@@ -46,8 +47,8 @@ pub struct Raft {
     /// The newest durable snapshot from which the log goes on.
     snapshot: Option<SnapshotMeta>,
     timer: ElectionTimer,
-    /// Ticks for which a replica with leases, once started, keeps a promise that it may have made before.
-    quiet_ticks: u32,
+    /// What the last leader that was heard may rely on, where leases are on.
+    promise: Promise,
     writes: Writes,
     outbox: Outbox,
     /// The host cannot write now, as it says.
@@ -80,7 +81,7 @@ impl Raft {
             commit,
             handed_to_apply: restored.applied.index,
             snapshot: restored.snapshot.filter(|snapshot| log.contains(snapshot.position)),
-            quiet_ticks: Self::quiet_ticks_at_start(&config, hard_state),
+            promise: Self::promise_at_start(&config, hard_state),
             timer: ElectionTimer::new(config.election_ticks, config.reluctance, config.seed),
             writes: Writes::restored(hard_state, log.last().index),
             outbox: Outbox::default(),
@@ -93,18 +94,18 @@ impl Raft {
         Ok(raft)
     }
 
-    /// A lease of a leader may rest on what this replica answered before it crashed: for as long as it would have ignored
-    /// candidates then, it does so now (thesis §6.4.1). Whoever never reached a term has answered nobody.
-    fn quiet_ticks_at_start(config: &RaftConfig, hard_state: HardState) -> u32 {
+    /// A lease of a leader may rest on what this replica answered before it crashed (thesis §6.4.1). Whoever never reached a
+    /// term has answered nobody.
+    fn promise_at_start(config: &RaftConfig, hard_state: HardState) -> Promise {
         let may_have_promised = config.lease.is_some() && hard_state.term > Term::ZERO;
-        if may_have_promised { config.election_ticks } else { 0 }
+        Promise::for_ticks(if may_have_promised { config.election_ticks } else { 0 })
     }
 
     /// Time passed. After a pause several ticks come at once: the host first hands over what the peers sent meanwhile,
     /// and however long the pause was, it brings one election or one heartbeat. A follower that heard its leader since
     /// the last call counts the pause as one tick; a leader counts all of it, since others may have been elected.
     pub fn tick(&mut self, ticks: u32) {
-        self.quiet_ticks = self.quiet_ticks.saturating_sub(ticks);
+        self.promise.tick(ticks);
         self.watch_disk(ticks);
         match &self.role {
             Role::Leader(_) => self.tick_leader(ticks),
@@ -147,7 +148,7 @@ impl Raft {
                 return None;
             }
             // A higher term is no reason to leave a leader that lives (thesis §6.2, §4.2.3), unless it asked for it.
-            Body::Vote { transfer: false, .. } if term > self.term() && self.hears_a_leader() => {
+            Body::Vote { transfer: false, .. } if self.ignores_candidates_of(term) => {
                 self.notice_stranger(from);
                 return None;
             }

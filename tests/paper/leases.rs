@@ -262,6 +262,30 @@ fn leases_without_check_quorum_or_pre_vote_are_refused_at_the_start() {
     }
 }
 
+/// A lease may rest on what a voter answered in the term before. A late refusal of its own pre-vote shows it a higher term:
+/// that must not make it forget whom it had heard a moment ago.
+#[test]
+fn a_voter_keeps_faith_although_it_learns_of_a_higher_term() {
+    for later_term in [2, 3] {
+        let mut voter = leasing(1, 3).with_log(&[1]).start();
+        voter.step(node(2), heartbeat(1, 2, 1));
+        voter.tick(1_000);
+        voter.step(node(3), pre_vote_answer(2, false));
+        persist_all(&mut voter);
+        assert_eq!((voter.term(), voter.leader()), (term(2), None));
+
+        for _ in 0..9 {
+            voter.step(node(3), pre_vote(later_term + 1, at(1, 9)));
+            voter.step(node(3), vote(later_term, at(1, 9)));
+            assert_eq!((persist_all(&mut voter), voter.term()), (vec![], term(2)));
+            voter.tick(1);
+        }
+
+        voter.step(node(3), vote(later_term, at(1, 9)));
+        assert_eq!(only(&persist_all(&mut voter)), (3, vote_answer(later_term, true)));
+    }
+}
+
 mod after_a_restart {
     use super::*;
 

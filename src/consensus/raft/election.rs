@@ -3,6 +3,8 @@
 //! A candidate's requests and every vote, its own included, count only once term and vote are on disk: a vote that a
 //! crash forgets could be given twice.
 
+use std::cmp::Ordering;
+
 use super::{Raft, TERM_MAX};
 use crate::consensus::role::{Leader, Role};
 use crate::consensus::votes::Votes;
@@ -146,10 +148,21 @@ impl Raft {
         }
     }
 
+    /// Whether requests for votes in `term` fall on deaf ears: it is a new one, though a leader lives; or it came about while a
+    /// promise to an older one holds.
+    pub(super) fn ignores_candidates_of(&self, term: Term) -> bool {
+        match term.cmp(&self.term()) {
+            Ordering::Greater => self.hears_a_leader(),
+            Ordering::Equal => self.promise.holds(),
+            Ordering::Less => false,
+        }
+    }
+
     /// Leader stickiness (thesis §4.2.3): whether a leader was heard within the shortest election timeout, or leads
-    /// here and hears a quorum. Then an election would only disturb. Just started, a replica with leases acts as if it was.
+    /// here and hears a quorum. Then an election would only disturb. Where leases are
+    /// on, a promise that was given outlives the role in which it was.
     pub(super) fn hears_a_leader(&self) -> bool {
-        if self.quiet_ticks > 0 {
+        if self.promise.holds() {
             return true;
         }
         match &self.role {

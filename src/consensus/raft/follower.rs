@@ -4,6 +4,7 @@
 //! behind it, and nothing at or below the commit index is ever touched.
 
 use super::Raft;
+use crate::consensus::promise::Promise;
 use crate::consensus::role::{Follower, Role};
 use crate::types::{
     Append, AppendAnswer, Body, EntryMeta, Heartbeat, HeartbeatAnswer, LogIndex, LogSlice, LogSpan, NodeId,
@@ -25,6 +26,9 @@ impl Raft {
             _ => self.become_follower(Some(leader)),
         }
         self.timer.restart();
+        if self.config.lease.is_some() {
+            self.promise = Promise::for_ticks(self.config.election_ticks);
+        }
         true
     }
 
