@@ -69,7 +69,7 @@ pub(super) fn workers(
     let (reader, done) = (LogFetcher::new(storage.reader()), completions());
     threads.spawn("log-reader", move || loops::read_log(reader, &jobs.fetches, &done))?;
 
-    let (saver, done) = (SnapshotSaver::new(storage.snapshots()), completions());
+    let (saver, done) = (SnapshotSaver::new(storage.snapshots(), Arc::clone(&gate)), completions());
     threads.spawn("saver", move || {
         loops::save_snapshots(saver, &jobs.saves, &done);
         Ok(())

@@ -18,7 +18,7 @@ use crate::replica::{
 };
 use crate::storage::SnapshotStore;
 use crate::ticket::{
-    ChangeError, Permit, ProposeError, ReadError, ReadTask, Reply, SnapshotNowError, StopCause, Ticket,
+    ChangeError, Gate, Permit, ProposeError, ReadError, ReadTask, Reply, SnapshotNowError, StopCause, Ticket,
     TransferError,
 };
 use crate::types::{
@@ -247,7 +247,7 @@ impl Cluster {
             writer: LogWriter::new(Box::new(log.clone())),
             applier: Applier::new(Box::new(Typed(journal)), snapshots(), applied),
             fetcher: LogFetcher::new(Box::new(log.clone())),
-            saver: SnapshotSaver::new(snapshots()),
+            saver: SnapshotSaver::new(snapshots(), Arc::new(Gate::new(0, 0))),
             mover: SnapshotMover::new(mover, snapshots(), snapshots()),
             log,
             disk,
