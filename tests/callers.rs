@@ -7,11 +7,11 @@ mod scene;
 use std::time::Duration;
 
 use quorate::{
-    ChangeError, Config, Node, NodeEvent, Outcome, Parts, ProposeError, ReadError, Role, StartError,
-    StopCause, TransferError,
+    ChangeError, Config, Node, NodeEvent, Outcome, Parts, ProposeError, ReadError, Role, SnapshotNowError,
+    StartError, StopCause, TransferError,
 };
 use scene::{
-    Fragile, LONG, Mumbled, Mumbler, Sum, alone, config, deaf, leaderless, parts, storage,
+    Bin, Endless, Fragile, LONG, Mumbled, Mumbler, Sum, alone, config, deaf, leaderless, parts, storage,
     three_of_which_the_first_has_a_troubled_disk,
 };
 
@@ -141,7 +141,7 @@ fn d185_a_leader_whose_disk_is_full_says_so_steps_aside_serves_reads_and_goes_on
     );
     assert!(first.status().disk_full, "{successor:?}");
     assert_eq!(first.propose(vec![0; 10]), Err(ProposeError::DiskFull));
-    let seen = first.read_local(|bin| bin.bytes()).expect("it asks nobody");
+    let seen = first.read_local(Bin::bytes).expect("it asks nobody");
     assert!(seen >= 10, "{seen}");
     second.propose(vec![0; 10]).expect("the others go on");
 
@@ -150,7 +150,7 @@ fn d185_a_leader_whose_disk_is_full_says_so_steps_aside_serves_reads_and_goes_on
     assert_eq!(hear(&events, told), NodeEvent::DiskFull { full: false });
     first.propose(vec![0; 10]).expect("there is room again");
     let answered = in_flight.wait();
-    let total = first.read(|bin| bin.bytes()).expect("a linearizable read");
+    let total = first.read(Bin::bytes).expect("a linearizable read");
     // Taken by the full disk, the command took effect once or not at all, and its caller was told nothing else.
     match answered {
         Ok(_) => assert_eq!(total, 40),
@@ -179,11 +179,27 @@ fn an_observer_hears_the_end_and_one_that_is_gone_is_no_trouble() {
     let events = node.events();
     drop(node.events());
 
-    node.snapshot_now().expect("it has applied its founding");
+    node.propose(1).expect("acknowledged");
+    node.snapshot_now().expect("it has something to show");
     node.shutdown(LONG).expect("down");
 
     let heard: Vec<_> = events.collect();
     assert!(heard.iter().any(|event| matches!(event, NodeEvent::SnapshotSaved { .. })), "{heard:?}");
+}
+
+#[test]
+fn a_node_that_stops_waits_for_no_snapshot() {
+    let (machine, writing) = Endless::watched();
+    let node = Node::start_with(config(1), machine, parts()).expect("the node starts");
+    node.propose(1).expect("acknowledged");
+    let asked = node.clone();
+    let caller = std::thread::spawn(move || asked.snapshot_now());
+    writing.recv_timeout(LONG).expect("its picture is being written");
+
+    node.shutdown(LONG).expect("down");
+
+    let told = caller.join().expect("no panic");
+    assert_eq!(told, Err(SnapshotNowError::Stopped { cause: StopCause::Shutdown }));
 }
 
 #[test]
@@ -209,7 +225,7 @@ fn operators_too_must_not_wait_on_a_thread_of_the_node() {
     let (change, transfer, snapshot) = told.recv().expect("the callback runs");
     assert_eq!(change, Err(ChangeError::WouldDeadlock));
     assert_eq!(transfer, Err(TransferError::WouldDeadlock));
-    assert_eq!(snapshot, Err(quorate::SnapshotNowError::WouldDeadlock));
+    assert_eq!(snapshot, Err(SnapshotNowError::WouldDeadlock));
 }
 
 #[test]

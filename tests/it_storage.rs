@@ -9,6 +9,8 @@ mod contract;
 mod damage;
 #[path = "storage/directory.rs"]
 mod directory;
+#[path = "storage/full.rs"]
+mod full;
 #[path = "storage/segments.rs"]
 mod segments;
 #[path = "storage/snapshots.rs"]

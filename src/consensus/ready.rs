@@ -14,8 +14,9 @@ use crate::types::{
 ///    whole log: it begins anew after the position of a snapshot, which is durable already. Entries at or after
 ///    `append.first` that were written before are thereby dropped. Writes take effect in the order of their
 ///    [`WriteSeq`]; several may be made durable by one sync. The payloads of normal entries and memberships the host has
-///    from its proposals and from the spans of [`Raft::step`](super::Raft::step); that of a no-op, which an election
-///    appends without a span, it makes itself.
+///    from its proposals and from the spans of [`Raft::step`](super::Raft::step). What consensus appends by itself, the
+///    no-op of an election and the configuration that leaves a joint one, comes without either: the host makes these
+///    from [`Raft::meta`](super::Raft::meta).
 /// 3. `send_when_durable` travels with that write and leaves when it, and every write before it, is durable. Then the
 ///    host reports [`Persisted`]. A write may be empty: then it is a barrier behind the writes before it.
 /// 4. `restore`, whose restart is durable by now, replaces the state of the state machine by that snapshot's. Then

@@ -10,6 +10,6 @@ metrics! {
         counter dropped_pieces: "Pieces of snapshots, and wishes for them, dropped because too many waited.";
         gauge stray_pieces: "Pieces of snapshots that came unasked: late, twice, or of another transfer.";
         histogram stage_apply: "What one batch of committed entries took in the state machine.";
-        histogram stage_reply: "From there until all callers of the batch were answered, and its reads served.";
+        histogram stage_reply: "What answering all callers of a batch took, and serving its reads.";
     }
 }

@@ -66,7 +66,9 @@ impl Changes {
     pub(super) fn expire(&mut self, now: Moment) -> u64 {
         let late = self.begun.expire(now);
         let count = late.len() as u64;
-        late.into_iter().for_each(|begun| begun.asker.answer_here(Err(ChangeError::Unknown)));
+        for begun in late {
+            begun.asker.answer_here(Err(ChangeError::Unknown));
+        }
         count
     }
 

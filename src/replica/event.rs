@@ -73,6 +73,7 @@ pub(crate) struct Read {
 pub(crate) type Answer<T, E> = Box<dyn FnOnce(Result<T, E>) + Send>;
 
 /// An operator's change of the membership.
+#[expect(clippy::struct_field_names, reason = "the wish and what it is about are both a change")]
 pub(crate) struct Change {
     /// Which.
     pub(crate) change: MembershipChange,

@@ -34,11 +34,6 @@ impl Handovers {
         Self { begun: Waiters::new() }
     }
 
-    /// Whether nobody waits.
-    pub(super) fn is_empty(&self) -> bool {
-        self.begun.is_empty()
-    }
-
     /// Somebody waits for a transfer.
     pub(super) fn begin(&mut self, handover: Handover) {
         self.begun.push(handover);

@@ -21,7 +21,7 @@ use super::stages::Stages;
 use super::tail::Tail;
 use super::transfers::{Fetching, Serving};
 use super::waiting::Waiting;
-use super::{Applied, Event, Fetched, Jobs, Notice, Persisted, Read, ReplicaConfig};
+use super::{Event, Fetched, Jobs, Notice, Persisted, Read, ReplicaConfig};
 use crate::consensus::{Raft, RestoreError, Restored, RoleName};
 use crate::storage::Recovered;
 use crate::ticket::{ReadError, StopCause};
@@ -76,6 +76,8 @@ pub(crate) struct Replica {
     log_load: Load,
     /// Up to here the state machine would hold its state after a crash.
     durable: LogIndex,
+    /// The state machine is to take over the snapshot that ends here.
+    restoring: Option<LogIndex>,
     ticks: u64,
     fetches: u64,
 }
@@ -134,6 +136,7 @@ impl Replica {
             disk_full: false,
             log_load: Load::default(),
             durable: if config.machine_on_disk { applied.index } else { LogIndex::ZERO },
+            restoring: None,
             ticks: 0,
             fetches: 0,
             raft,
@@ -211,11 +214,6 @@ impl Replica {
     fn persisted(&mut self, done: Persisted) {
         self.config.metrics.persisted.increment();
         self.raft.persisted(done);
-    }
-
-    fn applied_by_machine(&mut self, applied: Applied) {
-        self.applying.applied_through(applied.through);
-        self.durable = self.durable.max(applied.durable.index);
     }
 
     fn fetched(&mut self, fetched: Fetched) {

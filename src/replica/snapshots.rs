@@ -135,7 +135,9 @@ impl Snapshots {
     pub(super) fn expire(&mut self, now: Moment) -> u64 {
         let late = self.demands.expire(now);
         let count = late.len() as u64;
-        late.into_iter().for_each(|demand| (demand.answer)(Err(SnapshotNowError::DeadlinePassed)));
+        for demand in late {
+            (demand.answer)(Err(SnapshotNowError::DeadlinePassed));
+        }
         count
     }
 

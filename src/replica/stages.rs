@@ -61,10 +61,13 @@ impl Stages {
             }
         }
         if let Some((peer, index, since)) = self.sent {
-            let progress = raft.progress(peer);
-            if progress.as_ref().is_none_or(|progress| progress.matched >= index) {
-                self.sent = None;
-                progress.iter().for_each(|_| metrics.stage_round_trip.record(nanos(since, now)));
+            match raft.progress(peer) {
+                Some(progress) if progress.matched < index => {}
+                Some(_) => {
+                    self.sent = None;
+                    metrics.stage_round_trip.record(nanos(since, now));
+                }
+                None => self.sent = None,
             }
         }
     }

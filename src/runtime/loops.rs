@@ -1,5 +1,6 @@
 //! The workers' threads: each takes what waits, does it once, reports once.
 
+use std::io::{self, Write};
 use std::iter::once;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::metrics::RuntimeMetrics;
 use crate::replica::{ApplyJob, Event, FetchJob, ReceiveJob, SaveJob};
 use crate::storage::{StorageError, Upkeep};
 use crate::ticket::{Gate, StopCause};
-use crate::types::GroupId;
+use crate::types::{GroupId, SnapshotWriter};
 use crate::workers::{
     Applier, LogFetcher, LogJob, LogWriter, MoverInput, Moves, SnapshotMover, SnapshotSaver,
 };
@@ -107,14 +108,60 @@ pub(super) fn read_log(
     Ok(())
 }
 
-/// Writes pictures of the state machine out, however long that takes.
+/// Writes pictures of the state machine out, however long that takes; a node that stops does not wait for them.
 pub(super) fn save_snapshots(
     mut saver: SnapshotSaver,
     jobs: &Receiver<(GroupId, SaveJob)>,
     completions: &Sender<Event>,
+    gate: &Arc<Gate>,
 ) {
     while let Ok((_group, job)) = jobs.recv() {
-        report(completions, saver.turn(job).map(Event::Saved));
+        let job = match job {
+            SaveJob::Picture { position, membership, writer } => {
+                let writer = until_stopped(writer, Arc::clone(gate));
+                SaveJob::Picture { position, membership, writer }
+            }
+            prune @ SaveJob::Prune { .. } => prune,
+        };
+        let saved = saver.turn(job);
+        // A picture that was given up for the node's end did not fail.
+        if gate.stop_cause().is_none() {
+            report(completions, saved.map(Event::Saved));
+        }
+    }
+}
+
+/// The same writer, which fails once the node stops: also if the machine passes over an error of a write.
+fn until_stopped(writer: SnapshotWriter, gate: Arc<Gate>) -> SnapshotWriter {
+    Box::new(move |out| {
+        let mut out = Until { out, gate };
+        writer(&mut out)?;
+        out.judge()
+    })
+}
+
+struct Until<'a> {
+    out: &'a mut dyn Write,
+    gate: Arc<Gate>,
+}
+
+impl Until<'_> {
+    fn judge(&self) -> io::Result<()> {
+        match self.gate.stop_cause() {
+            Some(_) => Err(io::Error::other("the node stops")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Write for Until<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.judge()?;
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }
 

@@ -21,7 +21,7 @@ use crate::types::{
 #[derive(Default)]
 struct Number {
     held: Option<LogPosition>,
-    number: u8,
+    state: u8,
     /// Every byte it was ever given.
     seen: Vec<u8>,
     ended: Option<LogPosition>,
@@ -43,10 +43,10 @@ impl StateMachine for Number {
     fn restore(&mut self, snapshot: &mut dyn Read) -> Result<(), MachineError> {
         let mut one = [0];
         while snapshot.read(&mut one)? == 1 {
-            self.number = one[0];
+            self.state = one[0];
             self.seen.push(one[0]);
         }
-        if self.number == 9 { Err(MachineError { reason: "nine".to_owned() }) } else { Ok(()) }
+        if self.state == 9 { Err(MachineError { reason: "nine".to_owned() }) } else { Ok(()) }
     }
 
     fn applied(&self) -> Option<Held> {
@@ -183,7 +183,7 @@ fn a_machine_in_memory_begins_with_the_newest_snapshot_that_belongs_to_the_log()
 
     let beginning = restore_from(&mut shelf, &log(3, 9), &mut machine).unwrap();
 
-    assert_eq!((beginning.applied, machine.0.number), (at(7), 7));
+    assert_eq!((beginning.applied, machine.0.state), (at(7), 7));
     assert_eq!(beginning.snapshot.map(|snapshot| snapshot.position), Some(at(7)));
     assert_eq!(machine.0.ended, Some(at(7)), "the machine may store what it restored");
 }
@@ -195,7 +195,7 @@ fn s17_a_damaged_snapshot_is_passed_over_for_an_older_one_that_the_log_reaches()
 
     let beginning = restore_from(&mut shelf, &log(3, 9), &mut machine).unwrap();
 
-    assert_eq!((beginning.applied, machine.0.number), (at(3), 3));
+    assert_eq!((beginning.applied, machine.0.state), (at(3), 3));
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn rs6_a_machine_on_disk_from_before_the_log_is_given_the_newest_snapshot() {
 
     let beginning = restore_from(&mut shelf([(3, &[3]), (7, &[7])]), &log(3, 9), &mut machine).unwrap();
 
-    assert_eq!((beginning.applied, machine.0.number, machine.0.ended), (at(7), 7, Some(at(7))));
+    assert_eq!((beginning.applied, machine.0.state, machine.0.ended), (at(7), 7, Some(at(7))));
 }
 
 #[test]

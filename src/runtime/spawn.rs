@@ -69,9 +69,9 @@ pub(super) fn workers(
     let (reader, done) = (LogFetcher::new(storage.reader()), completions());
     threads.spawn("log-reader", move || loops::read_log(reader, &jobs.fetches, &done))?;
 
-    let (saver, done) = (SnapshotSaver::new(storage.snapshots(), Arc::clone(&gate)), completions());
+    let (saver, done, until) = (SnapshotSaver::new(storage.snapshots()), completions(), Arc::clone(&gate));
     threads.spawn("saver", move || {
-        loops::save_snapshots(saver, &jobs.saves, &done);
+        loops::save_snapshots(saver, &jobs.saves, &done, &until);
         Ok(())
     })?;
     let mover = SnapshotMover::new(mover, storage.snapshots(), storage.snapshots());
@@ -81,7 +81,7 @@ pub(super) fn workers(
         waiting: waiting_pieces,
         completions: completions(),
         net: mover_net,
-        metrics,
+        metrics: Arc::clone(&metrics),
     };
     threads.spawn("mover", move || {
         loops::move_snapshots(mover, &mover_ends);
@@ -89,6 +89,7 @@ pub(super) fn workers(
     })?;
 
     let (applier, done) = (Applier::new(machine, storage.snapshots(), applied), completions());
+    let applier = applier.measured_by(metrics);
     threads.spawn("apply", move || loops::apply(applier, &jobs.applies, &done, &gate))?;
 
     let writer_ends =

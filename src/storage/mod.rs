@@ -10,6 +10,8 @@
 //!   nothing: never a mixture, never a record that was replaced, never one that was not written.
 //! - A storage that finds that it has lost what it once made durable refuses to open
 //!   ([`StorageError::Corrupt`]). It never forgets quietly.
+//! - Term and vote, a new beginning after a snapshot, entries: a write's parts become durable in this order, each of them
+//!   whole or not at all.
 //! - A snapshot is listed only once it is durable as a whole; the log is released only up to a snapshot that is.
 //! - Several groups share one storage; they are told apart by their [`GroupId`](crate::types::GroupId) and share each sync.
 

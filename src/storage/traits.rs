@@ -68,6 +68,9 @@ pub trait Storage: Send {
     fn recovered(&mut self) -> BTreeMap<GroupId, Recovered>;
 
     /// Appends, and makes durable, the writes of many groups in their order. One sync for all of them.
+    ///
+    /// After an error that [is recoverable](StorageError::is_recoverable) nothing was written, and the same call may be
+    /// made again; any other one is final.
     fn write(&mut self, writes: &[GroupWrite]) -> Result<(), StorageError>;
 
     /// Called when no write has come for a while and before a clean stop: leaves the log in a state in which a later
@@ -114,6 +117,9 @@ pub trait LogReader: Send {
 /// Work on the storage that runs beside its writer.
 pub trait Upkeep: Send {
     /// Does one small step. `true` if another one waits. After `false` it is called again once a write has made new work.
+    ///
+    /// It returns a recoverable error as long as the disk is too full for the reserve that a node needs to step aside:
+    /// called again later, it says whether there is room again.
     fn turn(&mut self) -> Result<bool, StorageError>;
 }
 
@@ -134,11 +140,15 @@ pub trait SnapshotStore: Send {
         membership: &Arc<Membership>,
     ) -> Result<Box<dyn SnapshotSink>, StorageError>;
 
-    /// The content of a snapshot, checked as it is read.
+    /// The content of a snapshot, checked as it is read. [`StorageError::NoSuchSnapshot`] if it is not kept (any more).
     fn open(&mut self, group: GroupId, id: SnapshotId) -> Result<Box<dyn SnapshotSource>, StorageError>;
 
     /// A piece of a snapshot's file as it is, for another node, which checks it: at most `bytes_max` from `offset` on, and
-    /// fewer only at the end of the file. `None` if this snapshot is not held (any more).
+    /// fewer only at the end of the file, or if more than 1 MiB is asked for. `None` if this snapshot is not held (any
+    /// more); [`StorageError::BadSnapshot`] if what would be sent has rotted.
+    ///
+    /// A snapshot that this handle has begun to give away stays readable through it, also when it is pruned, until its
+    /// last piece was asked for or the handle is dropped.
     fn piece(
         &mut self,
         group: GroupId,
@@ -174,11 +184,14 @@ pub trait SnapshotSource: Read + Send {
 
 /// Takes the file of a snapshot from another node, in order.
 pub trait SnapshotIntake: Send {
-    /// How many bytes of the file are there and good: the next ones are expected from here on.
+    /// Where in the file the next bytes are expected: behind those that are there and good, and those that were taken
+    /// of a part which is not complete yet. A part is judged before it reaches the file; what is incomplete is held in
+    /// memory, and lost with this intake: the next one expects it again.
     fn offset(&self) -> u64;
 
     /// The next bytes of the file. Damaged ones are an error ([`StorageError::BadSnapshot`]) after which nothing but
-    /// dropping makes sense; what was good before stays.
+    /// dropping makes sense; what was good before stays. On a full disk ([`StorageError::DiskFull`]), and if the disk
+    /// fails, everything that was received is removed when the intake is dropped.
     fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError>;
 
     /// The file is complete: judges it as a whole, and makes it durable and listed.

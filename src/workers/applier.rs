@@ -18,6 +18,7 @@ use bytes::Bytes;
 use super::GROUP;
 use super::progress::Progress;
 use crate::machine::{Machine, MachineError};
+use crate::metrics::RuntimeMetrics;
 use crate::replica::{Applied, ApplyJob, Event, PendingReply, Pictured};
 use crate::storage::{SnapshotSource, SnapshotStore, StorageError};
 use crate::ticket::{ReadTask, Reply, StopCause, panic_message};
@@ -35,6 +36,7 @@ pub(crate) struct Applier {
     /// Answers of this batch that have not left; empty between turns, kept for their memory.
     answers: Vec<(Reply, Bytes)>,
     reads: Vec<ReadTask>,
+    metrics: Arc<RuntimeMetrics>,
 }
 
 impl Applier {
@@ -45,7 +47,21 @@ impl Applier {
         applied: LogPosition,
     ) -> Self {
         let on_disk = machine.applied().is_some();
-        Self { machine, on_disk, snapshots, applied, ended: applied, answers: Vec::new(), reads: Vec::new() }
+        Self {
+            machine,
+            on_disk,
+            snapshots,
+            applied,
+            ended: applied,
+            answers: Vec::new(),
+            reads: Vec::new(),
+            metrics: Arc::default(),
+        }
+    }
+
+    /// What batches and answers take is recorded there.
+    pub(crate) fn measured_by(self, metrics: Arc<RuntimeMetrics>) -> Self {
+        Self { metrics, ..self }
     }
 
     /// What was applied, for tests that look inside.
@@ -78,7 +94,10 @@ impl Applier {
 
     fn take(&mut self, job: ApplyJob, events: &mut Vec<Event>) -> Result<(), StopCause> {
         match job {
-            ApplyJob::Entries { entries, replies } => self.apply_all(&entries, replies),
+            ApplyJob::Entries { entries, replies } => {
+                let metrics = Arc::clone(&self.metrics);
+                metrics.stage_apply.time(|| self.apply_all(&entries, replies))
+            }
             ApplyJob::Read(task) => {
                 self.reads.push(task);
                 Ok(())
@@ -110,7 +129,10 @@ impl Applier {
             self.ended = through;
             events.push(Event::Applied(Applied { through, durable }));
         }
-        self.answer_batch();
+        if !self.answers.is_empty() || !self.reads.is_empty() {
+            let metrics = Arc::clone(&self.metrics);
+            metrics.stage_reply.time(|| self.answer_batch());
+        }
         Ok(())
     }
 

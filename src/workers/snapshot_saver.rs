@@ -1,7 +1,7 @@
 //! The snapshot saver: writes pictures of the state machine out while that goes on, and removes what is too old.
 //!
 //! A snapshot that fails harms nobody: the log stays as long as it is, nothing of the file is left, and another is taken
-//! later. So nothing here stops the node. And a node that stops does not wait for it: what is not complete is given up.
+//! later. So nothing here stops the node.
 
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,19 +11,17 @@ use super::GROUP;
 use super::progress::Progress;
 use crate::replica::{SaveJob, Saved};
 use crate::storage::{SnapshotSink, SnapshotStore};
-use crate::ticket::{Gate, panic_message};
+use crate::ticket::panic_message;
 use crate::types::{LogPosition, Membership, SnapshotMeta, SnapshotWriter};
 
 /// Writes the snapshots of one group.
 pub(crate) struct SnapshotSaver {
     snapshots: Box<dyn SnapshotStore>,
-    /// Shut when the node stops.
-    gate: Arc<Gate>,
 }
 
 impl SnapshotSaver {
-    pub(crate) fn new(snapshots: Box<dyn SnapshotStore>, gate: Arc<Gate>) -> Self {
-        Self { snapshots, gate }
+    pub(crate) fn new(snapshots: Box<dyn SnapshotStore>) -> Self {
+        Self { snapshots }
     }
 
     /// Does one job, which may take as long as the state is large. Only a picture is completed.
@@ -55,7 +53,7 @@ impl SnapshotSaver {
         let mut sink =
             self.snapshots.create(GROUP, position, membership).map_err(|error| error.to_string())?;
         let progress = Progress::new(format!("snapshot of entry {position} is being written"), 0);
-        let mut out = Counted { sink: &mut *sink, progress, gate: &self.gate, failed: None };
+        let mut out = Counted { sink: &mut *sink, progress, failed: None };
         match catch_unwind(AssertUnwindSafe(|| writer(&mut out))) {
             Ok(written) => written.map_err(|error| error.to_string())?,
             Err(panic) => return Err(format!("the state machine panicked: {}", panic_message(&*panic))),
@@ -67,22 +65,17 @@ impl SnapshotSaver {
     }
 }
 
-/// Passes everything on, and counts it, as long as the node runs.
+/// Passes everything on, and counts it.
 struct Counted<'a> {
     sink: &'a mut dyn SnapshotSink,
     progress: Progress,
-    gate: &'a Gate,
     /// Why a write failed, should the writer pass over it: what it wrote then has a hole.
     failed: Option<String>,
 }
 
 impl Write for Counted<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = match self.gate.stop_cause() {
-            None => self.sink.write(bytes),
-            Some(cause) => Err(io::Error::other(format!("the node stops ({cause})"))),
-        };
-        let taken = written.inspect_err(|error| {
+        let taken = self.sink.write(bytes).inspect_err(|error| {
             if error.kind() != io::ErrorKind::Interrupted {
                 self.failed = Some(error.to_string());
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
@@ -200,6 +200,42 @@ impl StateMachine for Bin {
         let mut total = [0; 8];
         snapshot.read_exact(&mut total)?;
         self.0 = u64::from_le_bytes(total);
+        Ok(())
+    }
+}
+
+/// A state machine whose picture takes for ever to write out, and which does not mind errors.
+pub(crate) struct Endless(mpsc::SyncSender<()>);
+
+impl Endless {
+    /// And where it says that it has begun to write.
+    pub(crate) fn watched() -> (Self, mpsc::Receiver<()>) {
+        let (begun, writing) = mpsc::sync_channel(1);
+        (Self(begun), writing)
+    }
+}
+
+impl StateMachine for Endless {
+    type Command = u64;
+    type Query = ();
+    type Response = ();
+
+    fn apply(&mut self, _at: LogPosition, _command: u64) {}
+
+    fn query(&self, (): ()) {}
+
+    fn snapshot(&self) -> Result<SnapshotWriter, SnapshotError> {
+        let begun = self.0.clone();
+        Ok(Box::new(move |out| {
+            while out.write_all(&[0]).is_ok() {
+                let _ = begun.try_send(());
+                std::thread::yield_now();
+            }
+            Ok(())
+        }))
+    }
+
+    fn restore(&mut self, _snapshot: &mut dyn Read) -> Result<(), MachineError> {
         Ok(())
     }
 }

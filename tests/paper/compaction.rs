@@ -9,7 +9,7 @@ use crate::fixture::*;
 /// A leader of three in term 1 whose log ends at `last`, all of it committed, applied and acknowledged by everyone.
 fn settled_leader(last: u64) -> Raft {
     let mut leader = replica(1, 3).lead_with_everyone();
-    leader.propose((2..last).map(|_| 10)).unwrap();
+    leader.propose((2..last).map(|_| 10)).expect("it leads");
     persist_all(&mut leader);
     for peer in [2, 3] {
         leader.step(node(peer), accepted(1, last));
@@ -34,6 +34,26 @@ fn a_log_is_shortened_no_further_than_its_newest_snapshot_less_the_trailing_entr
     assert_eq!((start, &membership), (at(1, 15), leader.membership()));
     assert_eq!((leader.first_index(), leader.last(), leader.commit()), (index(16), at(1, 21), index(20)));
     assert_eq!((leader.compactable(5), leader.compactable(4)), (None, Some(index(16))));
+}
+
+/// A state machine on disk may hold less than the newest snapshot, after a crash.
+#[test]
+fn nothing_is_dropped_that_the_state_machine_still_needs() {
+    let past = replica(1, 3).with_log(&[1, 1, 1, 1, 1]);
+    let restored = quorate::consensus::Restored {
+        snapshot: Some(snapshot(at(1, 6))),
+        applied: at(1, 3),
+        ..past.restored()
+    };
+    let mut follower = Raft::new(past.config, restored).unwrap();
+    assert_eq!(follower.compactable(0), Some(index(3)));
+
+    follower.step(node(2), append(1, at(1, 6), &[], 5));
+    assert_eq!(follower.compactable(0), Some(index(3)), "what is committed is not applied yet");
+    let ready = follower.ready(NOW);
+
+    assert_eq!(ready.apply.map(|span| (span.first, span.last)), Some((index(4), at(1, 5))));
+    assert_eq!(follower.compactable(0), Some(index(5)));
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn round_at(leader: &mut Raft, now: u64) -> u64 {
 /// Whether a read that comes at `now` is answered at once.
 fn reads_at_once(leader: &mut Raft, now: u64) -> bool {
     let before = leader.clone();
-    leader.read_index(read_id(now), Moment(now)).unwrap();
+    leader.read_index(read_id(now), Moment(now)).expect("it leads");
     let reads = leader.ready(Moment(now)).reads;
     let expected = ReadReady { id: read_id(now), index: before.commit() };
     *leader = before;
@@ -67,7 +67,7 @@ fn reads_at_once(leader: &mut Raft, now: u64) -> bool {
 }
 
 fn answer_from(leader: &mut Raft, peer: u64, round: u64) {
-    let matched = leader.progress(node(peer)).unwrap().matched.0;
+    let matched = leader.progress(node(peer)).expect("a member").matched.0;
     leader.step(node(peer), heartbeat_answer(leader.term().0, matched, round));
 }
 

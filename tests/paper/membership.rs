@@ -297,6 +297,23 @@ fn a_new_voter_that_was_never_heard_does_not_count_as_one_that_answers() {
 }
 
 #[test]
+fn nor_does_one_that_was_just_added_and_has_not_answered_yet() {
+    let mut leader = replica(1, 3).lead_with_everyone();
+    leader.change_membership(&replace(3, 4), None).unwrap();
+    for matched in [3, 4] {
+        persist_all(&mut leader);
+        leader.step(node(2), accepted(1, matched));
+    }
+    assert_eq!(leader.membership().voters(), [node(1), node(2), node(4)]);
+
+    let refused = leader.change_membership(&remove(2), None);
+    assert_eq!(refused, Err(ChangeRefused::WouldLoseQuorum { connected: 1, needed: 2 }));
+    leader.step(node(4), accepted(1, 4));
+
+    assert!(leader.change_membership(&remove(2), None).is_ok());
+}
+
+#[test]
 fn where_directories_are_told_apart_one_that_is_not_known_could_not_vote() {
     let known = members("host", &[1], &[], &[2]).with_incarnations([(node(1), Incarnation(1))]);
     let past = replica(1, 1).with_membership(known);

@@ -26,7 +26,7 @@ fn simple(voters: &[u64]) -> Membership {
 /// A leader of three that has removed `id`: the joint configuration is at index 3, on its own disk alone.
 fn leader_that_removes(id: u64) -> Raft {
     let mut leader = replica(1, 3).lead_with_everyone();
-    leader.change_membership(&remove(id), None).unwrap();
+    leader.change_membership(&remove(id), None).expect("a change that may begin");
     persist_all(&mut leader);
     leader
 }

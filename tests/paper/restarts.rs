@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use quorate::consensus::{Raft, RaftConfig, RestoreError, Restored, RoleName};
-use quorate::types::{EntryKind, HardState, LogIndex, LogPosition};
+use quorate::types::{HardState, LogIndex, LogPosition};
 
 use crate::cluster::Cluster;
 use crate::fixture::*;

@@ -403,7 +403,7 @@ mod the_leader {
     /// entry 2, node 2 everything.
     fn compacted_leader() -> Raft {
         let mut leader = replica(1, 3).lead_with_everyone();
-        leader.propose([10; 20]).unwrap();
+        leader.propose([10; 20]).expect("it leads");
         persist_all(&mut leader);
         leader.step(node(2), accepted(1, 22));
         persist_all(&mut leader);
@@ -420,7 +420,7 @@ mod the_leader {
     }
 
     fn state(leader: &Raft, peer: u64) -> (ProgressState, LogIndex) {
-        let progress = leader.progress(node(peer)).unwrap();
+        let progress = leader.progress(node(peer)).expect("a member");
         (progress.state, progress.matched)
     }
 

@@ -79,14 +79,13 @@ fn it_is_not_told_before_it_has_the_last_entry() {
 fn without_a_name_the_voter_that_answers_and_has_most_of_the_log_is_chosen() {
     let membership = members("host", &[1, 2, 3, 4], &[], &[5]);
     let mut leader = replica(1, 4).with_membership(membership).lead_with_everyone();
-    leader.propose([10]).unwrap();
+    leader.propose([10, 10]).unwrap();
     persist_all(&mut leader);
-    leader.step(node(4), accepted(1, 3));
-    leader.step(node(5), accepted(1, 3));
+    leader.step(node(4), accepted(1, 4));
     leader.tick(10);
     leader.step(node(2), heartbeat_answer(1, 2, 0));
     leader.step(node(3), accepted(1, 3));
-    leader.step(node(5), heartbeat_answer(1, 3, 0));
+    leader.step(node(5), accepted(1, 4));
 
     assert_eq!(leader.transfer_leadership(None), Ok(node(3)), "node 4 is silent, and node 5 a learner");
 }
@@ -379,7 +378,7 @@ fn a_candidate_that_cannot_write_stops_and_a_follower_does_not_take_over() {
 /// A leader whose disk takes the next write and never finishes it.
 fn leader_with_a_hanging_disk() -> Raft {
     let mut leader = replica(1, 3).lead_with_everyone();
-    leader.propose([10]).unwrap();
+    leader.propose([10]).expect("it leads");
     leader.ready(NOW);
     leader.tick(1);
     leader

@@ -1,11 +1,14 @@
 //! Directories that are not this node's to use: each refused by its own error, before anything is written.
 
 use std::fs;
+use std::path::PathBuf;
 
-use quorate::storage::disk::{DiskConfig, DiskLog, LogEnd, inspect};
-use quorate::storage::{Storage, StorageError};
+use quorate::storage::disk::{DiskConfig, DiskLog, LogEnd, SnapshotState, inspect};
+use quorate::storage::{Identity, Storage, StorageError};
+use quorate::types::{ClusterId, GroupId};
 
-use crate::fixtures::{Scene, alter, append, last_index, node};
+use crate::fixtures::{Scene, alter, append, at, identity, last_index, node};
+use crate::snapshots::{content, file_name, write_snapshot};
 
 fn refused(scene: &Scene) -> StorageError {
     let before = scene.content();
@@ -164,4 +167,95 @@ fn segments_of_another_size_than_configured_are_read_as_they_are() {
     drop(log);
 
     assert_eq!(last_index(&scene.recover().unwrap()), 60);
+}
+
+/// A founded directory with a snapshot, and the file's path.
+fn with_snapshot() -> (Scene, PathBuf) {
+    let scene = Scene::with(&[]);
+    let meta = write_snapshot(&mut *scene.open().expect("open").snapshots(), at(1, 5), &content(300_000, 1));
+    let path = scene.path().join(file_name(&meta));
+    assert!(path.is_file());
+    (scene, path)
+}
+
+#[test]
+fn a_snapshot_of_another_cluster_or_of_a_newer_format_is_refused_by_its_name() {
+    let (scene, path) = with_snapshot();
+    let whole = scene.content();
+    let strangers = tempfile::tempdir().unwrap();
+    let mut stranger = DiskLog::open(DiskConfig::new(strangers.path(), node(1))).unwrap();
+    stranger.found(Identity { cluster: ClusterId(1234), ..identity() }, &[]).unwrap();
+    let meta = write_snapshot(&mut *stranger.snapshots(), at(1, 9), b"strange");
+    let strange = scene.path().join(file_name(&meta));
+    fs::copy(strangers.path().join(file_name(&meta)), &strange).unwrap();
+
+    let error = refused(&scene);
+    assert!(matches!(&error, StorageError::BadSnapshot { path, .. } if *path == strange), "{error}");
+
+    scene.restore(&whole);
+    alter(&path, |bytes| bytes[8..12].copy_from_slice(&2_u32.to_le_bytes()));
+    let error = refused(&scene);
+    assert!(
+        matches!(&error, StorageError::NewerFormat { path: named, found: 2, .. } if *named == path),
+        "{error}"
+    );
+}
+
+#[test]
+fn snapshots_in_a_directory_that_nobody_founded_are_refused() {
+    let (scene, path) = with_snapshot();
+    fs::remove_file(scene.segment(1)).unwrap();
+    fs::remove_file(scene.path().join("identity")).unwrap();
+
+    let error = refused(&scene);
+
+    assert!(matches!(&error, StorageError::BadSnapshot { path: named, .. } if *named == path), "{error}");
+}
+
+#[test]
+fn what_was_being_written_is_removed_at_the_next_start_and_what_was_being_received_is_kept() {
+    let (scene, path) = with_snapshot();
+    let (writing, receiving) = (path.with_extension("writing"), path.with_extension("receiving"));
+    fs::write(&writing, "half").unwrap();
+    fs::write(&receiving, "half").unwrap();
+
+    scene.open().unwrap();
+
+    assert_eq!((path.exists(), writing.exists(), receiving.exists()), (true, false, true));
+}
+
+#[test]
+fn inspecting_verifies_the_snapshots_and_says_who_joined() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = DiskLog::open(DiskConfig::new(dir.path(), node(1))).unwrap();
+    log.found(Identity { joined: true, ..identity() }, &[(GroupId::MAIN, None)]).unwrap();
+    let mut store = log.snapshots();
+    let good = write_snapshot(&mut *store, at(2, 5), b"good");
+    let rotten = write_snapshot(&mut *store, at(2, 9), &content(600_000, 1));
+    fs::write(dir.path().join(file_name(&good)).with_extension("receiving"), "half").unwrap();
+    alter(&dir.path().join(file_name(&rotten)), |bytes| bytes[400_000] ^= 1);
+    drop((store, log));
+
+    let report = inspect(dir.path()).unwrap();
+
+    assert!(report.identity.is_some_and(|identity| identity.joined));
+    let [first, second, third] = &report.snapshots[..] else { panic!("{report}") };
+    assert!(matches!(first.state, SnapshotState::Whole { position, bytes }
+            if (position, bytes, first.id) == (at(2, 5), good.bytes, good.id)));
+    assert!(matches!(second.state, SnapshotState::Unfinished));
+    assert!(matches!(third.state, SnapshotState::Damaged(StorageError::BadSnapshot { .. })));
+    let text = report.to_string();
+    assert!(text.contains(&format!("snapshot   {} of group 1 through 5@2: whole, 4", good.id)), "{text}");
+    assert!(text.contains(", joined"), "{text}");
+}
+
+#[test]
+fn an_identity_says_whether_its_node_founded_or_joined() {
+    let scene = Scene::with(&[]);
+    let stage = |dir: &std::path::Path| fs::read(dir.join("identity")).unwrap()[12];
+    assert_eq!(stage(scene.path()), 2, "as every version has written it");
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = DiskLog::open(DiskConfig::new(dir.path(), node(1))).unwrap();
+    log.found(Identity { joined: true, ..identity() }, &[(GroupId::MAIN, None)]).unwrap();
+    assert_eq!(stage(dir.path()), 4);
 }

@@ -113,7 +113,7 @@ fn snapshots_are_listed_newest_first_and_each_group_has_its_own() {
         let other = other.finish().unwrap();
 
         assert_eq!(listed(&mut *store), [new, middle, old.clone()]);
-        assert_eq!(store.list(GroupId(7)).unwrap(), [other.clone()]);
+        assert_eq!(store.list(GroupId(7)).unwrap(), std::slice::from_ref(&other));
         assert_eq!(read_snapshot(&mut *store, old.id).unwrap(), b"old");
         assert!(matches!(
             read_snapshot(&mut *store, other.id),
@@ -215,7 +215,7 @@ fn a_snapshot_with_any_byte_changed_is_passed_over_or_refused() {
                 Ok(_) => require_refused(store, meta, &format!("byte {at}")),
                 // A higher format number is what a newer version would write.
                 Err(error) => {
-                    assert!(matches!(error, StorageError::NewerFormat { .. }), "byte {at}: {error}")
+                    assert!(matches!(error, StorageError::NewerFormat { .. }), "byte {at}: {error}");
                 }
             }
             change(&mut |bytes| bytes.clone_from(&whole));
@@ -237,7 +237,7 @@ fn a_snapshot_cut_at_any_byte_or_lengthened_is_passed_over() {
             ));
             change(&mut |bytes| bytes.clone_from(&whole));
         }
-        assert_eq!(listed(store), [meta.clone()]);
+        assert_eq!(listed(store), std::slice::from_ref(meta));
     });
 }
 

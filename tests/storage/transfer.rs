@@ -45,7 +45,7 @@ impl Offer {
     }
 
     fn require_received(&self, store: &mut dyn SnapshotStore) {
-        assert_eq!(store.list(GroupId::MAIN).expect("list"), [self.meta.clone()]);
+        assert_eq!(store.list(GroupId::MAIN).expect("list"), std::slice::from_ref(&self.meta));
         let read = read_snapshot(store, self.meta.id).expect("read");
         assert!(read == content(read.len(), self.meta.position.index.0), "the content is another one");
         assert!(file_of(store, &self.meta, 70_000) == self.file, "the same bytes are sent on");

@@ -90,6 +90,10 @@ impl Disk {
         &self.entries
     }
 
+    pub(crate) fn starts_after(&self) -> LogPosition {
+        self.starts_after
+    }
+
     pub(crate) fn holds(&self, entry: &EntryMeta) -> bool {
         entry.position.index <= self.starts_after.index || self.entry(entry.position.index) == Some(entry)
     }

@@ -231,6 +231,8 @@ impl Node {
             self.fetching = Some((from, snapshot, 3));
         }
         if let Some(snapshot) = &ready.restore {
+            let starts_after = self.disk.starts_after().index;
+            assert!(starts_after >= snapshot.position.index, "restored before the log begins there durably");
             self.state = self.disk.snapshot(snapshot.id).expect("its restart is durable, so is it").state;
         }
         let applied = ready.apply.map_or_else(Vec::new, |span| self.apply(span));

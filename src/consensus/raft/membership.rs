@@ -33,7 +33,6 @@ impl Raft {
         let target = reconfigure::target(&current, change)?;
         let entry = reconfigure::enter(&current, &target)?;
         self.judge_lag(&current, &target)?;
-        self.judge_quorum(&target)?;
         self.judge_quorum(&entry)?;
         let position = self.append_membership(entry);
         self.assert_invariants();
@@ -102,7 +101,7 @@ impl Raft {
         Ok(())
     }
 
-    /// Those who answer now must suffice, in each half.
+    /// Those who answer now must suffice, in each half; the new half is the target itself.
     fn judge_quorum(&self, membership: &Membership) -> Result<(), ChangeRefused> {
         match lacking(membership, |voter| voter == self.config.id || self.can_vote(voter)) {
             Some((connected, needed)) => Err(ChangeRefused::WouldLoseQuorum { connected, needed }),
@@ -111,14 +110,13 @@ impl Raft {
     }
 
     /// Appends a configuration; it is in force at once. Whoever left is not waited for any more: what the others hold
-    /// may be enough now for entries and reads that waited.
+    /// may be enough now for entries that waited; reads are counted when the turn ends.
     fn append_membership(&mut self, membership: Membership) -> LogPosition {
         let bytes = membership.approximate_bytes();
         let kind = EntryKind::Membership(Arc::new(membership));
         let position = self.log.push(self.hard_state.term, bytes, &kind);
         self.follow_membership();
         self.advance_commit();
-        self.confirm_reads();
         position
     }
 

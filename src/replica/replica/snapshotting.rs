@@ -3,7 +3,9 @@
 
 use super::Replica;
 use crate::consensus::RoleName;
-use crate::replica::{ApplyJob, Jobs, Notice, Pictured, Received, Release, SaveJob, Saved, SnapshotNow};
+use crate::replica::{
+    Applied, ApplyJob, Jobs, Notice, Pictured, Received, Release, SaveJob, Saved, SnapshotNow,
+};
 use crate::types::{EntryRun, LogIndex, NodeId, SnapshotMeta};
 
 impl Replica {
@@ -77,12 +79,8 @@ impl Replica {
         }
         let (through, membership) = self.raft.compact(through);
         self.begun.release = Some(Release { through, membership });
-        self.log_starts_after(through.index);
-    }
-
-    fn log_starts_after(&mut self, index: LogIndex) {
-        self.begun.save.push(SaveJob::Prune { log_starts_after: index });
-        self.begun.notices.push(Notice::Compacted { through: index });
+        self.begun.save.push(SaveJob::Prune { log_starts_after: through.index });
+        self.begun.notices.push(Notice::Compacted { through: through.index });
     }
 
     /// The log that this node needs next is gone at its leader: it fetches the leader's snapshot.
@@ -128,7 +126,16 @@ impl Replica {
         self.config.metrics.snapshots_installed.increment();
         jobs.notices.push(Notice::SnapshotInstalled { position: snapshot.position });
         jobs.apply.push(ApplyJob::Restore(snapshot));
-        jobs.save.push(SaveJob::Prune { log_starts_after: index });
+        self.restoring = Some(index);
+    }
+
+    /// The state machine got further. Older snapshots go when it holds the newest: until then it may be about to read one.
+    pub(super) fn applied_by_machine(&mut self, applied: Applied) {
+        self.applying.applied_through(applied.through);
+        self.durable = self.durable.max(applied.durable.index);
+        if let Some(restored) = self.restoring.take_if(|restoring| *restoring <= applied.through.index) {
+            self.begun.save.push(SaveJob::Prune { log_starts_after: restored });
+        }
     }
 
     /// Time passed: the log is not kept for peers that make no progress with a snapshot.

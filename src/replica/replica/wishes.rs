@@ -119,11 +119,11 @@ impl Replica {
         | AdminAnswer::Transfer { request, .. }
         | AdminAnswer::Unknown { request }) = answer;
         let Some(asked) = self.wishes.answered(from, request) else { return };
-        let not_begun = match &answer {
+        let not_begun = matches!(
+            &answer,
             AdminAnswer::Change { outcome: Err(ChangeRefused::NotLeader), .. }
-            | AdminAnswer::Transfer { outcome: Err(TransferRefused::NotLeader), .. } => true,
-            _ => false,
-        };
+                | AdminAnswer::Transfer { outcome: Err(TransferRefused::NotLeader), .. }
+        );
         if not_begun {
             return self.wishes.ask_again(asked, self.ticks);
         }

@@ -18,7 +18,7 @@ use crate::replica::{
 };
 use crate::storage::SnapshotStore;
 use crate::ticket::{
-    ChangeError, Gate, Permit, ProposeError, ReadError, ReadTask, Reply, SnapshotNowError, StopCause, Ticket,
+    ChangeError, Permit, ProposeError, ReadError, ReadTask, Reply, SnapshotNowError, StopCause, Ticket,
     TransferError,
 };
 use crate::types::{
@@ -156,6 +156,7 @@ pub(super) struct Disk {
 
 /// Which workers do nothing for now.
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each worker is held or not")]
 pub(super) struct Held {
     pub(super) writer: bool,
     pub(super) applier: bool,
@@ -247,7 +248,7 @@ impl Cluster {
             writer: LogWriter::new(Box::new(log.clone())),
             applier: Applier::new(Box::new(Typed(journal)), snapshots(), applied),
             fetcher: LogFetcher::new(Box::new(log.clone())),
-            saver: SnapshotSaver::new(snapshots(), Arc::new(Gate::new(0, 0))),
+            saver: SnapshotSaver::new(snapshots()),
             mover: SnapshotMover::new(mover, snapshots(), snapshots()),
             log,
             disk,
@@ -407,6 +408,16 @@ impl Cluster {
     pub(super) fn pass_time(&mut self, number: u64, ticks: u32) {
         self.now = Moment(self.now.0 + u64::from(ticks));
         self.handle(number, Event::Tick { ticks });
+    }
+
+    /// Time passes at all nodes together.
+    pub(super) fn ticks(&mut self, count: u64) {
+        for _ in 0..count {
+            for number in self.numbers() {
+                self.pass_time(number, 1);
+            }
+            self.settle();
+        }
     }
 
     /// One heartbeat of `leader`.

@@ -1,5 +1,6 @@
 //! One budget for what is in flight, and what slow or dead parts cost.
 
+use super::cluster::Answer;
 use super::{Cluster, id, three_nodes, three_nodes_with};
 use crate::consensus::RoleName;
 use crate::replica::{Event, Notice, ReplicaConfig};
@@ -18,17 +19,8 @@ fn ten_kilobytes(config: &mut ReplicaConfig) {
 fn three_with_a_small_budget() -> Cluster {
     let mut cluster = three_nodes_with(ten_kilobytes);
     cluster.elect(1);
-    ticks(&mut cluster, 3);
+    cluster.ticks(3);
     cluster
-}
-
-fn ticks(cluster: &mut Cluster, count: u64) {
-    for _ in 0..count {
-        for number in cluster.numbers() {
-            cluster.pass_time(number, 1);
-        }
-        cluster.settle();
-    }
 }
 
 fn kilobyte(nth: u64) -> String {
@@ -37,7 +29,7 @@ fn kilobyte(nth: u64) -> String {
 
 fn busy(cluster: &mut Cluster, at: u64, count: u64) -> usize {
     let answers: Vec<_> = (0..count).map(|nth| cluster.propose(at, &kilobyte(nth))).collect();
-    answers.into_iter().filter(|answer| answer.is_done()).count()
+    answers.into_iter().filter(Answer::is_done).count()
 }
 
 fn in_flight(cluster: &Cluster, number: u64) -> u64 {
@@ -66,8 +58,7 @@ fn the_budget_is_one_for_own_commands_and_those_of_others() {
     let own: Vec<_> = (0..6).map(|nth| cluster.propose(1, &kilobyte(nth))).collect();
 
     let others: Vec<_> = (6..14).map(|nth| cluster.propose(2, &kilobyte(nth))).collect();
-    let refused =
-        others.into_iter().filter(|answer| answer.is_done()).map(|answer| answer.try_wait().unwrap());
+    let refused = others.into_iter().filter(Answer::is_done).map(|answer| answer.try_wait().unwrap());
     let refused: Vec<_> = refused.filter(|answer| *answer == Err(ProposeError::Busy)).collect();
 
     assert_eq!(refused.len(), 4);
@@ -82,10 +73,10 @@ fn the_account_is_exact_when_a_leader_was_deposed_and_leads_again() {
 
     cluster.elect(2);
     cluster.heal();
-    ticks(&mut cluster, 5);
+    cluster.ticks(5);
     assert_eq!(in_flight(&cluster, 1), 0, "what was overwritten is not in flight");
     cluster.elect(1);
-    ticks(&mut cluster, 2);
+    cluster.ticks(2);
 
     cluster.isolate(1);
     assert_eq!(busy(&mut cluster, 1, 20), 10, "exactly as much as before");
@@ -127,12 +118,12 @@ fn a_follower_that_writes_slowly_holds_no_more_than_its_leaders_window() {
     for nth in 0..100 {
         assert!(cluster.propose(1, &kilobyte(nth)).try_wait().unwrap().is_ok());
     }
-    ticks(&mut cluster, 5);
+    cluster.ticks(5);
 
     let held = cluster.node(3).replica.tail.bytes();
     assert!(held <= 8 * KILOBYTE as u64, "{held} bytes");
     cluster.node(3).held.writer = false;
-    ticks(&mut cluster, 200);
+    cluster.ticks(200);
     assert_eq!(cluster.journal(3), cluster.journal(1));
 }
 
@@ -150,7 +141,7 @@ fn a_slow_follower_behind_a_compacted_log_gets_a_snapshot_and_streams_again() {
     assert!(cluster.status(1).first_index > cluster.status(3).last_index);
 
     cluster.node(3).held.writer = false;
-    ticks(&mut cluster, 50);
+    cluster.ticks(50);
 
     assert_eq!(cluster.journal(3), cluster.journal(1));
     assert!(cluster.propose(3, "a").is_done());
@@ -180,7 +171,7 @@ fn a_node_without_room_steps_aside_refuses_its_callers_and_goes_on_by_itself() {
 
     cluster.handle(1, Event::DiskFull(true));
     cluster.settle();
-    ticks(&mut cluster, 30);
+    cluster.ticks(30);
     assert_ne!(cluster.status(1).role, RoleName::Leader);
     assert!(cluster.status(1).disk_full);
     assert!(cluster.node(1).notices.contains(&Notice::DiskFull { full: true }));

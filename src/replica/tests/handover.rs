@@ -10,17 +10,8 @@ fn three_nodes_led_by_1() -> Cluster {
     let mut cluster = three_nodes();
     cluster.connect_all();
     cluster.elect(1);
-    ticks(&mut cluster, 2);
+    cluster.ticks(2);
     cluster
-}
-
-fn ticks(cluster: &mut Cluster, count: u64) {
-    for _ in 0..count {
-        for number in cluster.numbers() {
-            cluster.pass_time(number, 1);
-        }
-        cluster.settle();
-    }
 }
 
 fn is_timeout_now(_: u64, _: u64, message: &PeerMessage) -> bool {
@@ -36,7 +27,7 @@ fn leadership_goes_to_whom_the_operator_names() {
     assert_eq!(cluster.status(3).role, RoleName::Leader);
     let term = cluster.status(3).term;
     let heard = Notice::LeaderChanged { leader: Some(id(3)), term };
-    ticks(&mut cluster, 1);
+    cluster.ticks(1);
     assert!([1, 2, 3].into_iter().all(|number| cluster.node(number).notices.contains(&heard)));
     assert!(cluster.propose(1, "a").is_done());
 }
@@ -56,11 +47,11 @@ fn a_follower_asks_the_leader_to_hand_over_also_to_itself() {
     let mut cluster = three_nodes_led_by_1();
 
     let told = cluster.transfer(2, Some(3));
-    ticks(&mut cluster, 2);
+    cluster.ticks(2);
     assert_eq!(told.try_recv(), Ok(Ok(id(3))));
 
     let told = cluster.transfer(2, Some(2));
-    ticks(&mut cluster, 2);
+    cluster.ticks(2);
     assert_eq!(told.try_recv(), Ok(Ok(id(2))));
     assert_eq!(cluster.status(2).role, RoleName::Leader);
 }
@@ -71,11 +62,7 @@ fn who_cannot_lead_is_refused_by_name() {
     assert!(cluster.change(1, MembershipChange::Demote { id: id(3) }).try_recv().unwrap().is_ok());
 
     for asked in [1, 2] {
-        let refused = |to| {
-            let mut cluster = &mut cluster;
-            Cluster::transfer(&mut cluster, asked, Some(to)).try_recv().unwrap().unwrap_err()
-        };
-        let mut refused = refused;
+        let mut refused = |to| cluster.transfer(asked, Some(to)).try_recv().unwrap().unwrap_err();
         assert_eq!(refused(1), TransferError::Refused(TransferRefused::LeadsAlready(id(1))));
         assert_eq!(refused(3), TransferError::Refused(TransferRefused::NotAVoter(id(3))));
         assert_eq!(refused(9), TransferError::Refused(TransferRefused::NotAVoter(id(9))));
@@ -91,7 +78,7 @@ fn a_successor_that_lags_catches_up_first() {
     assert!(told.try_recv().is_err());
 
     cluster.heal();
-    ticks(&mut cluster, 4);
+    cluster.ticks(4);
 
     assert_eq!(told.try_recv(), Ok(Ok(id(3))));
     assert_eq!(cluster.journal(3), cluster.journal(1));
@@ -134,7 +121,7 @@ fn a_transfer_that_ends_with_another_leader_says_so() {
     let told = cluster.transfer(1, Some(3));
 
     cluster.elect(2);
-    ticks(&mut cluster, 2);
+    cluster.ticks(2);
 
     assert_eq!(told.try_recv(), Ok(Err(TransferError::AnotherLeader { leader: id(2) })));
 }
@@ -152,12 +139,12 @@ fn no_command_is_lost_or_doubled_while_leadership_moves() {
         for at in [1, 2, 3] {
             answers.push(cluster.submit(at, &format!("later {nth} at {at}")));
         }
-        ticks(&mut cluster, 4);
+        cluster.ticks(4);
         let taken = told.try_recv().unwrap();
         assert!(taken.is_ok() || to == leader, "{taken:?}");
     }
 
-    ticks(&mut cluster, 5);
+    cluster.ticks(5);
     let journal = cluster.journal(1);
     for answer in answers {
         match answer.try_wait().unwrap() {
@@ -179,7 +166,7 @@ fn a_transfer_under_load_succeeds_within_an_election_timeout() {
 
     let told = cluster.transfer(1, Some(2));
     let after: Vec<_> = (500..600).map(|nth| cluster.propose(1, &nth.to_string())).collect();
-    ticks(&mut cluster, 10);
+    cluster.ticks(10);
 
     assert_eq!(told.try_recv(), Ok(Ok(id(2))));
     assert!(before.into_iter().chain(after).all(|answer| answer.try_wait().unwrap().is_ok()));
@@ -196,7 +183,7 @@ fn after_a_snapshot_leadership_goes_to_who_received_it() {
     cluster.isolate(3);
     (0..30).for_each(|nth| drop(cluster.propose(1, &nth.to_string())));
     cluster.heal();
-    ticks(&mut cluster, 10);
+    cluster.ticks(10);
 
     assert_eq!(cluster.transfer(1, Some(3)).try_recv(), Ok(Ok(id(3))));
 }

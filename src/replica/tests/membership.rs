@@ -5,14 +5,17 @@ use super::{Cluster, id, three_nodes, three_nodes_with};
 use crate::consensus::RoleName;
 use crate::replica::{Event, Notice, ReplicaConfig};
 use crate::ticket::{ChangeError, Outcome, StopCause};
-use crate::types::{ChangeReceipt, ChangeRefused, LogIndex, MembershipChange, NodeId, PeerMessage};
+use crate::types::{
+    Body, ChangeReceipt, ChangeRefused, Incarnation, LogIndex, LogPosition, MembershipChange, Message,
+    Moment, NodeId, PeerMessage, Term,
+};
 
 /// Three nodes, connected, that node 1 leads.
 fn three_nodes_led_by_1() -> Cluster {
     let mut cluster = three_nodes();
     cluster.connect_all();
     cluster.elect(1);
-    ticks(&mut cluster, 2);
+    cluster.ticks(2);
     cluster
 }
 
@@ -20,17 +23,8 @@ fn three_led_by_1_with(tune: fn(&mut ReplicaConfig)) -> Cluster {
     let mut cluster = three_nodes_with(tune);
     cluster.connect_all();
     cluster.elect(1);
-    ticks(&mut cluster, 2);
+    cluster.ticks(2);
     cluster
-}
-
-fn ticks(cluster: &mut Cluster, count: u64) {
-    for _ in 0..count {
-        for number in cluster.numbers() {
-            cluster.pass_time(number, 1);
-        }
-        cluster.settle();
-    }
 }
 
 fn add_learner(number: u64) -> MembershipChange {
@@ -65,11 +59,11 @@ fn a_node_joins_as_a_learner_catches_up_and_becomes_a_voter() {
 
     let added = cluster.change(1, add_learner(4)).try_recv().unwrap().unwrap();
     assert_eq!(added.membership.learners(), [id(4)]);
-    ticks(&mut cluster, 5);
+    cluster.ticks(5);
     assert_eq!(cluster.status(4).role, RoleName::Learner);
     assert_eq!(cluster.journal(4), cluster.journal(1));
     let promoted = cluster.change(1, promote(4)).try_recv().unwrap().unwrap();
-    ticks(&mut cluster, 3);
+    cluster.ticks(3);
 
     assert!(!promoted.membership.is_joint(), "the joint configuration is left");
     assert!([1, 2, 3, 4].into_iter().all(|number| voters(&cluster, number) == [1, 2, 3, 4]));
@@ -83,13 +77,13 @@ fn a_change_is_answered_when_it_is_complete_and_observers_hear_of_it() {
     let mut cluster = three_nodes_led_by_1();
     cluster.join(4, 44);
     drop(cluster.change(1, add_learner(4)));
-    ticks(&mut cluster, 5);
+    cluster.ticks(5);
 
     cluster.lose(|from, _, message| from != 1 && super::body(message).is_some());
     let told = cluster.change(1, promote(4));
     assert!(told.try_recv().is_err(), "nobody has it");
     cluster.heal();
-    ticks(&mut cluster, 5);
+    cluster.ticks(5);
 
     let ChangeReceipt { position, membership } = told.try_recv().unwrap().unwrap();
     assert!(!membership.is_joint());
@@ -131,7 +125,7 @@ fn without_a_leader_a_change_waits_for_one_until_its_deadline() {
     let at_2 = cluster.change(2, add_learner(4));
     assert!(at_2.try_recv().is_err());
     cluster.elect(1);
-    ticks(&mut cluster, 3);
+    cluster.ticks(3);
     assert!(at_2.try_recv().unwrap().is_ok());
 
     let mut cluster = three_nodes();
@@ -146,13 +140,13 @@ fn a_wish_that_reaches_a_node_which_leads_no_more_waits_for_the_next_leader() {
     let mut cluster = three_nodes_led_by_1();
     cluster.join(4, 44);
     let told = cluster.submit_change(2, add_learner(4), None);
-    let sent = cluster.node(2).replica.turn(crate::types::Moment(0)).send;
+    let sent = cluster.node(2).replica.turn(Moment(0)).send;
     let (_, admin) = sent.into_iter().find(|(_, message)| is_admin(2, 1, message)).expect("it asks");
     cluster.elect(3);
 
     cluster.handle(1, Event::Message { from: id(2), message: admin });
     cluster.settle();
-    ticks(&mut cluster, 2);
+    cluster.ticks(2);
 
     assert!(told.try_recv().unwrap().is_ok());
     assert_eq!(cluster.status(3).membership.learners(), [id(4)]);
@@ -165,7 +159,7 @@ fn a_lost_wish_is_unknown_at_its_deadline_and_never_sent_twice() {
     cluster.lose(is_admin);
     let told = cluster.change(2, add_learner(4));
     cluster.heal();
-    ticks(&mut cluster, 50);
+    cluster.ticks(50);
     assert!(cluster.status(1).membership.learners().is_empty());
 
     cluster.tick(2, PATIENCE as u32);
@@ -182,7 +176,7 @@ fn a_wish_that_was_never_written_is_sent_again() {
     assert!(told.try_recv().is_err());
 
     cluster.heal();
-    ticks(&mut cluster, 2);
+    cluster.ticks(2);
     assert!(told.try_recv().unwrap().is_ok());
 }
 
@@ -191,8 +185,7 @@ fn a_wish_that_arrives_twice_is_begun_once() {
     let mut cluster = three_nodes_led_by_1();
     cluster.join(4, 44);
     let told = cluster.submit_change(2, add_learner(4), None);
-    let now = crate::types::Moment(0);
-    let sent = cluster.node(2).replica.turn(now).send;
+    let sent = cluster.node(2).replica.turn(Moment(0)).send;
     let (_, admin) = sent.into_iter().find(|(_, message)| is_admin(2, 1, message)).expect("it asks");
 
     for _ in 0..2 {
@@ -229,7 +222,7 @@ fn a_change_that_the_next_leader_completes_is_answered_where_it_was_wished() {
     cluster.isolate(1);
     cluster.elect(2);
     cluster.heal();
-    ticks(&mut cluster, 5);
+    cluster.ticks(5);
 
     let receipt = told.try_recv().unwrap().unwrap();
     assert_eq!(receipt.membership.learners(), [id(4)]);
@@ -244,7 +237,7 @@ fn a_change_that_another_leader_overwrote_is_superseded() {
 
     cluster.elect(2);
     cluster.heal();
-    ticks(&mut cluster, 5);
+    cluster.ticks(5);
 
     assert_eq!(told.try_recv(), Ok(Err(ChangeError::Superseded)));
     assert!(cluster.status(1).membership.learners().is_empty());
@@ -262,7 +255,7 @@ fn a_change_that_a_snapshot_covers_is_unknown() {
     (0..30).for_each(|nth| drop(cluster.propose(2, &nth.to_string())));
 
     cluster.heal();
-    ticks(&mut cluster, 10);
+    cluster.ticks(10);
 
     assert_eq!(told.try_recv(), Ok(Err(ChangeError::Unknown)));
     assert_eq!(cluster.journal(1), cluster.journal(2));
@@ -275,19 +268,19 @@ fn a_removed_node_learns_it_and_disturbs_nobody() {
     });
 
     let receipt = cluster.change(1, remove(3)).try_recv().unwrap().unwrap();
-    ticks(&mut cluster, 5);
+    cluster.ticks(5);
     assert_eq!(receipt.membership.voters(), [id(1), id(2)]);
     assert!(cluster.status(3).removed && !cluster.status(1).removed);
     assert!(cluster.node(3).notices.contains(&Notice::Removed));
 
     let term = cluster.status(1).term;
     cluster.isolate(3);
-    ticks(&mut cluster, 100);
+    cluster.ticks(100);
     cluster.heal();
-    ticks(&mut cluster, 100);
+    cluster.ticks(100);
     assert_eq!(cluster.status(1).term, term);
     cluster.restart(3);
-    ticks(&mut cluster, 100);
+    cluster.ticks(100);
     assert!(cluster.status(3).removed, "it asks for votes and is told");
     assert_eq!(cluster.status(1).term, term);
 }
@@ -299,12 +292,12 @@ fn a_leader_that_removes_itself_answers_and_steps_down() {
     let receipt = cluster.change(1, remove(1)).try_recv().unwrap().unwrap();
     assert_eq!(receipt.membership.voters(), [id(2), id(3)]);
     assert_ne!(cluster.status(1).role, RoleName::Leader);
-    ticks(&mut cluster, 30);
+    cluster.ticks(30);
 
     assert!(cluster.status(1).removed);
     let leader = cluster.status(2).leader.map(NodeId::get).expect("somebody leads");
     assert!(cluster.propose(leader, "goes on").is_done());
-    ticks(&mut cluster, 60);
+    cluster.ticks(60);
     assert!(!matches!(cluster.status(1).role, RoleName::Leader | RoleName::Candidate));
 }
 
@@ -313,7 +306,7 @@ fn a_leader_that_removes_itself_for_another_node_answers_that_one() {
     let mut cluster = three_nodes_led_by_1();
 
     let told = cluster.change(2, remove(1));
-    ticks(&mut cluster, 5);
+    cluster.ticks(5);
 
     assert_eq!(told.try_recv().unwrap().unwrap().membership.voters(), [id(2), id(3)]);
 }
@@ -324,11 +317,11 @@ fn a_node_is_replaced_in_one_change() {
     assert!(cluster.propose(1, "a").is_done());
     cluster.join(4, 44);
     drop(cluster.change(1, add_learner(4)));
-    ticks(&mut cluster, 5);
+    cluster.ticks(5);
 
     let change = MembershipChange::Replace { old: id(3), new: id(4), address: "host:4".to_owned() };
     let receipt = cluster.change(1, change).try_recv().unwrap().unwrap();
-    ticks(&mut cluster, 5);
+    cluster.ticks(5);
 
     assert_eq!(receipt.membership.voters(), [id(1), id(2), id(4)]);
     assert_eq!(cluster.journal(4), "a");
@@ -353,7 +346,7 @@ fn a_voter_that_is_demoted_learns_on() {
     let mut cluster = three_nodes_led_by_1();
 
     let receipt = cluster.change(1, MembershipChange::Demote { id: id(3) }).try_recv().unwrap().unwrap();
-    ticks(&mut cluster, 3);
+    cluster.ticks(3);
 
     assert_eq!(
         (receipt.membership.voters(), receipt.membership.learners()),
@@ -365,19 +358,33 @@ fn a_voter_that_is_demoted_learns_on() {
 }
 
 #[test]
+fn a_leader_that_demotes_itself_makes_room_for_another() {
+    let mut cluster = three_nodes_led_by_1();
+
+    let receipt = cluster.change(1, MembershipChange::Demote { id: id(1) }).try_recv().unwrap().unwrap();
+    assert_eq!(receipt.membership.learners(), [id(1)]);
+    cluster.ticks(30);
+
+    let leader = cluster.status(2).leader.expect("the group is not leaderless");
+    assert!(leader != id(1) && !cluster.status(1).removed);
+    assert_eq!(cluster.status(1).role, RoleName::Learner);
+    assert!(cluster.propose(1, "a learner's caller").is_done());
+}
+
+#[test]
 fn a_wiped_node_comes_back_under_its_id_once_it_was_removed_and_added_again() {
     let mut cluster = three_nodes_led_by_1();
     (0..10).for_each(|nth| drop(cluster.propose(1, &nth.to_string())));
     cluster.join(3, 333);
-    ticks(&mut cluster, 30);
+    cluster.ticks(30);
     assert_eq!(cluster.journal(3), "", "it is not heard under its former self's name");
 
     assert!(cluster.change(1, remove(3)).try_recv().unwrap().is_ok());
     assert!(cluster.change(1, add_learner(3)).try_recv().unwrap().is_ok());
-    ticks(&mut cluster, 10);
+    cluster.ticks(10);
     assert_eq!(cluster.journal(3), cluster.journal(1));
     assert!(cluster.change(1, promote(3)).try_recv().unwrap().is_ok());
-    ticks(&mut cluster, 10);
+    cluster.ticks(10);
 
     assert_eq!(voters(&cluster, 3), [1, 2, 3]);
     assert!(!cluster.status(3).removed);
@@ -386,16 +393,28 @@ fn a_wiped_node_comes_back_under_its_id_once_it_was_removed_and_added_again() {
 }
 
 #[test]
-fn a_node_that_replays_a_log_in_which_its_former_self_stands_gives_no_vote_and_does_not_campaign() {
+fn a_node_that_replays_a_log_in_which_its_former_self_stands_answers_appends_and_gives_no_vote() {
     let mut cluster = three_nodes_led_by_1();
-    (0..10).for_each(|nth| drop(cluster.propose(1, &nth.to_string())));
+    assert!(cluster.propose(1, "a").is_done());
+    let (known, term) = (cluster.node(1).log.entries(), cluster.status(1).term);
     cluster.join(3, 333);
-    let term = cluster.status(3).term;
+    cluster.lose(|from, to, _| [from, to].contains(&3));
 
-    ticks(&mut cluster, 100);
+    cluster.send_log(3, &known, term);
+    assert_eq!(cluster.status(3).last_index, LogIndex(known.len() as u64));
+    assert_eq!(cluster.status(3).membership.member(id(3)).unwrap().incarnation, Some(Incarnation(3)));
+    cluster.ticks(100);
+    assert_eq!(cluster.status(3).term, term, "it does not campaign");
 
-    assert_eq!(cluster.status(3).role, RoleName::Learner);
-    assert_eq!(cluster.status(3).term, term);
+    let candidate = LogPosition::new(Term(term.0 + 8), LogIndex(99));
+    let vote = Message { term: Term(term.0 + 9), body: Body::Vote { last: candidate, transfer: true } };
+    let message = PeerMessage::Raft { message: vote, entries: Vec::new() };
+    cluster.handle(3, Event::Message { from: id(2), message });
+    let jobs = cluster.node(3).replica.turn(Moment(0));
+    let sent = jobs.send.iter().chain(jobs.write.iter().flat_map(|write| &write.send_when_durable));
+    let granted =
+        |message: &PeerMessage| matches!(super::body(message), Some(Body::VoteAnswer { granted: true }));
+    assert!(!sent.map(|(_, message)| message).any(granted));
 }
 
 #[test]
@@ -406,7 +425,7 @@ fn learners_that_have_caught_up_become_voters_by_themselves_if_that_is_wanted() 
     drop(cluster.change(1, add_learner(4)));
     drop(cluster.change(1, add_learner(5)));
 
-    ticks(&mut cluster, 20);
+    cluster.ticks(20);
 
     assert_eq!(voters(&cluster, 1), [1, 2, 3, 4, 5]);
 }
@@ -416,7 +435,7 @@ fn a_learner_that_does_not_answer_is_not_promoted() {
     let mut cluster = three_led_by_1_with(|config| config.auto_promote = true);
     assert!(cluster.change(1, add_learner(4)).try_recv().unwrap().is_ok());
 
-    ticks(&mut cluster, 50);
+    cluster.ticks(50);
 
     assert_eq!(cluster.status(1).membership.learners(), [id(4)]);
     assert!(cluster.propose(1, "goes on").is_done());
@@ -426,9 +445,9 @@ fn a_learner_that_does_not_answer_is_not_promoted() {
 fn a_change_waits_for_what_the_leader_notes_by_itself() {
     let mut cluster = three_nodes();
     cluster.elect(1);
-    ticks(&mut cluster, 2);
+    cluster.ticks(2);
     for number in [2, 3] {
-        let incarnation = crate::types::Incarnation(number);
+        let incarnation = Incarnation(number);
         cluster.handle(1, Event::PeerConnected { peer: id(number), incarnation });
         cluster.turn(1);
     }

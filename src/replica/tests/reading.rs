@@ -117,6 +117,53 @@ fn a_read_that_no_quorum_confirms_ends_at_its_deadline() {
 }
 
 #[test]
+fn a_read_within_a_lease_leaves_in_the_turn_in_which_it_came() {
+    let mut cluster = three_nodes_with(|config| {
+        (config.raft.pre_vote, config.raft.check_quorum) = (true, true);
+        config.raft.lease = Some(5);
+    });
+    cluster.elect(1);
+    assert!(cluster.propose(1, "a").is_done());
+    cluster.heartbeat(1);
+    cluster.isolate(1);
+
+    let seen = cluster.submit_read(1);
+    cluster.turn(1);
+    assert_eq!(seen.try_wait().unwrap(), Ok("a".to_owned()), "no round trip");
+
+    cluster.tick(1, 6);
+    assert!(!cluster.read(1).is_done(), "the lease has ended");
+}
+
+#[test]
+fn a_read_that_was_confirmed_and_waits_long_for_the_state_machine_sees_no_less() {
+    let mut cluster = three_nodes_led_by_1();
+    cluster.node(1).held.applier = true;
+    drop(cluster.propose(1, "before"));
+    let seen = cluster.read(1);
+    drop(cluster.propose(1, "after"));
+    cluster.isolate(1);
+    cluster.elect(2);
+    drop(cluster.propose(2, "of another leader"));
+
+    cluster.node(1).held.applier = false;
+    cluster.settle();
+
+    assert!(seen.try_wait().unwrap().unwrap().starts_with("before"));
+}
+
+#[test]
+fn a_learner_reads_what_was_written_before() {
+    let mut cluster = three_nodes_led_by_1();
+    cluster.connect_all();
+    let demote = crate::types::MembershipChange::Demote { id: super::id(3) };
+    assert!(cluster.change(1, demote).try_recv().unwrap().is_ok());
+    assert!(cluster.propose(2, "a").is_done());
+
+    assert_eq!(cluster.read(3).try_wait().unwrap(), Ok("a".to_owned()));
+}
+
+#[test]
 fn too_many_reads_are_refused() {
     let mut cluster = three_nodes_with(|config| config.reads_max = 2);
     let waiting = [cluster.read(1), cluster.read(1)];

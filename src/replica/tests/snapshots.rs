@@ -35,15 +35,6 @@ fn three_nodes_of_which_3_needs_a_snapshot() -> Cluster {
     cluster
 }
 
-fn ticks(cluster: &mut Cluster, count: u64) {
-    for _ in 0..count {
-        for number in cluster.numbers() {
-            cluster.pass_time(number, 1);
-        }
-        cluster.settle();
-    }
-}
-
 fn is_chunk(_: u64, _: u64, message: &PeerMessage) -> bool {
     matches!(message, PeerMessage::Chunk(_))
 }
@@ -131,7 +122,7 @@ fn a_failed_snapshot_leaves_the_log_and_is_tried_again() {
     assert!(cluster.node(1).notices.iter().any(failed));
 
     cluster.snapshots(1).set_room(None);
-    ticks(&mut cluster, 200);
+    cluster.ticks(200);
     assert!(cluster.status(1).snapshot > LogIndex(10));
     assert!(cluster.status(1).first_index > LogIndex(1));
 }
@@ -171,16 +162,16 @@ fn a_follower_whose_log_is_gone_at_the_leader_gets_a_snapshot_and_then_the_log()
     let mut cluster = three_nodes_of_which_3_needs_a_snapshot();
 
     cluster.heal();
-    ticks(&mut cluster, 10);
+    cluster.ticks(10);
 
     assert_eq!(cluster.journal(3), commands(30));
     let installed = |notice: &Notice| matches!(notice, Notice::SnapshotInstalled { .. });
     assert_eq!(cluster.node(3).notices.iter().filter(|notice| installed(notice)).count(), 1);
     propose(&mut cluster, 30..33);
-    ticks(&mut cluster, 2);
+    cluster.ticks(2);
     assert_eq!(cluster.journal(3), commands(33), "it streams again");
     cluster.restart(3);
-    ticks(&mut cluster, 10);
+    cluster.ticks(10);
     assert_eq!(cluster.journal(3), commands(33));
 }
 
@@ -189,7 +180,7 @@ fn the_log_that_a_receiver_needs_next_stays_until_it_is_there() {
     let mut cluster = three_nodes_of_which_3_needs_a_snapshot();
     cluster.node(3).held.mover = true;
     cluster.heal();
-    ticks(&mut cluster, 3);
+    cluster.ticks(3);
     let needed_next = cluster.status(1).snapshot.next();
 
     propose(&mut cluster, 30..90);
@@ -198,7 +189,7 @@ fn the_log_that_a_receiver_needs_next_stays_until_it_is_there() {
     assert!(peers.iter().any(|peer| peer.id == id(3) && peer.snapshot_bytes > 0));
 
     cluster.node(3).held.mover = false;
-    ticks(&mut cluster, 20);
+    cluster.ticks(20);
     assert_eq!(cluster.journal(3), commands(90));
     assert!(cluster.status(1).first_index > needed_next, "nobody needs it any more");
 }
@@ -208,16 +199,16 @@ fn a_receiver_without_progress_does_not_keep_the_log_for_ever() {
     let mut cluster = three_nodes_of_which_3_needs_a_snapshot();
     cluster.node(3).held.mover = true;
     cluster.heal();
-    ticks(&mut cluster, 3);
+    cluster.ticks(3);
     let needed_next = cluster.status(1).snapshot.next();
     propose(&mut cluster, 30..60);
     assert!(cluster.status(1).first_index <= needed_next);
 
-    ticks(&mut cluster, 120);
+    cluster.ticks(120);
     assert!(cluster.status(1).first_index > needed_next, "it counts as stalled");
 
     cluster.node(3).held.mover = false;
-    ticks(&mut cluster, 300);
+    cluster.ticks(300);
     assert_eq!(cluster.journal(3), commands(60), "it gets the newest one");
 }
 
@@ -226,12 +217,12 @@ fn a_sender_that_dies_in_the_middle_is_replaced_by_the_next_leader() {
     let mut cluster = three_nodes_of_which_3_needs_a_snapshot();
     cluster.heal();
     cluster.lose(is_chunk);
-    ticks(&mut cluster, 3);
+    cluster.ticks(3);
 
     cluster.kill(1);
     cluster.heal();
     cluster.elect(2);
-    ticks(&mut cluster, 100);
+    cluster.ticks(100);
 
     assert_eq!(cluster.journal(3), commands(30));
 }
@@ -241,13 +232,13 @@ fn a_leader_that_is_deposed_in_the_middle_does_not_hold_up_the_receiver() {
     let mut cluster = three_nodes_of_which_3_needs_a_snapshot();
     cluster.heal();
     cluster.lose(is_chunk);
-    ticks(&mut cluster, 3);
+    cluster.ticks(3);
 
     cluster.heal();
     cluster.isolate(1);
     cluster.elect(2);
     assert!(cluster.propose(2, "30").is_done());
-    ticks(&mut cluster, 100);
+    cluster.ticks(100);
 
     assert_eq!(cluster.journal(3), commands(31));
 }
@@ -257,11 +248,11 @@ fn a_receiver_that_dies_in_the_middle_finishes_after_its_restart() {
     let mut cluster = three_nodes_of_which_3_needs_a_snapshot();
     cluster.heal();
     cluster.lose(is_chunk);
-    ticks(&mut cluster, 3);
+    cluster.ticks(3);
 
     cluster.restart(3);
     cluster.heal();
-    ticks(&mut cluster, 100);
+    cluster.ticks(100);
 
     assert_eq!(cluster.journal(3), commands(30));
 }
@@ -271,16 +262,16 @@ fn a_crash_between_the_file_and_the_restart_of_the_log_leaves_the_old_state() {
     let mut cluster = three_nodes_of_which_3_needs_a_snapshot();
     cluster.node(3).held.writer = true;
     cluster.heal();
-    ticks(&mut cluster, 5);
+    cluster.ticks(5);
     assert_eq!(cluster.status(3).first_index.prev(), cluster.status(3).snapshot, "it begins anew in memory");
 
     cluster.isolate(3);
     cluster.restart(3);
-    ticks(&mut cluster, 1);
+    cluster.ticks(1);
     assert_eq!(cluster.status(3).first_index, LogIndex(1));
 
     cluster.heal();
-    ticks(&mut cluster, 100);
+    cluster.ticks(100);
     assert_eq!(cluster.journal(3), commands(30));
 }
 
@@ -296,18 +287,40 @@ fn what_was_committed_and_not_handed_over_is_skipped_when_a_snapshot_covers_it()
     cluster.node(3).held.applier = true;
     cluster.node(3).held.fetcher = true;
     propose(&mut cluster, 0..8);
-    ticks(&mut cluster, 2);
+    cluster.ticks(2);
     cluster.isolate(3);
     propose(&mut cluster, 8..40);
     assert!(cluster.status(3).applied < cluster.status(3).commit, "its state machine is behind");
 
     cluster.heal();
-    ticks(&mut cluster, 5);
+    cluster.ticks(5);
     cluster.node(3).held.applier = false;
     cluster.node(3).held.fetcher = false;
-    ticks(&mut cluster, 5);
+    cluster.ticks(5);
 
     assert_eq!(cluster.journal(3), commands(40));
+}
+
+#[test]
+fn a_second_snapshot_may_come_before_the_state_machine_took_the_first() {
+    let mut cluster = three_nodes_of_which_3_needs_a_snapshot();
+    cluster.node(3).held.applier = true;
+    cluster.heal();
+    cluster.ticks(5);
+    cluster.isolate(3);
+    (0..20).for_each(|_| cluster.heartbeat(1));
+    propose(&mut cluster, 30..60);
+    cluster.heal();
+    cluster.ticks(10);
+    let restores = cluster.node(3).applies.iter().filter(|job| matches!(job, ApplyJob::Restore(_)));
+    assert_eq!(restores.count(), 2);
+
+    cluster.node(3).held.applier = false;
+    cluster.ticks(5);
+
+    assert_eq!(cluster.journal(3), commands(60));
+    let newest = cluster.status(3).snapshot;
+    assert_eq!(cluster.snapshots(3).pruned().last(), Some(&newest), "now nobody needs the first");
 }
 
 #[test]
@@ -317,10 +330,10 @@ fn a_picture_under_way_when_a_snapshot_is_installed_harms_nobody() {
     let told = cluster.snapshot_now(3);
 
     cluster.heal();
-    ticks(&mut cluster, 5);
+    cluster.ticks(5);
     let newest = cluster.status(3).snapshot;
     cluster.node(3).held.saver = false;
-    ticks(&mut cluster, 5);
+    cluster.ticks(5);
 
     let served = told.try_recv().unwrap().unwrap();
     assert_eq!(served.position.index, newest, "the installed one holds what was asked for");
@@ -340,7 +353,7 @@ fn callers_whose_entries_a_snapshot_may_hold_are_told_that_their_fate_is_unknown
     assert!(cluster.status(2).first_index > LogIndex(10));
 
     cluster.heal();
-    ticks(&mut cluster, 10);
+    cluster.ticks(10);
 
     assert_eq!(cluster.journal(1), commands(30));
     let errors: Vec<_> = deposed.into_iter().map(|answer| answer.try_wait().unwrap().unwrap_err()).collect();
@@ -361,7 +374,7 @@ fn a_forward_that_a_snapshot_covers_is_unknown_once_its_place_is_known() {
     assert!(cluster.status(1).first_index > cluster.status(3).last_index);
 
     cluster.heal();
-    ticks(&mut cluster, 10);
+    cluster.ticks(10);
 
     let error = forwarded.try_wait().unwrap().unwrap_err();
     assert_eq!((&error, error.outcome()), (&ProposeError::Unknown, Outcome::Unknown));
@@ -374,7 +387,7 @@ fn a_forward_that_a_snapshot_may_cover_is_never_called_superseded() {
     let forwarded = cluster.propose(3, "forwarded");
     propose(&mut cluster, 0..30);
     cluster.heal();
-    ticks(&mut cluster, 10);
+    cluster.ticks(10);
     assert!(cluster.journal(3).contains("forwarded"), "in the snapshot");
     assert!(
         !forwarded.is_done(),
@@ -382,7 +395,7 @@ fn a_forward_that_a_snapshot_may_cover_is_never_called_superseded() {
     );
 
     cluster.elect(2);
-    ticks(&mut cluster, 2);
+    cluster.ticks(2);
 
     assert_eq!(forwarded.try_wait().unwrap(), Err(ProposeError::Unknown));
 }
@@ -392,12 +405,12 @@ fn a_read_that_waits_for_what_a_snapshot_brings_is_answered_by_it() {
     let mut cluster = three_nodes_of_which_3_needs_a_snapshot();
     cluster.node(3).held.mover = true;
     cluster.heal();
-    ticks(&mut cluster, 3);
+    cluster.ticks(3);
     let seen = cluster.read(3);
     assert!(!seen.is_done());
 
     cluster.node(3).held.mover = false;
-    ticks(&mut cluster, 5);
+    cluster.ticks(5);
 
     assert_eq!(seen.try_wait().unwrap(), Ok(commands(30)));
 }
@@ -409,7 +422,7 @@ fn a_snapshot_that_is_slower_than_an_election_timeout_starts_no_election() {
     cluster.node(3).held.mover = true;
     cluster.heal();
 
-    ticks(&mut cluster, 50);
+    cluster.ticks(50);
 
     assert!([1, 2, 3].into_iter().all(|number| cluster.status(number).term == term));
     assert_eq!(cluster.status(3).leader, Some(id(1)));
@@ -450,7 +463,7 @@ fn a_snapshot_that_nobody_asked_for_is_not_installed() {
 
     let received = crate::replica::Received { snapshot, outcome: Ok(()) };
     cluster.handle(2, Event::Received(received));
-    ticks(&mut cluster, 3);
+    cluster.ticks(3);
 
     assert_eq!((cluster.status(2).first_index, cluster.journal(2)), before);
 }

@@ -188,10 +188,10 @@ impl Walk {
             self.cluster.node(number).held = Held::default();
         }
         self.cluster.connect_all();
-        self.pass_time_together(100);
+        self.cluster.ticks(100);
         self.gather_all();
         let last = self.cluster.propose(1, "the last");
-        self.pass_time_together(PATIENCE);
+        self.cluster.ticks(PATIENCE);
         self.collect();
         assert!(last.try_wait().unwrap().is_ok(), "the cluster does not work again");
     }
@@ -201,7 +201,7 @@ impl Walk {
         for _ in 0..20 {
             let leader = (1..=4).find(|&number| self.cluster.status(number).role == RoleName::Leader);
             let Some(leader) = leader else {
-                self.pass_time_together(50);
+                self.cluster.ticks(50);
                 continue;
             };
             let membership = self.cluster.status(leader).membership;
@@ -210,18 +210,9 @@ impl Walk {
             };
             let address = format!("host:{missing}");
             drop(self.cluster.change(leader, MembershipChange::AddLearner { id: id(missing), address }));
-            self.pass_time_together(50);
+            self.cluster.ticks(50);
         }
         panic!("the group does not take everybody back");
-    }
-
-    fn pass_time_together(&mut self, ticks: u64) {
-        for _ in 0..ticks {
-            for number in self.cluster.numbers() {
-                self.cluster.pass_time(number, 1);
-            }
-            self.cluster.settle();
-        }
     }
 
     fn judge(&self) {

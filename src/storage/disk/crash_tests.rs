@@ -1,18 +1,20 @@
 //! The real code on a disk that loses what was not synced: at whatever moment power fails, the log that is recovered
 //! holds all that was acknowledged, and nothing that was never written.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
 use super::simulated::SimulatedDisk;
 use super::{DiskConfig, DiskLog};
-use crate::storage::{GroupWrite, Identity, Storage, StorageError, Upkeep};
+use crate::storage::memory::MemoryLog;
+use crate::storage::{GroupWrite, Identity, SnapshotStore, Storage, StorageError, Upkeep};
 use crate::types::{
     ClusterId, Entry, EntryRun, GroupId, HardState, Incarnation, LogIndex, LogPosition, Membership, NodeId,
-    Payload, Term,
+    Payload, SnapshotMeta, Term,
 };
 
 const GROUPS: [GroupId; 2] = [GroupId::MAIN, GroupId(9)];
@@ -75,6 +77,8 @@ struct Group {
     hard_state: HardState,
     starts_after: LogPosition,
     entries: Vec<Entry>,
+    /// The last entries that its snapshots cover.
+    snapshots: BTreeSet<LogIndex>,
 }
 
 /// What the whole log must hold; `None` while it is blank.
@@ -92,8 +96,23 @@ impl Group {
     }
 
     fn release(&mut self, through: LogPosition) {
-        self.entries.drain(..through.index.distance_from(self.starts_after.index) as usize);
-        self.starts_after = through;
+        let released = through.index.distance_from(self.starts_after.index) as usize;
+        if released > 0 {
+            self.entries.drain(..released.min(self.entries.len()));
+            self.starts_after = through;
+        }
+    }
+
+    fn restart(&mut self, position: LogPosition) {
+        self.entries.clear();
+        self.starts_after = position;
+    }
+
+    /// The snapshots that pruning removes.
+    fn pruned(&self, log_starts_after: LogIndex) -> Vec<LogIndex> {
+        let newest = self.snapshots.last();
+        let is_unneeded = |index: &&LogIndex| **index < log_starts_after && Some(*index) != newest;
+        self.snapshots.iter().filter(is_unneeded).copied().collect()
     }
 }
 
@@ -105,6 +124,10 @@ enum Step {
     Settle,
     Release(GroupId, LogPosition),
     Upkeep,
+    Snapshot(GroupId, LogIndex),
+    /// Receives that many bytes, and finishes if they are all.
+    Receive(GroupId, &'static Offer, usize),
+    Prune(GroupId, LogIndex),
 }
 
 impl Step {
@@ -118,6 +141,9 @@ impl Step {
                 while upkeep.turn()? {}
                 Ok(())
             }
+            Self::Snapshot(group, index) => write_snapshot(&mut *log.snapshots(), *group, *index).map(|_| ()),
+            Self::Receive(group, offer, bytes) => offer.receive(&mut *log.snapshots(), *group, *bytes),
+            Self::Prune(group, index) => log.snapshots().prune(*group, *index),
         }
     }
 
@@ -142,6 +168,10 @@ impl Step {
                         group_of(model, write.group).hard_state = state;
                         seen(model);
                     }
+                    if let Some((position, _)) = &write.restart {
+                        group_of(model, write.group).restart(*position);
+                        seen(model);
+                    }
                     for entry in write.entries.iter().flat_map(EntryRun::entries) {
                         group_of(model, write.group).append(entry);
                         seen(model);
@@ -152,8 +182,86 @@ impl Step {
                 group_of(model, *group).release(*through);
                 seen(model);
             }
+            Self::Snapshot(group, index) => {
+                group_of(model, *group).snapshots.insert(*index);
+                seen(model);
+            }
+            Self::Receive(group, offer, bytes) => {
+                if *bytes == offer.file.len() {
+                    group_of(model, *group).snapshots.insert(offer.meta.position.index);
+                    seen(model);
+                }
+            }
+            Self::Prune(group, index) => {
+                // Names are made durable together, in the end: until then any of them may be back.
+                let pruned = group_of(model, *group).pruned(*index);
+                let before = group_of(model, *group).snapshots.clone();
+                for subset in 0..1_u32 << pruned.len() {
+                    let gone = pruned.iter().enumerate().filter(|(at, _)| subset >> at & 1 == 1);
+                    let gone: BTreeSet<_> = gone.map(|(_, index)| *index).collect();
+                    group_of(model, *group).snapshots = before.difference(&gone).copied().collect();
+                    seen(model);
+                }
+            }
             Self::Settle | Self::Upkeep => {}
         }
+    }
+}
+
+/// What the snapshot through `index` holds: more than a block, or a few bytes.
+fn snapshot_content(index: LogIndex) -> Vec<u8> {
+    let bytes: u64 = if index.0.is_multiple_of(5) { 263_000 } else { 10 };
+    (0..bytes).map(|at| (at / 7 + index.0) as u8).collect()
+}
+
+fn write_snapshot(
+    store: &mut dyn SnapshotStore,
+    group: GroupId,
+    index: LogIndex,
+) -> Result<SnapshotMeta, StorageError> {
+    let mut sink = store.create(group, LogPosition::new(Term(1), index), &membership())?;
+    sink.write_all(&snapshot_content(index)).map_err(StorageError::io("write", Path::new("a snapshot")))?;
+    sink.finish()
+}
+
+/// A snapshot that another node offers.
+#[derive(Debug)]
+struct Offer {
+    meta: SnapshotMeta,
+    file: Vec<u8>,
+}
+
+impl Offer {
+    fn new(group: GroupId, index: u64) -> Self {
+        let mut leader = MemoryLog::new();
+        leader.found(identity(), &[]).expect("found");
+        let mut store = leader.snapshots();
+        let meta = write_snapshot(&mut *store, group, LogIndex(index)).expect("write");
+        let piece = store.piece(group, meta.id, 0, u32::MAX).expect("read").expect("it is held");
+        assert_eq!(piece.len() as u64, meta.bytes);
+        Self { meta, file: piece.to_vec() }
+    }
+
+    /// Those of a group; each the same in every life, so that it can be resumed.
+    fn of(group: GroupId) -> &'static [Self] {
+        static OFFERS: OnceLock<[Vec<Offer>; 2]> = OnceLock::new();
+        let offers =
+            OFFERS.get_or_init(|| GROUPS.map(|group| [60, 61].map(|at| Self::new(group, at)).into()));
+        &offers[usize::from(group != GROUPS[0])]
+    }
+
+    fn receive(
+        &self,
+        store: &mut dyn SnapshotStore,
+        group: GroupId,
+        bytes: usize,
+    ) -> Result<(), StorageError> {
+        let mut intake = store.receive(group, &self.meta)?;
+        let from = intake.offset() as usize;
+        for chunk in self.file[from..bytes.max(from)].chunks(100_000) {
+            intake.write(chunk)?;
+        }
+        if bytes == self.file.len() { intake.finish().map(|_| ()) } else { Ok(()) }
     }
 }
 
@@ -165,6 +273,7 @@ fn group_of(model: &mut Model, group: GroupId) -> &mut Group {
 fn state_of(log: &mut DiskLog) -> Model {
     log.identity()?;
     let mut reader = log.reader();
+    let mut store = log.snapshots();
     let recovered = log.recovered().into_iter();
     Some(
         recovered
@@ -176,10 +285,31 @@ fn state_of(log: &mut DiskLog) -> Model {
                 let metas: Vec<_> = entries.iter().map(Entry::meta).collect();
                 assert_eq!(metas, found.entries, "the reader and the recovery disagree");
                 let (hard_state, starts_after) = (found.hard_state, found.starts_after);
-                (id, Group { hard_state, starts_after, entries })
+                (id, Group { hard_state, starts_after, entries, snapshots: snapshots_of(&mut *store, id) })
             })
             .collect(),
     )
+}
+
+/// A state without its contents, for people.
+fn summary(state: &Model) -> Vec<(GroupId, HardState, LogPosition, u64, Vec<u64>)> {
+    let of = |(id, group): (&GroupId, &Group)| {
+        let snapshots = group.snapshots.iter().map(|index| index.0).collect();
+        (*id, group.hard_state, group.starts_after, group.last(), snapshots)
+    };
+    state.iter().flatten().map(of).collect()
+}
+
+/// The snapshots of a group, each of them read to its end.
+fn snapshots_of(store: &mut dyn SnapshotStore, group: GroupId) -> BTreeSet<LogIndex> {
+    let listed = store.list(group).expect("list");
+    let read = |meta: SnapshotMeta| {
+        let mut content = Vec::new();
+        store.open(group, meta.id).expect("it is listed").read_to_end(&mut content).expect("it is whole");
+        assert!(content == snapshot_content(meta.position.index), "a snapshot of another state");
+        meta.position.index
+    };
+    listed.into_iter().map(read).collect()
 }
 
 /// Numbers that look random and are the same in every run.
@@ -199,9 +329,9 @@ fn any_step(model: &Model, random: &mut Random, term: u64, releases: bool) -> St
     };
     let id = GROUPS[random.below(2)];
     let group = &groups[&id];
-    match random.below(if releases { 18 } else { 12 }) {
+    match random.below(if releases { 24 } else { 18 }) {
         0 => Step::Settle,
-        1 | 2 | 16 | 17 => Step::Upkeep,
+        1 | 2 | 22 | 23 => Step::Upkeep,
         3 if !group.entries.is_empty() => {
             let released = &group.entries[random.below(group.entries.len())];
             Step::Release(id, released.position)
@@ -216,10 +346,27 @@ fn any_step(model: &Model, random: &mut Random, term: u64, releases: bool) -> St
             let from = group.entries[random.below(group.entries.len())].position.index.0;
             Step::Write(vec![append(id, term, from, &[random.below(5000)])])
         }
-        12..=15 => match group.entries.last() {
-            Some(last) => Step::Release(id, last.position),
-            None => Step::Upkeep,
-        },
+        18..=21 => {
+            let beyond = if random.below(4) == 0 { random.below(3) as u64 } else { 0 };
+            Step::Release(id, LogPosition::new(Term(term), LogIndex(group.last() + beyond)))
+        }
+        12 => {
+            // Into the log, at its end, or beyond it; sometimes with a vote, and with what follows.
+            let from = group.starts_after.index.0 + random.below(group.entries.len() + 3) as u64;
+            let sizes: Vec<usize> = (0..random.below(3)).map(|_| random.below(5000)).collect();
+            let mut write = append(id, term, from + 1, &sizes);
+            write.restart = Some((LogPosition::new(Term(term), LogIndex(from)), membership()));
+            write.hard_state =
+                (random.below(2) == 0).then_some(HardState { term: Term(term), voted_for: None });
+            Step::Write(vec![write])
+        }
+        13 => Step::Snapshot(id, LogIndex(random.below(50) as u64)),
+        14 | 15 => {
+            let offer = &Offer::of(id)[random.below(2)];
+            let length = offer.file.len();
+            Step::Receive(id, offer, if random.below(2) == 0 { length } else { random.below(length) })
+        }
+        16 => Step::Prune(id, LogIndex(random.below(50) as u64)),
         _ => {
             let write = |id: GroupId, random: &mut Random| {
                 let sizes: Vec<usize> = (0..=random.below(6)).map(|_| random.below(9000)).collect();
@@ -246,8 +393,9 @@ fn live_and_crash(seed: u64, first_operations: u64, releases: bool) {
                 let state = state_of(&mut log);
                 assert!(
                     legal.contains(&state),
-                    "{context}: {state:#?} is none of {} legal states",
-                    legal.len()
+                    "{context}: {:?} is none of the legal states {:?}",
+                    summary(&state),
+                    legal.iter().map(summary).collect::<Vec<_>>()
                 );
                 legal = live(&disk, &mut log, state, &mut random, (life, releases), &context);
             }
@@ -337,6 +485,107 @@ fn a_batch_of_which_any_pages_are_lost_is_dropped_whole() {
         let expected = if all_kept { legal.last() } else { legal.first() };
         assert_eq!(Some(&state), expected, "pages {kept:b}");
     }
+}
+
+#[test]
+fn a_new_beginning_of_which_any_pages_are_lost_happened_or_did_not() {
+    let (disk, legal) = {
+        let disk = SimulatedDisk::default();
+        let mut log = open(&disk).expect("open");
+        let mut model = None;
+        for step in [Step::Found, Step::Write(vec![append(GroupId::MAIN, 1, 2, &[100; 20])])] {
+            step.run(&mut log, &mut Idle).expect("power is on");
+            model = step.outcomes(&model).pop().expect("an outcome");
+        }
+        disk.fail_power_after(1);
+        let mut write = append(GroupId::MAIN, 4, 9, &[6000, 6000]);
+        write.hard_state = Some(HardState { term: Term(4), voted_for: None });
+        write.restart = Some((LogPosition::new(Term(3), LogIndex(8)), membership()));
+        let step = Step::Write(vec![write]);
+        step.run(&mut log, &mut Idle).expect_err("power fails in its sync");
+        (disk, step.outcomes(&model))
+    };
+    let pages = disk.dirty_pages();
+    assert!(pages > 2, "{pages} pages");
+
+    for kept in 0..1 << pages {
+        let disk = disk.fork();
+        let mut page = 0;
+        disk.restart(&mut |bound| {
+            if bound != 4 {
+                return 0;
+            }
+            page += 1;
+            if kept >> (page - 1) & 1 == 1 { 2 } else { 0 }
+        });
+
+        let state = state_of(&mut open(&disk).expect("a torn tail is no corruption"));
+
+        let all_kept = kept == (1 << pages) - 1;
+        assert_eq!(Some(&state), if all_kept { legal.last() } else { legal.first() }, "pages {kept:b}");
+    }
+}
+
+/// Received, durable, the log begins anew, the snapshots before are pruned: with power failing in each operation.
+#[test]
+fn an_install_that_power_interrupts_leaves_the_old_log_or_the_new_one() {
+    let offer = &Offer::of(GroupId::MAIN)[0];
+    let position = LogPosition::new(Term(1), offer.meta.position.index);
+    let restart = GroupWrite { restart: Some((position, membership())), ..append(GroupId::MAIN, 1, 0, &[]) };
+    let install = [
+        Step::Receive(GroupId::MAIN, offer, offer.file.len()),
+        Step::Write(vec![restart]),
+        Step::Prune(GroupId::MAIN, position.index),
+        Step::Upkeep,
+        Step::Write(vec![append(GroupId::MAIN, 2, position.index.0 + 1, &[100])]),
+    ];
+    let mut interrupted_at = 0;
+    loop {
+        let mut is_complete = false;
+        for seed in 0..4 {
+            let disk = SimulatedDisk::default();
+            let mut log = open(&disk).expect("open");
+            let mut upkeep = log.upkeep().expect("the first");
+            let mut state = None;
+            let before = (2..=20).map(|index| Step::Write(vec![append(GroupId::MAIN, 1, index, &[9000])]));
+            let old = Step::Snapshot(GroupId::MAIN, LogIndex(11));
+            for step in [Step::Found].into_iter().chain(before).chain([old, Step::Upkeep]) {
+                step.run(&mut log, &mut *upkeep).expect("power is on");
+                step.apply(&mut state, &mut |_| {});
+            }
+            disk.fail_power_after(interrupted_at);
+            let mut legal = vec![state.clone()];
+            is_complete = install.iter().all(|step| {
+                legal = step.outcomes(&state);
+                let done = step.run(&mut log, &mut *upkeep).is_ok();
+                if done {
+                    step.apply(&mut state, &mut |_| {});
+                    legal = vec![state.clone()];
+                }
+                done
+            });
+            drop((log, upkeep));
+            let mut random = Random(seed);
+            disk.restart(&mut |bound| random.below(bound));
+
+            let found = state_of(&mut open(&disk).expect("open"));
+
+            assert!(
+                legal.contains(&found),
+                "after {interrupted_at} operations, seed {seed}: {:?}",
+                summary(&found)
+            );
+            let group = &found.as_ref().expect("founded")[&GroupId::MAIN];
+            let is_anew = group.starts_after == position;
+            let covers = !is_anew || group.snapshots.contains(&position.index);
+            assert!(covers, "the log begins after a snapshot that is not there");
+        }
+        if is_complete {
+            break;
+        }
+        interrupted_at += 1;
+    }
+    assert!(interrupted_at > 20, "only {interrupted_at} operations were interrupted");
 }
 
 /// The first batch loses its header alone. The next one, at the same place and of the same layout, keeps its header

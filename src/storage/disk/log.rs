@@ -18,7 +18,7 @@ use crate::metrics::StorageMetrics;
 use crate::storage::{
     GroupWrite, Identity, LogReader, Recovered, SnapshotStore, Storage, StorageError, Upkeep,
 };
-use crate::types::{Entry, GroupId, LogPosition, Membership};
+use crate::types::{Entry, GroupId, LogIndex, LogPosition, Membership};
 
 /// A durable log of many groups in a directory of its own.
 pub struct DiskLog {
@@ -35,8 +35,11 @@ pub struct DiskLog {
     pub(super) recovered: BTreeMap<GroupId, Recovered>,
     /// What the batch that is being made will change, once it is durable.
     pub(super) unpublished: Vec<Change>,
+    /// Where the logs start that begin anew in that batch.
+    pub(super) restarted: BTreeMap<GroupId, LogIndex>,
     /// Segments for the rest of a write that needs more than one.
     pub(super) reserved: Vec<Spare>,
+    /// What all handles on the snapshots beside the log share.
     pub(super) snapshots: Arc<Snapshots>,
     pub(super) has_upkeep: AtomicBool,
     pub(super) lock: Lock,
@@ -90,6 +93,7 @@ impl Storage for DiskLog {
                 (log.identity, log.appender) = (None, None);
                 log.groups.clear();
                 log.unpublished.clear();
+                log.restarted.clear();
                 *log.shared.index.write() = Index::default();
             }
             if founded.is_ok() {

@@ -73,6 +73,8 @@ mod salt;
 mod segment;
 #[cfg(test)]
 mod simulated;
+#[cfg(test)]
+mod snapshot_tests;
 mod snapshots;
 mod source;
 #[cfg(test)]

@@ -66,6 +66,7 @@ impl DiskLog {
             groups: std::collections::BTreeMap::new(),
             recovered: std::collections::BTreeMap::new(),
             unpublished: Vec::new(),
+            restarted: std::collections::BTreeMap::new(),
             reserved: Vec::new(),
             snapshots: Arc::new(snapshots),
             has_upkeep: AtomicBool::new(false),

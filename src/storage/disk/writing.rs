@@ -1,10 +1,8 @@
 //! Writing: what groups write becomes records, records become batches, as few as the segments allow.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::appender::BATCH_OVERHEAD_BYTES;
-use super::batch::BLOCK_BYTES;
 use super::log::DiskLog;
 use super::record::{HARD_STATE_BYTES, RESTATEMENT_BYTES, RESTATEMENT_BYTES_MAX, Restatement, entry_bytes};
 use crate::storage::{GroupWrite, StorageError};
@@ -86,6 +84,7 @@ impl DiskLog {
         self.make_room(RESTATEMENT_BYTES_MAX)?;
         self.appender().batch.restatement(group, &restated);
         self.unpublished.push(Change::Restart(group, restated));
+        self.restarted.insert(group, position.index);
         Ok(())
     }
 
@@ -107,6 +106,12 @@ impl DiskLog {
         known
     }
 
+    /// Where the log of `group` starts, the batch that is being made included.
+    fn released(&self, group: GroupId) -> LogIndex {
+        let known = || self.groups.get(&group).map(|known| known.starts_after.index);
+        self.restarted.get(&group).copied().or_else(known).unwrap_or(LogIndex::ZERO)
+    }
+
     pub(super) fn entry(&mut self, group: GroupId, entry: &Entry) {
         let position = entry.position;
         let bytes = entry.payload.bytes();
@@ -119,8 +124,7 @@ impl DiskLog {
                 *last = position;
             }
             _ => {
-                let released = self.upcoming(group).map_or(LogIndex::ZERO, |known| known.starts_after.index);
-                assert!(position.index > released, "an entry is written after its release");
+                assert!(position.index > self.released(group), "an entry is written after its release");
                 self.unpublished.push(Change::Entries { group, first: position.index, last: position });
             }
         }
@@ -144,7 +148,7 @@ impl DiskLog {
             return Ok(());
         }
         let location = self.appender().append()?;
-        let mut has_restarted = false;
+        let has_restarted = !std::mem::take(&mut self.restarted).is_empty();
         let mut index = self.shared.index.write();
         for change in self.unpublished.drain(..) {
             match change {
@@ -157,7 +161,6 @@ impl DiskLog {
                     index.groups.entry(group).or_default().restart(start, last);
                     self.groups.insert(group, restated);
                     self.metrics.restarts.increment();
-                    has_restarted = true;
                 }
                 Change::Entries { group, first, last } => {
                     let known = self.groups.entry(group).or_default();

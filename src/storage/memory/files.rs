@@ -15,9 +15,12 @@ use crate::storage::disk::files::{Access, DataFile, Files, Listed, Lock, Map, Re
 /// A directory in memory. Clones are the same one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct MemoryFiles {
-    files: Arc<Mutex<BTreeMap<PathBuf, Arc<RwLock<Vec<u8>>>>>>,
+    files: Arc<Mutex<BTreeMap<PathBuf, Content>>>,
     faults: Arc<Faults>,
 }
+
+/// The bytes of a file, shared with those who have it open.
+type Content = Arc<RwLock<Vec<u8>>>;
 
 /// What is wrong with the disk.
 #[derive(Debug, Default)]
@@ -121,7 +124,7 @@ impl Files for MemoryFiles {
 }
 
 struct MemoryFile {
-    content: Arc<RwLock<Vec<u8>>>,
+    content: Content,
     disk: MemoryFiles,
 }
 

@@ -146,7 +146,9 @@ impl Storage for MemoryLog {
             content.identity = Some(identity);
             for (group, entry) in groups {
                 let log = content.groups.entry(*group).or_default();
-                entry.iter().for_each(|entry| log.append(entry));
+                for entry in entry {
+                    log.append(entry);
+                }
             }
         })?;
         self.snapshots.belong_to(identity.cluster);

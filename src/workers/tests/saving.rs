@@ -1,23 +1,16 @@
 //! Pictures become snapshots, or leave nothing.
 
 use std::io::{self, Read};
-use std::sync::Arc;
 
 use super::{TestSnapshots, at, membership};
 use crate::replica::{SaveJob, Saved};
 use crate::storage::SnapshotStore;
-use crate::ticket::{Gate, StopCause};
 use crate::types::{GroupId, LogIndex, SnapshotWriter};
 use crate::workers::SnapshotSaver;
 
 fn save(store: &TestSnapshots, writer: SnapshotWriter) -> Saved {
     let job = SaveJob::Picture { position: at(7), membership: membership(), writer };
-    SnapshotSaver::new(Box::new(store.clone()), open()).turn(job).expect("a picture is completed")
-}
-
-/// The gate of a node that runs.
-fn open() -> Arc<Gate> {
-    Arc::new(Gate::new(0, 0))
+    SnapshotSaver::new(Box::new(store.clone())).turn(job).expect("a picture is completed")
 }
 
 #[test]
@@ -63,27 +56,9 @@ fn a_picture_that_cannot_be_written_says_why_and_leaves_nothing() {
 }
 
 #[test]
-fn a_node_that_stops_gives_up_the_picture_that_is_being_written() {
-    let (mut store, gate) = (TestSnapshots::default(), open());
-    let stopper = Arc::clone(&gate);
-    let writer = move |out: &mut dyn io::Write| {
-        out.write_all(b"half")?;
-        stopper.stop(StopCause::Shutdown);
-        out.write_all(b"and half")
-    };
-    let job = SaveJob::Picture { position: at(7), membership: membership(), writer: Box::new(writer) };
-
-    let saved = SnapshotSaver::new(Box::new(store.clone()), gate).turn(job).unwrap();
-
-    assert!(saved.outcome.unwrap_err().contains("the node stops"));
-    assert!(store.list(GroupId::MAIN).unwrap().is_empty());
-    assert_eq!(store.open_files(), 0);
-}
-
-#[test]
 fn what_nobody_needs_is_removed_and_a_failure_stops_nobody() {
     let store = TestSnapshots::default();
-    let mut saver = SnapshotSaver::new(Box::new(store.clone()), open());
+    let mut saver = SnapshotSaver::new(Box::new(store.clone()));
 
     let prune = |index| SaveJob::Prune { log_starts_after: LogIndex(index) };
     assert!(saver.turn(prune(5)).is_none());

@@ -157,7 +157,11 @@ impl Head {
         }
         reader.u32().map_err(invalid)?;
         let length = reader.u32().map_err(invalid)? as usize;
-        if format != FORMAT || length == 0 || length > HEAD_BYTES_MAX || length % HEAD_UNIT_BYTES != 0 {
+        if format != FORMAT
+            || length == 0
+            || length > HEAD_BYTES_MAX
+            || !length.is_multiple_of(HEAD_UNIT_BYTES)
+        {
             return Err(Flaw::bad(0, "its head has a length that was never written"));
         }
         Ok(length)

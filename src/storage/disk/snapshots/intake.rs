@@ -28,7 +28,7 @@ pub(super) struct Intake {
     /// It has its name already: the node went down between this and what should have followed.
     is_published: bool,
     has_failed: bool,
-    /// The disk is full: what was received makes room.
+    /// What was received makes room on a full disk; and after a failed write or sync nothing of it is believed.
     gives_up: bool,
 }
 
@@ -153,7 +153,9 @@ impl Intake {
         }
         let done = act(self);
         self.has_failed = done.is_err();
-        self.gives_up |= matches!(done, Err(StorageError::DiskFull { .. }));
+        let is_the_senders =
+            |error| matches!(error, &StorageError::BadSnapshot { .. } | &StorageError::NewerFormat { .. });
+        self.gives_up = done.as_ref().is_err_and(|error| !is_the_senders(error));
         done
     }
 

@@ -68,8 +68,10 @@ impl Sink {
 
     fn write_piece(&mut self) -> io::Result<()> {
         let written = self.draft.append(&self.piece);
-        self.has_failed |= written.is_err();
-        self.draft.shared.metrics.snapshot_bytes_written.add(self.piece.len() as u64);
+        self.has_failed = written.is_err();
+        if !self.has_failed {
+            self.draft.shared.metrics.snapshot_bytes_written.add(self.piece.len() as u64);
+        }
         self.piece.clear();
         written
     }

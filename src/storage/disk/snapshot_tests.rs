@@ -1,0 +1,136 @@
+//! Snapshots on a disk that fails: the snapshot is lost, the log is not.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use super::simulated::SimulatedDisk;
+use super::{DiskConfig, DiskLog};
+use crate::storage::memory::MemoryLog;
+use crate::storage::{GroupWrite, Identity, SnapshotStore, Storage, StorageError};
+use crate::types::{
+    ClusterId, GroupId, HardState, Incarnation, LogIndex, LogPosition, Membership, NodeId, SnapshotMeta, Term,
+};
+
+fn node() -> NodeId {
+    NodeId::new(1).expect("not zero")
+}
+
+fn identity() -> Identity {
+    Identity { node: node(), cluster: ClusterId(5), incarnation: Incarnation(6), joined: false }
+}
+
+fn founded(disk: &SimulatedDisk) -> DiskLog {
+    let config = DiskConfig::new("/data", node()).segment_bytes(DiskConfig::SEGMENT_BYTES_MIN);
+    let mut log = DiskLog::open_on(Arc::new(disk.clone()), config).expect("open");
+    log.found(identity(), &[]).expect("found");
+    log
+}
+
+/// A membership as large as one can be: the head of its snapshots takes several units.
+fn large_membership() -> Arc<Membership> {
+    let members = (1..=Membership::MEMBERS_MAX as u64).map(|id| {
+        let address = format!("{}:{id:05}", "x".repeat(Membership::ADDRESS_BYTES_MAX - 6));
+        (NodeId::new(id).expect("not zero"), address)
+    });
+    Arc::new(Membership::founding(members).expect("many members"))
+}
+
+fn write_snapshot(store: &mut dyn SnapshotStore, index: u64) -> Result<SnapshotMeta, StorageError> {
+    let position = LogPosition::new(Term(1), LogIndex(index));
+    let mut sink = store.create(GroupId::MAIN, position, &large_membership())?;
+    sink.write_all(&vec![7; 9 << 20]).map_err(StorageError::io("write", "a snapshot".as_ref()))?;
+    sink.finish()
+}
+
+/// What another node offers, and its file.
+fn offer() -> (SnapshotMeta, Vec<u8>) {
+    let mut leader = MemoryLog::new();
+    leader.found(identity(), &[]).expect("found");
+    let mut store = leader.snapshots();
+    let meta = write_snapshot(&mut *store, 9).expect("write");
+    let mut file = Vec::new();
+    while (file.len() as u64) < meta.bytes {
+        let piece = store.piece(GroupId::MAIN, meta.id, file.len() as u64, 1 << 20).expect("piece");
+        file.extend_from_slice(&piece.expect("it is held"));
+    }
+    (meta, file)
+}
+
+fn require_log_goes_on(log: &mut DiskLog, term: u64) {
+    let state = HardState { term: Term(term), voted_for: None };
+    let write =
+        GroupWrite { group: GroupId::MAIN, hard_state: Some(state), restart: None, entries: Vec::new() };
+    log.write(&[write]).expect("the log is as it was");
+}
+
+#[test]
+fn a_refused_sync_is_the_end_of_a_snapshot_and_not_of_the_log() {
+    let disk = SimulatedDisk::default();
+    let mut log = founded(&disk);
+    let mut store = log.snapshots();
+    let mut refused = 0;
+    loop {
+        disk.refuse_sync_after(refused);
+        let written = write_snapshot(&mut *store, 9);
+        let listed = store.list(GroupId::MAIN).expect("list");
+        if let Ok(written) = written {
+            assert_eq!(listed, [written]);
+            break;
+        }
+        assert_eq!(listed, [], "sync {refused} was refused");
+        require_log_goes_on(&mut log, refused + 1);
+        refused += 1;
+    }
+    assert_eq!(refused, 4, "two on the way, one for the content, and one for the name");
+}
+
+#[test]
+fn what_was_received_before_a_refused_sync_is_not_believed() {
+    let (meta, file) = offer();
+    let disk = SimulatedDisk::default();
+    let mut log = founded(&disk);
+    let mut store = log.snapshots();
+    for refused in 0..4 {
+        let mut intake = store.receive(GroupId::MAIN, &meta).expect("receive");
+        assert_eq!(intake.offset(), 0, "nothing of the try before is left");
+        disk.refuse_sync_after(refused);
+        let outcome = intake.write(&file).and_then(|()| intake.finish());
+        assert!(matches!(outcome, Err(StorageError::Io { operation: "write" | "sync", .. })), "{outcome:?}");
+        assert_eq!(store.list(GroupId::MAIN).expect("list"), []);
+        require_log_goes_on(&mut log, refused + 1);
+    }
+}
+
+#[test]
+fn the_largest_membership_travels_with_its_snapshot() {
+    let (meta, file) = offer();
+    assert_eq!(meta.membership, large_membership());
+    let disk = SimulatedDisk::default();
+    let log = founded(&disk);
+    let mut store = log.snapshots();
+
+    let mut intake = store.receive(GroupId::MAIN, &meta).expect("receive");
+    for chunk in file.chunks(1500) {
+        intake.write(chunk).expect("good bytes");
+    }
+    intake.finish().expect("finish");
+
+    assert_eq!(store.list(GroupId::MAIN).expect("list"), [meta]);
+}
+
+#[test]
+fn a_directory_is_not_free_while_somebody_holds_its_snapshots() {
+    let disk = SimulatedDisk::default();
+    let log = founded(&disk);
+    let store = log.snapshots();
+    let open = || {
+        let config = DiskConfig::new("/data", node()).segment_bytes(DiskConfig::SEGMENT_BYTES_MIN);
+        DiskLog::open_on(Arc::new(disk.clone()), config)
+    };
+
+    drop(log);
+    assert!(matches!(open().err(), Some(StorageError::Locked { .. })));
+    drop(store);
+
+    open().expect("nobody reads or writes there any more");
+}
