@@ -25,7 +25,7 @@ kv help | kv --version
   --join                 instead of --cluster: wait to be added to a cluster that runs, by RAFT ADD on one of its nodes
   --lease-reads          a leader that heard a majority just now answers reads without asking it again: faster, and
                          right as long as the nodes' clocks run equally fast to within 10 %
-  --snapshot-entries N   take a snapshot every N entries, and shorten the log (100000 if it is not given)
+  --snapshot-entries N   take a snapshot every N entries, and shorten the log (1000000 if it is not given)
   --metrics HOST:PORT    serve GET /metrics there, for Prometheus
 
 The first of three nodes on one machine; the others differ in --id, --data, --raft and --redis:

@@ -22,6 +22,8 @@ pub(crate) const STOPS_WITH_STDIN: &str = "KV_STOPS_WITH_STDIN";
 /// With `--lease-reads`: by how many percent the clocks of two nodes may differ in their pace. Far more than they do.
 const CLOCK_DRIFT_PERCENT: u32 = 10;
 
+/// Without `--snapshot-entries`. Entries are small, and replayed at some hundred thousand a second.
+const SNAPSHOT_ENTRIES: u64 = 1_000_000;
 /// Entries before a snapshot that stay in the log for nodes that were away for a moment.
 const TRAILING_ENTRIES_MAX: u64 = 1_000;
 
@@ -70,12 +72,8 @@ fn config(options: Serve) -> Config {
     if options.lease_reads {
         config = config.lease_reads(CLOCK_DRIFT_PERCENT);
     }
-    if let Some(entries) = options.snapshot_entries {
-        config = config.snapshot_entries(entries);
-    }
-    let trailing =
-        options.snapshot_entries.map_or(TRAILING_ENTRIES_MAX, |entries| entries.min(TRAILING_ENTRIES_MAX));
-    config.trailing_entries(trailing)
+    let entries = options.snapshot_entries.unwrap_or(SNAPSHOT_ENTRIES);
+    config.snapshot_entries(entries).trailing_entries(entries.min(TRAILING_ENTRIES_MAX))
 }
 
 fn listen(at: &str, whom: &str, option: &str) -> Result<TcpListener, String> {

@@ -97,6 +97,27 @@ fn a_follower_killed_while_it_receives_a_snapshot_finishes_after_its_restart() {
 }
 
 #[test]
+fn a_node_that_is_told_to_stop_does_not_wait_for_a_snapshot_that_it_writes() {
+    let mut stand = Stand::start(1);
+    let mut client = stand.client(1);
+    for number in 0..VALUES {
+        let answer = client.call(&[b"SET", format!("large:{number}").as_bytes(), &value(number)]).unwrap();
+        assert_eq!(answer, ok());
+    }
+    client.send(&[b"RAFT", b"SNAPSHOT"]).unwrap();
+    eventually("it is being written, or is already", || {
+        let files = fs::read_dir(stand.data(1)).expect("the directory can be read").flatten();
+        let mut names = files.map(|file| file.file_name().to_string_lossy().into_owned());
+        names.any(|name| name.ends_with(".writing") || name.ends_with(".snapshot")).then_some(())
+    });
+
+    assert_eq!(stand.terminate(1), Some(0));
+    stand.start_node(1);
+    stand.leader();
+    assert_eq!(stand.ask(1, "DBSIZE").unwrap(), Answer::Integer(i64::try_from(VALUES).unwrap()));
+}
+
+#[test]
 fn a_stopped_node_shows_its_snapshots_and_none_is_changed_by_looking() {
     let mut stand = Stand::start(1);
     for number in 0..20 {
