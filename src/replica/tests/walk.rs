@@ -249,13 +249,19 @@ impl Walk {
     }
 }
 
+/// How many walks; `QUORATE_WALK_SEEDS=1000` walks further.
+fn seeds() -> u64 {
+    let asked = std::env::var("QUORATE_WALK_SEEDS").ok();
+    asked.map_or(24, |asked| asked.parse().expect("QUORATE_WALK_SEEDS is a number"))
+}
+
 #[test]
 fn whatever_happens_every_answer_is_true() {
     let mut applied = 0;
     let mut refused = 0;
     let mut seen = 0;
     let (mut changed, mut transfers, mut snapshots, mut installed) = (0, 0, 0, 0);
-    for seed in 0..24 {
+    for seed in 0..seeds() {
         let mut walk = Walk::of(seed);
         (0..3_000).for_each(|_| walk.step());
         walk.calm_down();

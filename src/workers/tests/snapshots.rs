@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -15,6 +16,9 @@ use crate::types::{GroupId, LogIndex, LogPosition, Membership, SnapshotId, Snaps
 
 const HEAD_BYTES: usize = 8;
 const BLOCK_BYTES: usize = 1000;
+
+/// No two stores ever give the same, as none do that draw theirs at random.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// Clones are the same disk.
 #[derive(Clone, Default)]
@@ -29,7 +33,6 @@ struct Contents {
     room: Option<usize>,
     /// How many sinks and intakes are open.
     open: usize,
-    next_id: u64,
     pruned: Vec<LogIndex>,
     prune_fails: bool,
 }
@@ -136,10 +139,8 @@ impl SnapshotStore for TestSnapshots {
         membership: &Arc<Membership>,
     ) -> Result<Box<dyn SnapshotSink>, StorageError> {
         self.check_room(1)?;
-        let mut contents = self.0.lock();
-        contents.open += 1;
-        contents.next_id += 1;
-        let id = SnapshotId(contents.next_id);
+        self.0.lock().open += 1;
+        let id = SnapshotId(NEXT_ID.fetch_add(1, Ordering::Relaxed));
         let meta = SnapshotMeta { id, position, membership: Arc::clone(membership), bytes: 0 };
         Ok(Box::new(Sink { store: self.clone(), meta, file: Vec::new() }))
     }
