@@ -146,7 +146,7 @@ impl Storage for MemoryLog {
             content.identity = Some(identity);
             for (group, entry) in groups {
                 let log = content.groups.entry(*group).or_default();
-                for entry in entry {
+                if let Some(entry) = entry {
                     log.append(entry);
                 }
             }
