@@ -81,7 +81,7 @@ impl SnapshotStore for DiskSnapshots {
     ) -> Result<Box<dyn SnapshotSink>, StorageError> {
         let Snapshots { files, dir, .. } = &*self.shared;
         let id = SnapshotId(files.random().map_err(StorageError::io("draw an id for a snapshot in", dir))?);
-        let (cluster, membership) = (self.shared.cluster(), Arc::clone(membership));
+        let (cluster, membership) = (self.shared.cluster()?, Arc::clone(membership));
         Ok(Box::new(Sink::create(&self.shared, Head { cluster, group, id, position, membership })?))
     }
 

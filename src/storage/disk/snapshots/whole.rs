@@ -37,7 +37,7 @@ impl Whole {
         let length = file.len().map_err(StorageError::io("measure", &path))?;
         let (head, head_bytes, checksum) = read_head(&*file, length, &path)?;
         let flaw = |flaw: Flaw| flaw.of(&path);
-        if head.cluster != shared.cluster() {
+        if head.cluster != shared.cluster()? {
             return Err(flaw(Flaw::bad(24, format!("it belongs to cluster {}", head.cluster))));
         }
         if (head.group, head.position.index, head.id) != (name.group, name.index, name.id) {
