@@ -46,14 +46,16 @@ struct State {
     randoms: u64,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Content {
     cache: Vec<u8>,
     disk: Vec<u8>,
     /// Sectors of the cache that are not on the disk.
     dirty: BTreeSet<usize>,
+    is_unreadable: bool,
 }
 
+#[derive(Clone)]
 enum NameChange {
     Set(PathBuf, usize),
     Moved { from: PathBuf, to: PathBuf, file: usize },
@@ -122,16 +124,11 @@ impl SimulatedDisk {
     /// A copy that goes its own way.
     pub(crate) fn fork(&self) -> Self {
         let state = self.state.lock();
-        let copied = |file: &Content| Content {
-            cache: file.cache.clone(),
-            disk: file.disk.clone(),
-            dirty: file.dirty.clone(),
-        };
         let fork = State {
-            files: state.files.iter().map(copied).collect(),
+            files: state.files.clone(),
             names: state.names.clone(),
             durable_names: state.durable_names.clone(),
-            unsynced_names: state.unsynced_names.iter().map(NameChange::copied).collect(),
+            unsynced_names: state.unsynced_names.clone(),
             randoms: state.randoms,
             ..State::default()
         };
@@ -144,6 +141,13 @@ impl SimulatedDisk {
         let file = state.names[path];
         change(&mut state.files[file].cache);
         state.files[file].disk = state.files[file].cache.clone();
+    }
+
+    /// From now on the disk gives nothing of a file back.
+    pub(crate) fn lose_sectors(&self, path: &Path) {
+        let mut state = self.state.lock();
+        let file = state.names[path];
+        state.files[file].is_unreadable = true;
     }
 
     /// The bytes of a file.
@@ -221,14 +225,6 @@ impl NameChange {
             Self::Removed(path) => {
                 names.remove(path);
             }
-        }
-    }
-
-    fn copied(&self) -> Self {
-        match self {
-            Self::Set(path, file) => Self::Set(path.clone(), *file),
-            Self::Moved { from, to, file } => Self::Moved { from: from.clone(), to: to.clone(), file: *file },
-            Self::Removed(path) => Self::Removed(path.clone()),
         }
     }
 }
@@ -382,7 +378,10 @@ impl DataFile for SimulatedFile {
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         let state = self.disk.state.lock();
         let from = offset as usize;
-        let cache = &state.files[self.file].cache;
+        let Content { cache, is_unreadable, .. } = &state.files[self.file];
+        if *is_unreadable {
+            return Err(rustix::io::Errno::IO.into());
+        }
         let read = cache.get(from..from + bytes.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         bytes.copy_from_slice(read);
         Ok(())

@@ -146,7 +146,10 @@ pub(super) fn judge(
         let reason = match (whole::head(files, &path), cluster) {
             (Ok(head), Some(ours)) if head.cluster == ours => continue,
             (Ok(head), _) => format!("it belongs to cluster {}", head.cluster),
-            (Err(StorageError::BadSnapshot { .. }), Some(_)) => continue,
+            (Err(error @ StorageError::BadSnapshot { .. }), Some(_)) => {
+                log::error!("{error}: it is passed over");
+                continue;
+            }
             (Err(StorageError::BadSnapshot { .. }), None) => "nobody founded this directory".to_owned(),
             (Err(error), _) => return Err(error),
         };

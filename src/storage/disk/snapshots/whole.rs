@@ -78,7 +78,7 @@ impl Whole {
     }
 
     pub(super) fn read(&self, bytes: &mut [u8], offset: u64) -> Result<(), StorageError> {
-        self.file.read_exact_at(bytes, offset).map_err(StorageError::io("read", &self.path))
+        read_into(&*self.file, bytes, offset, &self.path)
     }
 }
 
@@ -104,6 +104,12 @@ fn read_head(file: &dyn DataFile, length: u64, path: &Path) -> Result<(Head, usi
 
 fn read(file: &dyn DataFile, offset: u64, bytes: usize, path: &Path) -> Result<Vec<u8>, StorageError> {
     let mut read = vec![0; bytes];
-    file.read_exact_at(&mut read, offset).map_err(StorageError::io("read", path))?;
+    read_into(file, &mut read, offset, path)?;
     Ok(read)
+}
+
+/// What the disk does not give back has rotted like any other: it costs the node this snapshot, and nothing else.
+fn read_into(file: &dyn DataFile, bytes: &mut [u8], offset: u64, path: &Path) -> Result<(), StorageError> {
+    let lost = |error: io::Error| Flaw::bad(offset, format!("it cannot be read: {error}")).of(path);
+    file.read_exact_at(bytes, offset).map_err(lost)
 }
