@@ -269,3 +269,21 @@ fn a_rotten_snapshot_is_passed_over_for_an_older_one_and_never_sent() {
     let mut store = DiskLog::open(config).expect("damage is no reason to refuse the log").snapshots();
     assert_eq!(listed(&mut *store), [old]);
 }
+
+#[test]
+fn a_small_piece_does_not_keep_the_blocks_in_memory_that_were_read_for_it() {
+    check(|open| {
+        let log = founded(open);
+        let mut store = log.snapshots();
+        let meta = write_snapshot(&mut *store, at(4, 9), &content(3 * BLOCK_CONTENT_BYTES, 9));
+        let mut piece = |offset, bytes| store.piece(GroupId::MAIN, meta.id, offset, bytes).unwrap().unwrap();
+        let pieces: Vec<_> = (0..3).map(|block| piece(4096 + block * (256 << 10), 4096)).collect();
+        drop((store, log));
+
+        for piece in pieces {
+            assert_eq!(piece.len(), 4096);
+            let memory = piece.try_into_mut().expect("nobody else holds it");
+            assert!(memory.capacity() < 5 * 4096, "it holds {} bytes", memory.capacity());
+        }
+    });
+}

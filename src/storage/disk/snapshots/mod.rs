@@ -94,7 +94,7 @@ impl SnapshotStore for DiskSnapshots {
     ) -> Result<Box<dyn SnapshotSink>, StorageError> {
         let Snapshots { files, dir, .. } = &*self.shared;
         let id = SnapshotId(files.random().map_err(StorageError::io("draw an id for a snapshot in", dir))?);
-        let (cluster, membership) = (self.shared.cluster(), Arc::clone(membership));
+        let (cluster, membership) = (self.shared.cluster()?, Arc::clone(membership));
         Ok(Box::new(Sink::create(&self.shared, Head { cluster, group, id, position, membership })?))
     }
 
@@ -159,7 +159,10 @@ pub(super) fn judge(
         let reason = match (whole::head(files, &path), cluster) {
             (Ok(head), Some(ours)) if head.cluster == ours => continue,
             (Ok(head), _) => format!("it belongs to cluster {}", head.cluster),
-            (Err(StorageError::BadSnapshot { .. }), Some(_)) => continue,
+            (Err(error @ StorageError::BadSnapshot { .. }), Some(_)) => {
+                log::error!("{error}: it is passed over");
+                continue;
+            }
             (Err(StorageError::BadSnapshot { .. }), None) => "nobody founded this directory".to_owned(),
             (Err(error), _) => return Err(error),
         };
