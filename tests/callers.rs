@@ -13,8 +13,8 @@ use quorate::{
     StartError, StopCause, TransferError,
 };
 use scene::{
-    Bin, Endless, Fragile, LONG, Mumbled, Mumbler, Stubborn, Sum, alone, config, deaf, leaderless, parts, storage,
-    three_of_which_the_first_has_a_troubled_disk,
+    Bin, Endless, Fragile, LONG, Mumbled, Mumbler, Stubborn, Sum, alone, config, deaf, leaderless, parts,
+    storage, three_of_which_the_first_has_a_troubled_disk,
 };
 
 #[test]
@@ -131,7 +131,11 @@ fn a_state_machine_that_stands_still_holds_up_only_those_who_call_it() {
     let status = node.status();
     assert_eq!((status.role, status.stopped), (Role::Leader, None));
     let wish = node.snapshot_now_within(Duration::from_millis(10));
-    assert_eq!(wish, Err(SnapshotNowError::DeadlinePassed), "the engine answers, though the machine does not");
+    assert_eq!(
+        wish,
+        Err(SnapshotNowError::DeadlinePassed),
+        "the engine answers, though the machine does not"
+    );
     stand_still.end();
     for ticket in taken {
         ticket.wait().expect("it was taken, and nothing is lost");

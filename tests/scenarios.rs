@@ -7,7 +7,7 @@ use std::path::Path;
 /// The groups of the catalogue, and how many scenarios each has.
 const GROUPS: &[(&str, usize)] = &[
     ("E", 18),
-    ("PV", 12),
+    ("PV", 13),
     ("CQ", 8),
     ("R", 15),
     ("C", 12),
@@ -19,6 +19,7 @@ const GROUPS: &[(&str, usize)] = &[
     ("RD", 18),
     ("RS", 15),
     ("U", 10),
+    ("F", 15),
 ];
 
 /// One row: the scenario's id, what it shows, and where.
@@ -65,20 +66,22 @@ fn every_test_that_the_catalogue_names_is_there_and_runs() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// A function of that name under `#[test]`, or inside `proptest!`, and not ignored.
+/// A function of that name under `#[test]`, alone or inside a module or `proptest!`, and not ignored.
 fn has_test(text: &str, name: &str) -> bool {
     let lines: Vec<_> = text.lines().map(str::trim).collect();
     let head = format!("fn {name}(");
-    let Some(at) = lines.iter().position(|line| line.starts_with(&head)) else { return false };
-    let attributes: Vec<_> = lines[..at].iter().rev().take_while(|line| line.starts_with("#[")).collect();
-    attributes.iter().any(|line| **line == "#[test]") && !attributes.iter().any(|line| line.contains("ignore"))
+    lines.iter().enumerate().filter(|(_, line)| line.starts_with(&head)).any(|(at, _)| {
+        let attributes = || lines[..at].iter().rev().take_while(|line| line.starts_with("#["));
+        attributes().any(|line| *line == "#[test]") && !attributes().any(|line| line.contains("ignore"))
+    })
 }
 
 fn rows(table: &str) -> impl Iterator<Item = Row<'_>> {
     table.lines().filter_map(|line| {
         let mut cells = line.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ");
         let (id, _shows, tests) = (cells.next()?, cells.next()?, cells.next()?);
-        let is_row = id.starts_with(|c: char| c.is_ascii_uppercase()) && id.ends_with(|c: char| c.is_ascii_digit());
+        let is_row =
+            id.starts_with(|c: char| c.is_ascii_uppercase()) && id.ends_with(|c: char| c.is_ascii_digit());
         let tests = tests.split('`').filter(|part| part.contains("::")).collect();
         is_row.then_some(Row { id, tests })
     })
@@ -95,9 +98,10 @@ fn read(path: &str) -> String {
 
 #[test]
 fn a_missing_an_ignored_and_a_commented_test_are_noticed() {
-    let text = "#[test]\nfn runs() {}\n\n#[test]\n#[ignore]\nfn sleeps() {}\n\nfn helps() {}\n// #[test]\n// fn was() {}\n";
+    let text = "#[test]\nfn runs() {}\n\n#[test]\n#[ignore]\nfn sleeps() {}\n\nfn helps() {}\n// #[test]\n// fn was() {}
+        mod deep {\n    fn varies() {}\n}\nproptest! {\n    #[test]\n    fn varies(seed in 0..9) {}\n}\n";
 
-    assert!(has_test(text, "runs"));
+    assert!(has_test(text, "runs") && has_test(text, "varies"));
     for name in ["sleeps", "helps", "was", "run"] {
         assert!(!has_test(text, name), "{name}");
     }

@@ -77,7 +77,8 @@ impl World {
 
     fn has_two_leaders_in_one_term(&self) -> bool {
         self.rafts.iter().any(|raft| {
-            raft.role() == RoleName::Leader && self.leaders.get(&raft.term()).is_some_and(|&first| first != raft.id())
+            raft.role() == RoleName::Leader
+                && self.leaders.get(&raft.term()).is_some_and(|&first| first != raft.id())
         })
     }
 }

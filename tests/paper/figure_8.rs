@@ -55,6 +55,9 @@ impl Play {
     fn stands(&mut self, id: u64, tries: u32) -> bool {
         self.servers.lose_appends(true);
         for _ in 0..tries {
+            for voter in (1..=5).filter(|&voter| voter != id) {
+                pass(self.servers.raft(voter), 10); // they miss their leader
+            }
             self.servers.raft(id).campaign();
             self.servers.settle();
             if self.servers.raft(id).role() == RoleName::Leader {
@@ -88,11 +91,13 @@ fn play(crash: (u32, u64), messages: usize) -> Outcome {
     play.end(1);
 
     // (b) S1 crashes; S5 is elected by S3 and S4, and writes another entry, on its own disk alone.
+    play.servers.restart(1);
     play.servers.down(&[1, 2]);
     assert!(play.stands(5, 3), "S3 and S4 vote for it");
     play.end(2);
 
     // (c) S5 crashes; S1 is elected again and goes on replicating, for so many messages.
+    play.servers.restart(5);
     play.servers.down(&[5]);
     play.servers.up(&[1, 2]);
     assert!(play.stands(1, 5), "S2, S3 and S4 vote for it");
@@ -103,6 +108,7 @@ fn play(crash: (u32, u64), messages: usize) -> Outcome {
     let was_committed = play.committed.contains_key(&DISPUTED);
 
     // (d) S1 crashes; S5 stands for election, and if it wins the others take its log.
+    play.servers.restart(1);
     play.servers.down(&[1]);
     play.servers.up(&[5]);
     let s5_won = play.stands(5, 5);

@@ -255,6 +255,7 @@ fn an_old_copy_of_a_directory_is_counted_for_nothing_new_and_gets_what_it_lacks_
     assert!(cluster.raft(3).commit() <= index(2), "it commits nothing that it does not hold");
 
     cluster.up(&[2]);
+    pass(cluster.raft(3), 10); // it misses its leader
     cluster.elect(2);
     cluster.tick_all(6);
     assert_eq!(log_of(cluster.raft(3)), log_of(cluster.raft(2)));
