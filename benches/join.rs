@@ -113,9 +113,10 @@ fn disk_rate(directory: &Path, mebibytes: u64) -> f64 {
     rate
 }
 
+/// Memory of this process's own; the maps of its logs are the page cache's.
 fn resident_mebibytes() -> u64 {
     let status = fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a resident size");
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("a resident size");
     line.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse::<u64>().ok()).expect("a number")
         >> 10
 }

@@ -66,7 +66,7 @@ impl Config {
             in_flight_requests_max: 65_536,
             segment_bytes: 64 << 20,
             tail_bytes_max: 8 << 20,
-            snapshot_entries: 100_000,
+            snapshot_entries: 1_000_000,
             snapshot_bytes: 256 << 20,
             trailing_entries: 10_000,
             snapshot_bytes_per_second: 0,
@@ -200,15 +200,16 @@ impl Config {
         self
     }
 
-    /// Takes a snapshot after so many entries since the last one, so that the log can be shortened. Default: 100,000; 0:
-    /// never for their number.
+    /// Takes a snapshot after so many entries since the last one, so that the log can be shortened. Default: 1,000,000,
+    /// which a restart replays within seconds; 0: never for their number.
     #[must_use]
     pub fn snapshot_entries(mut self, entries: u64) -> Self {
         self.snapshot_entries = entries;
         self
     }
 
-    /// Takes a snapshot after so many bytes of commands since the last one. Default: 256 MiB; 0: never for their size.
+    /// Takes a snapshot after so many bytes of commands since the last one, but not before they are as many as that snapshot
+    /// has, so that a large state is not written over and over. Default: 256 MiB; 0: never for their size.
     #[must_use]
     pub fn snapshot_bytes(mut self, bytes: u64) -> Self {
         self.snapshot_bytes = bytes;
