@@ -124,7 +124,7 @@ fn a_leader_whose_disk_hangs_takes_no_more_than_it_may_hold_in_memory() {
 }
 
 #[test]
-fn d185_a_leader_whose_disk_is_full_says_so_steps_aside_serves_reads_and_goes_on_when_there_is_room() {
+fn a_leader_whose_disk_is_full_says_so_steps_aside_serves_reads_and_goes_on_when_there_is_room() {
     let (nodes, disk) = three_of_which_the_first_has_a_troubled_disk(256 << 10);
     let [first, second, _] = &nodes;
     assert_eq!(first.propose(vec![0; 10]), Ok(10));
