@@ -428,6 +428,28 @@ fn a_directory_serves_one_node_of_one_cluster_at_a_time() {
     cluster.node(1).propose("unharmed".to_owned()).expect("acknowledged");
 }
 
+/// The lock is in the directory, so a copy has its own; what both cannot have is the address that the members know.
+#[test]
+fn a_copy_of_a_directory_does_not_start_beside_its_original() {
+    let cluster = Cluster::of(1);
+    cluster.node(1).propose("original".to_owned()).expect("acknowledged");
+    let copies = tempfile::tempdir().expect("a temporary directory");
+    let copy = copies.path().join("copy");
+    std::fs::create_dir(&copy).expect("a directory");
+    for file in std::fs::read_dir(cluster.directory_of(1)).expect("the original").flatten() {
+        if file.path().is_file() {
+            std::fs::copy(file.path(), copy.join(file.file_name())).expect("copied");
+        }
+    }
+
+    let address = cluster.address_of(1);
+    let config = Config::new(1, &copy, address).segment_bytes(4 << 20).command_bytes_max(512 << 10);
+    let refused = Node::start(config, Journal::default()).expect_err("the original runs");
+
+    assert!(matches!(refused, StartError::Transport(_)), "{refused}");
+    cluster.node(1).propose("unharmed".to_owned()).expect("acknowledged");
+}
+
 #[test]
 fn an_address_in_use_and_an_unusable_directory_say_so() {
     let directory = tempfile::tempdir().expect("a temporary directory");

@@ -7,6 +7,19 @@
 //!
 //! Files are written in pieces of 1 MiB with a sync after every 4 MiB: the log's syncs beside it never wait for more than
 //! that. Neither writing, reading, sending nor receiving holds more than about 2 MiB.
+//!
+//! Measured with 1 GiB (two busy cores, a virtual disk, release build; the second figure counts CPU seconds alone, which
+//! noise disturbs less):
+//!
+//! | | per second | per CPU second |
+//! |---|---|---|
+//! | `dd bs=1M conv=fdatasync`, before and after | 0.2 to 0.6 GB | |
+//! | write and finish | 0.4 to 1.4 GB | 2.4 to 2.6 GB |
+//! | receive and finish, chunks of 256 KiB or 1 MiB | 0.3 to 1.5 GB | 1.9 to 2.5 GB |
+//! | open and read to the end, from the page cache | 2.5 to 7.9 GB | 6.3 to 8.3 GB |
+//! | pieces of 1 MiB for another node, from the page cache | 2.5 to 7.4 GB | 6.3 to 7.2 GB |
+//!
+//! So each of them goes at the disk's own rate. Reserving a file's space ahead costs and gains nothing measurable.
 
 mod format;
 mod intake;

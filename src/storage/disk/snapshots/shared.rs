@@ -15,9 +15,9 @@ use crate::storage::StorageError;
 use crate::storage::disk::files::{DataFile, Files, Lock};
 use crate::types::{ClusterId, GroupId, SnapshotId};
 
-/// After so much a file is synced. In larger steps the log's syncs beside it would wait for it; in smaller ones its
-/// own syncs take more time than the writing.
-const SYNC_BYTES: u64 = 4 << 20;
+/// After so much a file is synced. In larger steps the log's syncs beside it wait for it, and so do the clients: with
+/// 1, 4 and 16 MiB the p99 of 64 of them was 3.1, 3.7 and 4.0 times that without a transfer, and 1 MiB received fastest.
+const SYNC_BYTES: u64 = 1 << 20;
 
 /// The snapshots of a data directory.
 pub(in crate::storage) struct Snapshots {
