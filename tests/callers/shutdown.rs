@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use quorate::storage::memory::{MemoryDisk, MemoryLog};
 use quorate::transport::MemoryNetwork;
