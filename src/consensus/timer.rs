@@ -93,7 +93,9 @@ mod tests {
 
         for _ in 0..20 {
             timers.iter_mut().for_each(ElectionTimer::redraw);
-            timers.iter().for_each(|timer| seen[timer.timeout as usize - 10] += 1);
+            for timer in &timers {
+                seen[timer.timeout as usize - 10] += 1;
+            }
             let pairs = timers.windows(2).filter(|pair| pair[0].timeout == pair[1].timeout);
             equal_to_the_neighbour += pairs.count() as u32;
         }
