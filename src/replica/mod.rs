@@ -33,8 +33,8 @@ pub(crate) mod tests;
 pub(crate) use config::{CheckCommand, ReplicaConfig};
 pub(crate) use event::{Answer, Change, Event, Proposal, Read, SnapshotNow, Transfer};
 pub(crate) use jobs::{
-    Applied, ApplyJob, FetchJob, Fetched, Jobs, PendingReply, Persisted, Pictured, ReceiveJob, Received,
-    Release, SaveJob, Saved, Served, WriteJob,
+    Applied, ApplyJob, FetchJob, Fetched, Jobs, PeersJob, PendingReply, Persisted, Pictured, ReceiveJob,
+    Received, Release, SaveJob, Saved, Served, WriteJob,
 };
 pub(crate) use notice::Notice;
 pub(crate) use replica::Replica;

@@ -145,6 +145,21 @@ fn pruning_keeps_the_newest_and_those_that_the_log_reaches_back_to() {
 }
 
 #[test]
+fn a_log_that_reaches_far_back_keeps_the_oldest_snapshot_and_a_few_of_the_newest() {
+    check(|open| {
+        let log = founded(open);
+        let mut store = log.snapshots();
+        for index in 1..=9 {
+            write_snapshot(&mut *store, at(1, index * 10), b"x");
+            store.prune(GroupId::MAIN, LogIndex(20)).unwrap();
+        }
+
+        let indexes: Vec<_> = listed(&mut *store).iter().map(|meta| meta.position.index.0).collect();
+        assert_eq!(indexes, [90, 80, 70, 60, 20], "somebody may be fetching the oldest");
+    });
+}
+
+#[test]
 fn a_pruned_snapshot_stays_readable_to_those_who_read_it() {
     check(|open| {
         let log = founded(open);

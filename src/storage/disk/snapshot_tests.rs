@@ -82,7 +82,7 @@ fn a_refused_sync_is_the_end_of_a_snapshot_and_not_of_the_log() {
         require_log_goes_on(&mut log, refused + 1);
         refused += 1;
     }
-    assert_eq!(refused, 4, "two on the way, one for the content, and one for the name");
+    assert_eq!(refused, 11, "one for each mebibyte on the way, one for the content, and one for the name");
 }
 
 #[test]
