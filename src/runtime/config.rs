@@ -24,7 +24,7 @@ use crate::types::{Membership, NodeId};
 ///     .bootstrap(founders)
 ///     .token("of this cluster alone")
 ///     .election_timeout(Duration::from_secs(1))
-///     .snapshot_entries(1_000_000);
+///     .snapshot_entries(100_000);
 ///
 /// let newcomer = Config::new(4, "/var/lib/counter", "0.0.0.0:7001").join().token("of this cluster alone");
 /// ```
