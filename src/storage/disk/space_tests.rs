@@ -72,7 +72,7 @@ fn a_founding_that_finds_the_disk_full_anywhere_can_be_made_again() {
         match log.found(identity(), &[(GroupId::MAIN, None)]) {
             Ok(()) => return assert!(operations > 10, "it took {operations} operations"),
             Err(StorageError::DiskFull { .. }) => {
-                assert!(log.identity().is_none(), "it is as blank as before")
+                assert!(log.identity().is_none(), "it is as blank as before");
             }
             Err(error) => panic!("in operation {operations}: {error}"),
         }
