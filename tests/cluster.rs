@@ -369,10 +369,13 @@ fn an_answer_is_the_answer_to_its_own_command_whatever_happens_to_the_leader() {
         cluster.restart(leader);
     }
 
-    let texts = cluster.agreed_texts();
-    for command in acknowledged {
-        assert_eq!(texts.iter().filter(|text| **text == command).count(), 1, "{command} is lost or doubled");
+    for history in cluster.histories() {
+        for command in &acknowledged {
+            let times = history.iter().filter(|(_, text)| text == command).count();
+            assert_eq!(times, 1, "{command} is lost or doubled, or a read does not see it");
+        }
     }
+    cluster.agreed_texts();
 }
 
 #[test]

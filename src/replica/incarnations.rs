@@ -1,7 +1,8 @@
 //! Which data directory each member has shown, and what the group must remember of it.
 //!
 //! A node that lost its disk lost its promises. The leader therefore has the group commit each member's incarnation as soon
-//! as it is known; from then on a member that shows another one is not heard.
+//! as it is known; from then on a member that shows another one is not heard, but as a leader: it may have been added again
+//! by a membership that has not come here yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -28,8 +28,8 @@ pub(crate) struct Jobs {
     pub(crate) save: Vec<SaveJob>,
     /// 7. For the snapshot mover: what to fetch from now on, instead of whatever it was fetching.
     pub(crate) receive: Option<ReceiveJob>,
-    /// The membership changed: these are the peers, and the data directories they must show.
-    pub(crate) peers: Option<Arc<Membership>>,
+    /// The peers are others now, or others are asked what they must show.
+    pub(crate) peers: Option<PeersJob>,
     /// For observers, in the order in which it became so.
     pub(crate) notices: Vec<Notice>,
 }
@@ -49,6 +49,16 @@ impl Jobs {
             && peers.is_none()
             && notices.is_empty()
     }
+}
+
+/// Whom to talk to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PeersJob {
+    /// Its members are the peers.
+    pub(crate) membership: Arc<Membership>,
+    /// Whether they must show the data directories that it names. Only a leader knows the newest membership: a node that
+    /// others know by its former self may have been added again since, and lead.
+    pub(crate) is_newest: bool,
 }
 
 /// One write, and the messages that travel with it. Completion: [`Persisted`].

@@ -18,7 +18,7 @@ mod notice;
 mod pending;
 mod reads;
 mod repeats;
-#[allow(clippy::module_inception, reason = "the type the room is named for")]
+#[expect(clippy::module_inception, reason = "the type the room is named for")]
 mod replica;
 mod snapshots;
 mod stages;
@@ -33,8 +33,8 @@ pub(crate) mod tests;
 pub(crate) use config::{CheckCommand, ReplicaConfig};
 pub(crate) use event::{Answer, Change, Event, Proposal, Read, SnapshotNow, Transfer};
 pub(crate) use jobs::{
-    Applied, ApplyJob, FetchJob, Fetched, Jobs, PendingReply, Persisted, Pictured, ReceiveJob, Received,
-    Release, SaveJob, Saved, Served, WriteJob,
+    Applied, ApplyJob, FetchJob, Fetched, Jobs, PeersJob, PendingReply, Persisted, Pictured, ReceiveJob,
+    Received, Release, SaveJob, Saved, Served, WriteJob,
 };
 pub(crate) use notice::Notice;
 pub(crate) use replica::Replica;

@@ -4,8 +4,6 @@
 //! the log), `wishes` (operators' changes and transfers), `snapshotting` (snapshots taken and installed, the log
 //! compacted), `carry_out` (what consensus asks for), `watch` (what can be seen from outside).
 
-use std::sync::Arc;
-
 use super::admin::Wishes;
 use super::applying::Applying;
 use super::changes::Changes;
@@ -21,11 +19,11 @@ use super::stages::Stages;
 use super::tail::Tail;
 use super::transfers::{Fetching, Serving};
 use super::waiting::Waiting;
-use super::{Event, Fetched, Jobs, Notice, Persisted, Read, ReplicaConfig};
+use super::{Event, Fetched, Jobs, Notice, PeersJob, Persisted, Read, ReplicaConfig};
 use crate::consensus::{Raft, RestoreError, Restored, RoleName};
 use crate::storage::Recovered;
 use crate::ticket::{ReadError, StopCause};
-use crate::types::{Forward, LogIndex, LogPosition, Membership, Moment, NodeId, Payload, SnapshotMeta, Term};
+use crate::types::{Forward, LogIndex, LogPosition, Moment, NodeId, Payload, SnapshotMeta, Term};
 use commands::Load;
 use watch::Seen;
 
@@ -68,8 +66,8 @@ pub(crate) struct Replica {
     batch: Vec<Payload>,
     /// What the events of this turn led to already, apart from consensus.
     begun: Jobs,
-    /// The membership that the host was told last.
-    announced: Option<Arc<Membership>>,
+    /// The peers that the host was told of last.
+    announced: Option<PeersJob>,
     seen: Seen,
     disk_full: bool,
     /// What is in this leader's log and not applied, as it was measured last.

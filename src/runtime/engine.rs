@@ -12,10 +12,10 @@ use super::identity::Local;
 use super::inbox::Waiting;
 use super::net_end::{NetEnd, message_job};
 use super::view::{Facts, View};
-use crate::replica::{ApplyJob, Event, Jobs, Replica, Transfer};
+use crate::replica::{ApplyJob, Event, Jobs, PeersJob, Replica, Transfer};
 use crate::ticket::{ChangeError, Outcome, SnapshotNowError, StopCause, TransferError};
 use crate::transport::{Peers, SendJob};
-use crate::types::{ClusterId, GroupId, Membership, Moment, NodeId, TransferRefused};
+use crate::types::{ClusterId, GroupId, Member, Moment, NodeId, TransferRefused};
 use crate::workers::LogJob;
 
 /// How many messages and how many requests one turn takes at most, so that neither starves the other nor the clock.
@@ -160,7 +160,7 @@ impl Engine {
     /// A worker that is gone has said why, or will: a failed send is no error here.
     fn hand_out(&mut self, jobs: Jobs) {
         let group = GroupId::MAIN;
-        let peers = jobs.peers.map(|membership| SendJob::Peers(peers_of(&membership, self.local.node.id)));
+        let peers = jobs.peers.map(|peers| SendJob::Peers(peers_of(&peers, self.local.node.id)));
         let messages = jobs.send.into_iter().map(|message| message_job(group, message));
         self.net.send_all(peers.into_iter().chain(messages));
         if let Some(write) = jobs.write {
@@ -219,8 +219,9 @@ enum Taken {
     Stop(StopCause),
 }
 
-/// Whom the transport talks to under this membership.
-fn peers_of(membership: &Membership, me: NodeId) -> Peers {
-    let others = membership.members().filter(|&(id, _)| id != me);
-    Peers { known: others.map(|(id, member)| (id, (member.address.clone(), member.incarnation))).collect() }
+/// Whom the transport talks to, and what they must show.
+fn peers_of(job: &PeersJob, me: NodeId) -> Peers {
+    let others = job.membership.members().filter(|&(id, _)| id != me);
+    let shown = |member: &Member| member.incarnation.filter(|_| job.is_newest);
+    Peers { known: others.map(|(id, member)| (id, (member.address.clone(), shown(member)))).collect() }
 }

@@ -32,7 +32,7 @@ pub enum NodeEvent {
         /// In which term.
         term: u64,
     },
-    /// A configuration is committed.
+    /// A configuration is committed. A joint one that is left at once may go untold.
     MembershipChanged {
         /// The entry that holds it.
         index: u64,
@@ -61,12 +61,12 @@ pub enum NodeEvent {
         /// The last entry that went.
         through: u64,
     },
-    /// A connection with this node stands.
+    /// A connection with that peer stands.
     PeerConnected {
         /// Who.
         peer: u64,
     },
-    /// It is gone.
+    /// The connection with that peer is gone.
     PeerLost {
         /// Who.
         peer: u64,
@@ -82,6 +82,17 @@ pub enum NodeEvent {
 
 /// The events of a node from the moment of [`Node::events`](super::Node::events) on, in their order. As an iterator it
 /// waits for the next one, and ends with the node.
+///
+/// ```no_run
+/// # fn watch<S: quorate::StateMachine>(node: &quorate::Node<S>) {
+/// let events = node.events();
+/// std::thread::spawn(move || {
+///     for event in events {
+///         println!("{event:?}");
+///     }
+/// });
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Events {
     events: Receiver<NodeEvent>,

@@ -210,6 +210,17 @@ fn a_damaged_snapshot_is_passed_over_for_the_log_and_the_machine_never_sees_it()
 }
 
 #[test]
+fn the_log_is_kept_behind_the_snapshot_that_was_good_and_not_behind_a_damaged_newer_one() {
+    let mut older_is_good = shelf([(3, &[3]), (7, &[7, 0])]);
+    let beginning = restore_from(&mut older_is_good, &log(3, 9), &mut machine_in_memory()).unwrap();
+    assert_eq!(beginning.snapshot.map(|snapshot| snapshot.position), Some(at(3)));
+
+    let mut none_is_good = shelf([(7, &[7, 0])]);
+    let beginning = restore_from(&mut none_is_good, &log(0, 9), &mut machine_in_memory()).unwrap();
+    assert_eq!(beginning.snapshot, None, "the whole log is the only way to this state");
+}
+
+#[test]
 fn a_damaged_snapshot_that_nothing_can_take_the_place_of_is_named() {
     let refused = restore_from(&mut shelf([(3, &[3, 0])]), &log(3, 9), &mut machine_in_memory()).err();
 

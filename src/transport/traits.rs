@@ -29,7 +29,7 @@ pub enum SendJob {
 /// Whom a transport talks to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Peers {
-    /// Where each peer is reached, and which data directory it must show (`None`: not learnt yet). Without this node itself.
+    /// Where each peer is reached, and which data directory it must show (`None`: none is demanded). Without this node itself.
     pub known: BTreeMap<NodeId, (String, Option<Incarnation>)>,
 }
 

@@ -329,6 +329,31 @@ fn a_node_that_lost_its_disk_is_removed_and_added_again_under_its_old_id() {
 }
 
 #[test]
+fn a_leader_that_came_back_under_its_old_id_is_heard_by_a_node_that_knows_only_its_former_self() {
+    let mut cluster = Cluster::of(3);
+    cluster.wait_until_acquainted(1);
+    let wiped = cluster.follower();
+    // More than one append carries: whoever joins learns of the former self long before it learns of the latter.
+    for _ in 0..8 {
+        cluster.node(wiped).propose("much".repeat(100 << 10)).expect("acknowledged");
+    }
+    cluster.stop(wiped);
+    cluster.wipe(wiped);
+    let leader = cluster.leader();
+    cluster.node(leader).remove(wiped).expect("it is removed");
+    cluster.rejoin(wiped);
+    let address = cluster.address_of(wiped).to_owned();
+    let added = cluster.node(leader).add_learner(wiped, address).expect("it is added");
+    cluster.node(wiped).wait_applied(added.position.index.0, LONG).expect("it receives the log");
+    promote(&cluster, leader, wiped);
+    cluster.node(leader).transfer_leadership(Some(wiped)).expect("it leads");
+
+    grow(&mut cluster, wiped, 4);
+
+    assert_eq!(cluster.agreed_texts().len(), 8);
+}
+
+#[test]
 fn reads_by_lease_see_every_write_that_finished_before_them_wherever_they_are_asked() {
     let cluster = Cluster::tuned(3, |config: Config| config.lease_reads(5));
     for number in 0..50 {

@@ -65,6 +65,22 @@ fn entries_beyond_their_senders_term_are_ignored() {
 }
 
 #[test]
+fn entries_that_contradict_the_snapshot_behind_which_the_log_starts_are_refused() {
+    let mut follower = replica(1, 3).with_log(&[5, 5, 5]).start();
+    follower.step(node(2), append(5, at(5, 4), &[], 4));
+    persist_all(&mut follower);
+    save_snapshot(&mut follower);
+    follower.compact(index(4));
+    assert_eq!(follower.first_index(), index(5));
+
+    // Entry 4 in another term than the snapshot's, and one behind it whose term would fall.
+    assert_eq!(follower.step(node(2), append(5, at(1, 2), &[2, 2, 2], 5)), None);
+
+    assert_eq!((follower.last(), follower.commit()), (at(5, 4), index(4)));
+    assert_eq!(persist_all(&mut follower), [], "it is not acknowledged either");
+}
+
+#[test]
 fn a_match_beyond_the_leaders_log_is_ignored() {
     let mut leader = replica(1, 3).lead_with_everyone();
     let before = leader.clone();

@@ -84,11 +84,12 @@ impl Raft {
         self.send(leader, Body::AppendAnswer(AppendAnswer::Rejected { prev: prev.index, hint }));
     }
 
-    /// The entries from the first one on that the log does not hold.
+    /// The entries from the first one on that the log does not hold. What lies before its start it held; the entry at its
+    /// start it knows by its term, so that nothing follows it that cannot.
     fn first_new<'a>(&self, slice: &'a LogSlice) -> &'a [EntryMeta] {
         let is_known = |entry: &EntryMeta| {
             let position = entry.position;
-            position.index < self.log.first_index() || self.log.contains(position)
+            position.index < self.log.starts_after().index || self.log.contains(position)
         };
         let entries = slice.entries();
         let known = entries.iter().position(|entry| !is_known(entry)).unwrap_or(entries.len());

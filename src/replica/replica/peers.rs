@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Replica;
 use crate::consensus::RoleName;
-use crate::replica::{Jobs, Notice};
+use crate::replica::{Jobs, Notice, PeersJob};
 use crate::types::{
     Body, Entry, EntryKind, EntryMeta, EntryRun, Incarnation, LogIndex, LogSpan, Message, NodeId, Payload,
     PeerMessage,
@@ -12,7 +12,7 @@ use crate::types::{
 
 impl Replica {
     pub(super) fn received(&mut self, from: NodeId, message: PeerMessage) {
-        if self.incarnations.contradicts(from) {
+        if self.incarnations.contradicts(from) && !is_of_leader(&message) {
             self.config.metrics.refused_messages.increment();
             return;
         }
@@ -137,14 +137,17 @@ impl Replica {
     }
 
     pub(super) fn announce_membership(&mut self, jobs: &mut Jobs) {
-        let membership = self.raft.membership();
-        if self.announced.as_ref().is_some_and(|announced| Arc::ptr_eq(announced, membership)) {
+        let (membership, is_newest) = (self.raft.membership(), self.raft.role() == RoleName::Leader);
+        let known = self.announced.as_ref();
+        let is_known = known.is_some_and(|known| Arc::ptr_eq(&known.membership, membership));
+        if is_known && known.is_some_and(|known| known.is_newest == is_newest) {
             return;
         }
         self.incarnations.judge(membership);
-        self.announced = Some(Arc::clone(membership));
-        jobs.peers = Some(Arc::clone(membership));
-        if self.keeps_silent() {
+        let peers = PeersJob { membership: Arc::clone(membership), is_newest };
+        self.announced = Some(peers.clone());
+        jobs.peers = Some(peers);
+        if !is_known && self.keeps_silent() {
             log::error!(
                 "this node has another data directory than its group knows: it lost what it promised and keeps \
                  silent; remove it from the group and add it again"
@@ -175,6 +178,14 @@ impl Replica {
         let member = self.raft.membership().member(leader)?;
         Some((leader, member.address.clone()))
     }
+}
+
+/// Whether a leader speaks so. It was elected by a membership that may be newer than the one by which its data directory is
+/// judged here: a node that was removed and added again leads with another one than its former self had, and from whom
+/// else should one learn that? What it says promises nothing, so nothing that it may have lost is counted.
+fn is_of_leader(message: &PeerMessage) -> bool {
+    let PeerMessage::Raft { message, .. } = message else { return false };
+    matches!(message.body, Body::Append(_) | Body::Heartbeat(_) | Body::SnapshotOffer(_))
 }
 
 /// Whether the payloads of an append are those of the entries it announces, so that consensus and the tail agree.

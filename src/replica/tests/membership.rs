@@ -422,6 +422,27 @@ fn a_wiped_node_comes_back_under_its_id_once_it_was_removed_and_added_again() {
 }
 
 #[test]
+fn a_leader_that_was_added_again_is_heard_by_a_node_that_knows_only_its_former_self() {
+    let mut cluster = three_led_by_1_with(|config| {
+        (config.raft.append_entries_max, config.raft.in_flight_messages_max) = (2, 1);
+    });
+    (0..10).for_each(|nth| drop(cluster.propose(1, &nth.to_string())));
+    cluster.join(2, 222);
+    assert!(cluster.change(1, remove(2)).try_recv().unwrap().is_ok());
+    assert!(cluster.change(1, add_learner(2)).try_recv().unwrap().is_ok());
+    cluster.ticks(10);
+    assert!(cluster.change(1, promote(2)).try_recv().unwrap().is_ok());
+    cluster.ticks(10);
+    cluster.elect(2);
+
+    cluster.join(4, 44);
+    assert!(cluster.change(2, add_learner(4)).try_recv().unwrap().is_ok());
+    cluster.ticks(30);
+
+    assert_eq!(cluster.journal(4), cluster.journal(2));
+}
+
+#[test]
 fn a_node_that_replays_a_log_in_which_its_former_self_stands_answers_appends_and_gives_no_vote() {
     let mut cluster = three_nodes_led_by_1();
     assert!(cluster.propose(1, "a").is_done());

@@ -144,8 +144,25 @@ fn the_host_is_told_of_the_peers_first_and_whenever_they_change() {
     cluster.handle(1, Event::PeerConnected { peer: id(2), incarnation: Incarnation(2) });
     let told = cluster.node(1).replica.turn(now).peers.expect("a membership with incarnations");
 
-    assert!(Arc::ptr_eq(&told, &cluster.status(1).membership));
-    assert_eq!(told.member(id(2)).unwrap().incarnation, Some(Incarnation(2)));
+    assert!(Arc::ptr_eq(&told.membership, &cluster.status(1).membership));
+    assert_eq!(told.membership.member(id(2)).unwrap().incarnation, Some(Incarnation(2)));
+}
+
+#[test]
+fn only_while_it_leads_a_node_demands_that_peers_show_the_directories_it_knows() {
+    let mut cluster = three_nodes();
+    cluster.elect(1);
+    let now = Moment(0);
+    cluster.handle(1, Event::PeerConnected { peer: id(2), incarnation: Incarnation(2) });
+    assert!(cluster.node(1).replica.turn(now).peers.expect("a new membership").is_newest);
+
+    let message = Message { term: Term(99), body: Body::VoteAnswer { granted: false } };
+    let message = PeerMessage::Raft { message, entries: Vec::new() };
+    cluster.handle(1, Event::Message { from: id(3), message });
+
+    let told = cluster.node(1).replica.turn(now).peers.expect("the same members, otherwise");
+    assert!(Arc::ptr_eq(&told.membership, &cluster.status(1).membership) && !told.is_newest);
+    assert!(cluster.node(1).replica.turn(now).peers.is_none(), "nothing changed since");
 }
 
 #[test]

@@ -49,8 +49,13 @@ impl Snapshots {
         assert!(known == cluster, "a storage changes its cluster");
     }
 
-    pub(super) fn cluster(&self) -> ClusterId {
-        *self.cluster.get().expect("a storage is founded before it has snapshots")
+    /// A node that waits to join may be offered a snapshot before its log writer has founded the storage.
+    pub(super) fn cluster(&self) -> Result<ClusterId, StorageError> {
+        let blank = || io::Error::other("the storage is not founded yet");
+        self.cluster
+            .get()
+            .copied()
+            .ok_or_else(|| StorageError::io("use the snapshots of", &self.dir)(blank()))
     }
 
     /// What lies there, sorted.
