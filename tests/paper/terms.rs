@@ -125,3 +125,14 @@ fn a_term_of_an_election_alone_is_told_before_it_is_durable_by_pre_votes() {
     let terms: Vec<Term> = ready.send.iter().map(|Outgoing { message, .. }| message.term).collect();
     assert_eq!(terms, [term(3), term(3)]);
 }
+
+#[test]
+fn a_leader_that_hands_the_last_term_over_makes_nobody_a_candidate() {
+    let last = u64::MAX - 1;
+    let mut follower = replica(1, 3).in_term(last).start();
+    follower.step(node(2), heartbeat(last, 0, 1));
+
+    follower.step(node(2), timeout_now(last));
+
+    assert_eq!((follower.role(), follower.term()), (RoleName::Follower, term(last)));
+}

@@ -33,9 +33,6 @@ impl Raft {
         self.timer.redraw();
         if !self.may_campaign() {
             self.become_follower(None);
-        } else if self.term() >= TERM_MAX {
-            log::error!("term {} is the last one: no election is possible any more", self.term());
-            self.become_follower(None);
         } else if self.config.pre_vote {
             self.become_pre_candidate();
         } else {
@@ -172,9 +169,18 @@ impl Raft {
         }
     }
 
-    /// Whether nothing keeps this replica from standing for election: neither its role, nor lost promises, nor its disk.
+    /// Whether nothing keeps this replica from standing for election: neither its role, nor lost promises, nor its disk, nor
+    /// the end of all terms.
     pub(super) fn may_campaign(&self) -> bool {
-        self.may_lead() && !self.is_barred() && self.can_write()
+        self.may_lead() && !self.is_barred() && self.can_write() && self.has_next_term()
+    }
+
+    fn has_next_term(&self) -> bool {
+        let has_next = self.term() < TERM_MAX;
+        if !has_next {
+            log::error!("term {} is the last one: no election is possible any more", self.term());
+        }
+        has_next
     }
 
     fn next_term(&self) -> Term {
