@@ -107,6 +107,20 @@ pub struct MachineError {
     pub reason: String,
 }
 
+impl SnapshotError {
+    /// For the given reason.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into() }
+    }
+}
+
+impl MachineError {
+    /// For the given reason.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into() }
+    }
+}
+
 impl From<io::Error> for MachineError {
     fn from(error: io::Error) -> Self {
         Self { reason: error.to_string() }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::channels::{Control, answer};
+use super::channels::{self, Control, answer};
 use super::clock::{deadline_after, later};
 use super::events::{Events, Observer};
 use super::node::Node;
@@ -136,7 +136,7 @@ impl<S: StateMachine> Node<S> {
     /// What happens to this node from now on. An observer that falls 1024 events behind loses some, and learns how many;
     /// the node never waits for it.
     pub fn events(&self) -> Events {
-        let (observer, events) = Observer::pair();
+        let (observer, events) = Observer::pair(channels::events());
         self.running().control(Control::Observe(observer));
         events
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
+use super::Role;
 use super::clock::later;
-use super::{Role, channels};
 use crate::replica::Notice;
 use crate::types::Membership;
 
@@ -137,8 +137,8 @@ pub(super) struct Observer {
 }
 
 impl Observer {
-    pub(super) fn pair() -> (Self, Events) {
-        let (sender, events) = channels::events();
+    /// The two ends of one listener's channel, which is bounded.
+    pub(super) fn pair((sender, events): (Sender<NodeEvent>, Receiver<NodeEvent>)) -> (Self, Events) {
         let lost = Arc::<AtomicU64>::default();
         (Self { events: sender, lost: Arc::clone(&lost) }, Events { events, lost })
     }
@@ -198,6 +198,7 @@ impl From<Notice> for NodeEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::channels;
     use crate::types::LogIndex;
 
     fn compacted(through: u64) -> Notice {
@@ -207,7 +208,7 @@ mod tests {
     #[test]
     fn an_observer_that_falls_behind_loses_the_newest_and_learns_how_many() {
         let mut observers = Observers::default();
-        let (observer, events) = Observer::pair();
+        let (observer, events) = Observer::pair(channels::events());
         observers.add(observer);
 
         observers.tell((1..=channels::EVENTS_MAX as u64 + 3).map(compacted).collect());
@@ -222,7 +223,7 @@ mod tests {
     #[test]
     fn an_observer_that_is_gone_is_forgotten() {
         let mut observers = Observers::default();
-        let (observer, events) = Observer::pair();
+        let (observer, events) = Observer::pair(channels::events());
         observers.add(observer);
         drop(events);
 
