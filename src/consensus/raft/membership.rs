@@ -141,18 +141,19 @@ impl Raft {
         leader.transfer = leader.transfer.filter(|transfer| membership.voters().contains(&transfer.to));
     }
 
-    /// The leader's commit moved. A change under way goes on: a joint configuration that is committed is left, by
-    /// whoever leads by then; and a leader that is no voter any more has done its duty.
+    /// The leader's commit moved. A leader that is no voter any more has done its duty, also while what is committed is joint:
+    /// in neither half it could lead on. Otherwise a change under way goes on: a joint configuration that is committed is
+    /// left, by whoever leads by then.
     pub(super) fn go_on_with_change(&mut self) {
         let membership = self.log.membership();
         if !matches!(self.role, Role::Leader(_)) || self.log.membership_index() > self.commit {
             return;
         }
-        if membership.is_joint() {
+        if !self.votes() {
+            self.leave_office();
+        } else if membership.is_joint() {
             let left = reconfigure::leave_joint(membership);
             self.append_membership(left);
-        } else if !self.votes() {
-            self.leave_office();
         }
     }
 
