@@ -108,14 +108,14 @@ pub struct MachineError {
 }
 
 impl SnapshotError {
-    /// For the given reason.
+    /// An error that says `reason`.
     pub fn new(reason: impl Into<String>) -> Self {
         Self { reason: reason.into() }
     }
 }
 
 impl MachineError {
-    /// For the given reason.
+    /// An error that says `reason`.
     pub fn new(reason: impl Into<String>) -> Self {
         Self { reason: reason.into() }
     }
