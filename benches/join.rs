@@ -50,7 +50,9 @@ fn main() {
         let watching = scope.spawn(|| load.watch_memory(&peak));
         let joined = cluster.join(directory.path());
         load.over.store(true, Ordering::SeqCst);
-        clients.into_iter().for_each(|client| client.join().expect("a client does not panic"));
+        for client in clients {
+            client.join().expect("a client does not panic");
+        }
         watching.join().expect("the watcher does not panic");
         (joined, peak.load(Ordering::SeqCst).saturating_sub(idle))
     });
@@ -66,7 +68,7 @@ struct Joined {
 }
 
 fn report(mebibytes: u64, rates: [f64; 2], joined: &Joined, memory: u64, load: &Load) {
-    let disk = (rates[0] + rates[1]) / 2.0;
+    let disk = f64::midpoint(rates[0], rates[1]);
     let transfer = mebibytes as f64 / joined.durable.as_secs_f64();
     let whole = mebibytes as f64 / joined.applied.as_secs_f64();
     let [quiet, busy] = load.latencies().map(|latencies| latencies.value_at_quantile(0.99) as f64 / 1e3);
@@ -113,9 +115,10 @@ fn disk_rate(directory: &Path, mebibytes: u64) -> f64 {
     rate
 }
 
+/// Memory of this process's own; the maps of its logs are the page cache's.
 fn resident_mebibytes() -> u64 {
     let status = fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a resident size");
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("a resident size");
     line.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse::<u64>().ok()).expect("a number")
         >> 10
 }
@@ -193,7 +196,9 @@ impl Cluster {
                 oldest.wait().expect("the cluster is healthy");
             }
         }
-        window.into_iter().for_each(|ticket| _ = ticket.wait().expect("the cluster is healthy"));
+        for ticket in window {
+            ticket.wait().expect("the cluster is healthy");
+        }
     }
 
     /// Adds a fourth node with an empty directory, and waits until it holds and has applied the snapshot.

@@ -3,7 +3,7 @@
 //! The receiver takes chunks of 256 KiB as one that pulls does: 4 MiB are under way at any time. Meanwhile a heartbeat goes
 //! to and fro, one at a time; its latency is printed too.
 
-#![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 use std::net::TcpListener;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 //! `cargo bench --bench log` prints both, in turns, on the file system of the target directory; then how long a log of
 //! a million entries takes to open.
 
-#![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 use std::error::Error;
 use std::fs::File;

@@ -46,8 +46,8 @@
 //! ```
 //!
 //! An operator grows, shrinks and tends the cluster through any of its nodes: [`Node::add_learner`], [`Node::promote`],
-//! [`Node::remove`] and their like, [`Node::transfer_leadership`], [`Node::snapshot_now`]; [`Node::events`] and
-//! [`Node::status`] show what happens.
+//! [`Node::remove`] and their like, [`Node::transfer_leadership`], [`Node::snapshot_now`]; [`Node::events`],
+//! [`Node::status`] and [`Node::metrics`] show what happens.
 //!
 //! From there: [`Codec`] for commands of your own, [`ProposeError::outcome`] for what an error lets you conclude,
 //! [`Ticket`] for thousands of requests in flight, [`Config`] for what can be set. The modules [`storage`], [`transport`],
@@ -75,10 +75,13 @@
 //! a majority holds it durably it is committed and goes to the apply thread, which answers the caller itself.
 //!
 //! **A read** joins a numbered round of heartbeats that is sent after the read arrived. When a majority has answered that
-//! round, the leader was still the leader, and the read takes its place behind the applies up to the commit index of its arrival.
-//! On a follower one message to the leader comes first.
+//! round, the leader was still the leader, and the read takes its place behind the applies up to the commit index of its
+//! arrival. On a follower one message to the leader comes first. With [`Config::lease_reads`] the round is spared while nobody
+//! else can have been elected: as long as an answered round was sent less than a lease ago.
 //!
-//! With [`Config::lease_reads`] the round is spared while nobody else can have been elected.
+//! **Too much of either** is refused at the door. Whatever waits anywhere in a node has its share of one budget
+//! ([`Config::in_flight_bytes_max`]): a slow disk, a slow state machine or a slow peer fills its own share, then callers get
+//! `Busy`, and memory stays what it was.
 //!
 //! **A snapshot** is begun by the engine when enough was written since the last one. The apply thread takes a cheap picture
 //! of the state machine between two batches and goes on; the saver thread writes it out. When it is durable the log before
@@ -92,9 +95,17 @@
 //! starts with [`Config::join`], learns its cluster from the first member that reaches it, and never elects itself before
 //! a membership names it.
 //!
+//! **A transfer of leadership** also goes to the leader. It takes no more proposals, waits until its successor holds all of
+//! the log, and tells it to stand for election at once; if nobody leads within an election timeout it goes on as before.
+//! A node that is shut down while it leads hands over first.
+//!
 //! **A restart** reads the log, refuses what is corrupt, cuts what is torn, restores the newest snapshot, and applies the
 //! log behind it again as soon as a leader says how much of it is committed. A state machine on a disk of its own goes on
 //! where it was.
+//!
+//! **A full disk** is noticed when no spare segment can be prepared, while one is still in reserve. The node refuses its
+//! callers' commands by name, hands leadership over if it leads, serves reads, keeps what it could not write and tries
+//! again, and takes commands when there is room.
 //!
 //! **A failure** of the log, or a panic in any thread, stops the node: everybody who waits learns the cause, nothing that
 //! depended on the failed work leaves, and the process lives on.

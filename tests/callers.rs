@@ -3,6 +3,8 @@
 
 #[path = "callers/scene.rs"]
 mod scene;
+#[path = "callers/shutdown.rs"]
+mod shutdown;
 
 use std::time::Duration;
 
@@ -11,8 +13,8 @@ use quorate::{
     StartError, StopCause, TransferError,
 };
 use scene::{
-    Bin, Endless, Fragile, LONG, Mumbled, Mumbler, Sum, alone, config, deaf, leaderless, parts, storage,
-    three_of_which_the_first_has_a_troubled_disk,
+    Bin, Endless, Fragile, LONG, Mumbled, Mumbler, Stubborn, Sum, alone, config, deaf, leaderless, parts,
+    storage, three_of_which_the_first_has_a_troubled_disk,
 };
 
 #[test]
@@ -99,6 +101,49 @@ fn a_command_that_does_not_decode_is_refused_before_it_is_in_the_log_for_ever() 
 }
 
 #[test]
+fn an_empty_command_is_a_command_like_any_other() {
+    let node = Node::start_with(config(1), Bin::default(), parts()).expect("the node starts");
+    node.wait_for_leader(LONG).expect("it elects itself");
+
+    assert_eq!(node.propose(Vec::new()), Ok(0));
+    assert_eq!(node.propose(vec![0; 3]), Ok(3));
+}
+
+#[test]
+fn a_state_machine_that_stands_still_holds_up_only_those_who_call_it() {
+    let (machine, stand_still) = Stubborn::new();
+    let config = config(1).in_flight_bytes_max(64 << 10).command_bytes_max(8 << 10).tail_bytes_max(64 << 10);
+    let node = Node::start_with(config, machine, parts()).expect("the node starts");
+    node.wait_for_leader(LONG).expect("it elects itself");
+
+    let mut taken = vec![node.submit(vec![0; 1])];
+    stand_still.await_the_first();
+    let refused = loop {
+        let ticket = node.submit(vec![0; 8 << 10]);
+        match ticket.try_wait() {
+            Ok(answer) => break answer.expect_err("nothing is applied"),
+            Err(under_way) => taken.push(under_way),
+        }
+        assert!(taken.len() < 1_000, "nobody is ever held back");
+    };
+
+    assert_eq!((&refused, refused.outcome()), (&ProposeError::Busy, Outcome::NotApplied));
+    let status = node.status();
+    assert_eq!((status.role, status.stopped), (Role::Leader, None));
+    let wish = node.snapshot_now_within(Duration::from_millis(10));
+    assert_eq!(
+        wish,
+        Err(SnapshotNowError::DeadlinePassed),
+        "the engine answers, though the machine does not"
+    );
+    stand_still.end();
+    for ticket in taken {
+        ticket.wait().expect("it was taken, and nothing is lost");
+    }
+    node.propose(vec![0; 1]).expect("there is room again");
+}
+
+#[test]
 fn a_log_that_does_not_take_the_largest_command_is_refused_at_the_start() {
     let too_large = config(1).command_bytes_max(Config::COMMAND_BYTES_LIMIT).segment_bytes(128 << 20);
 
@@ -124,7 +169,7 @@ fn a_leader_whose_disk_hangs_takes_no_more_than_it_may_hold_in_memory() {
 }
 
 #[test]
-fn d185_a_leader_whose_disk_is_full_says_so_steps_aside_serves_reads_and_goes_on_when_there_is_room() {
+fn a_leader_whose_disk_is_full_says_so_steps_aside_serves_reads_and_goes_on_when_there_is_room() {
     let (nodes, disk) = three_of_which_the_first_has_a_troubled_disk(256 << 10);
     let [first, second, _] = &nodes;
     assert_eq!(first.propose(vec![0; 10]), Ok(10));

@@ -369,10 +369,14 @@ fn an_answer_is_the_answer_to_its_own_command_whatever_happens_to_the_leader() {
         cluster.restart(leader);
     }
 
-    let texts = cluster.agreed_texts();
-    for command in acknowledged {
-        assert_eq!(texts.iter().filter(|text| **text == command).count(), 1, "{command} is lost or doubled");
+    for id in 1..=3 {
+        let lines = cluster.node(id).read(|journal| journal.lines.clone()).expect("a linearizable read");
+        for command in &acknowledged {
+            let times = lines.iter().filter(|(_, text)| text == command).count();
+            assert_eq!(times, 1, "{command} is lost or doubled, or a read does not see it");
+        }
     }
+    cluster.agreed_texts();
 }
 
 #[test]
@@ -425,6 +429,28 @@ fn a_directory_serves_one_node_of_one_cluster_at_a_time() {
         "{other_cluster}"
     );
     cluster.restart(1);
+    cluster.node(1).propose("unharmed".to_owned()).expect("acknowledged");
+}
+
+/// The lock is in the directory, so a copy has its own; what both cannot have is the address that the members know.
+#[test]
+fn a_copy_of_a_directory_does_not_start_beside_its_original() {
+    let cluster = Cluster::of(1);
+    cluster.node(1).propose("original".to_owned()).expect("acknowledged");
+    let copies = tempfile::tempdir().expect("a temporary directory");
+    let copy = copies.path().join("copy");
+    std::fs::create_dir(&copy).expect("a directory");
+    for file in std::fs::read_dir(cluster.directory_of(1)).expect("the original").flatten() {
+        if file.path().is_file() {
+            std::fs::copy(file.path(), copy.join(file.file_name())).expect("copied");
+        }
+    }
+
+    let address = cluster.address_of(1);
+    let config = Config::new(1, &copy, address).segment_bytes(4 << 20).command_bytes_max(512 << 10);
+    let refused = Node::start(config, Journal::default()).expect_err("the original runs");
+
+    assert!(matches!(refused, StartError::Transport(_)), "{refused}");
     cluster.node(1).propose("unharmed".to_owned()).expect("acknowledged");
 }
 

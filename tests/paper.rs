@@ -20,6 +20,10 @@ mod conflicts;
 mod durability;
 #[path = "paper/elections.rs"]
 mod elections;
+#[path = "paper/exhaustive.rs"]
+mod exhaustive;
+#[path = "paper/figure_8.rs"]
+mod figure_8;
 #[path = "paper/flow_control.rs"]
 mod flow_control;
 #[path = "paper/hostile_peers.rs"]

@@ -112,6 +112,17 @@ fn channels_are_made_in_one_file_and_unsafe_code_stands_in_one() {
     }
 }
 
+/// Leases, timeouts and deadlines count by a clock that only goes forward, whatever an operator does to the date.
+#[test]
+fn nothing_asks_the_clock_on_the_wall() {
+    for file in sources() {
+        let text = code(&file);
+        for word in ["SystemTime", "UNIX_EPOCH", "ClockId::Realtime"] {
+            assert!(!text.contains(word), "{} speaks of {word}", file.display());
+        }
+    }
+}
+
 #[test]
 fn every_file_opens_with_its_story() {
     for file in sources() {

@@ -117,7 +117,7 @@ fn answer(mut client: &TcpStream, metrics: impl FnOnce() -> String) -> io::Resul
 }
 
 /// All up to the empty line, or as much as is read of a head.
-#[allow(clippy::disallowed_methods, reason = "a deadline for somebody outside")]
+#[expect(clippy::disallowed_methods, reason = "a deadline for somebody outside")]
 fn read_head(mut client: &TcpStream) -> io::Result<Vec<u8>> {
     let deadline = Instant::now() + REQUEST_WITHIN;
     let mut head = Vec::new();

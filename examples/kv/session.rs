@@ -109,7 +109,7 @@ impl Session {
     }
 }
 
-/// What benchmark tools ask: there are no snapshots on a schedule, and every write is logged.
+/// What benchmark tools ask: nothing is saved by the clock, and every write is logged.
 fn config(what: &[u8], names: &[Bytes]) -> Reply {
     const KNOWN: [(&str, &str); 3] = [("save", ""), ("appendonly", "yes"), ("databases", "1")];
     if !is(what, "GET") {

@@ -86,6 +86,25 @@ mod tests {
     }
 
     #[test]
+    fn a_thousand_nodes_draw_again_and_again_uniformly_and_seldom_the_same() {
+        let mut seen = [0_u32; 10];
+        let mut equal_to_the_neighbour = 0_u32;
+        let mut timers: Vec<_> = (0..1_000).map(|seed| ElectionTimer::new(10, 0, seed)).collect();
+
+        for _ in 0..20 {
+            timers.iter_mut().for_each(ElectionTimer::redraw);
+            for timer in &timers {
+                seen[timer.timeout as usize - 10] += 1;
+            }
+            let pairs = timers.windows(2).filter(|pair| pair[0].timeout == pair[1].timeout);
+            equal_to_the_neighbour += pairs.count() as u32;
+        }
+
+        assert!(seen.iter().all(|count| count.abs_diff(2_000) < 250), "{seen:?}");
+        assert!(equal_to_the_neighbour.abs_diff(2_000) < 250, "{equal_to_the_neighbour} of 20,000 pairs");
+    }
+
+    #[test]
     fn it_fires_exactly_at_its_timeout() {
         let mut timer = ElectionTimer::new(10, 0, 7);
         let timeout = timer.timeout;

@@ -1,7 +1,7 @@
 //! What users write: a [`StateMachine`] and the [`Codec`]s of its types.
 
 mod codec;
-#[allow(clippy::module_inception, reason = "the trait the room is named for")]
+#[expect(clippy::module_inception, reason = "the trait the room is named for")]
 mod machine;
 mod state_machine;
 

@@ -67,6 +67,8 @@ pub trait StateMachine: Send + 'static {
     /// restored. A machine on disk commits here: one transaction for all of them, with `through` and `sidecar` in it,
     /// which it gives back in [`applied`](Self::applied). Answers and reads of the batch leave after it.
     ///
+    /// `sidecar` is quorate's own and belongs to that position; store it as it is. So far it is empty.
+    ///
     /// It may return before that is durable: see [`durable`](Self::durable). An error stops the node.
     fn end_batch(&mut self, through: LogPosition, sidecar: &[u8]) -> Result<(), MachineError> {
         let _ = (through, sidecar);
@@ -103,6 +105,20 @@ pub struct SnapshotError {
 pub struct MachineError {
     /// What went wrong.
     pub reason: String,
+}
+
+impl SnapshotError {
+    /// An error that says `reason`.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into() }
+    }
+}
+
+impl MachineError {
+    /// An error that says `reason`.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into() }
+    }
 }
 
 impl From<io::Error> for MachineError {

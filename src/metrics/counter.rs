@@ -17,7 +17,7 @@ impl Counter {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// For gauges: the number now is `value`.
+    /// The number now is `value`: for gauges, and for what somebody else counts.
     pub fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
     }

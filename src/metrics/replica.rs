@@ -23,8 +23,13 @@ metrics! {
         counter snapshots_installed: "Snapshots of other nodes that took the place of log and state.";
         gauge in_flight_bytes: "Bytes of commands that callers wait for: queued, handed to a leader, or, at a leader, not applied.";
         gauge tail_bytes: "Bytes of recent entries in memory.";
+        gauge term: "The latest term that was seen.";
+        gauge leads: "1 while this replica leads, else 0.";
+        gauge disk_full: "1 while the disk has no room for the log, else 0.";
+        gauge last_index: "The last entry of the log.";
         gauge commit: "The last committed entry.";
         gauge applied: "The last applied entry.";
+        gauge snapshot_index: "The last entry in the newest snapshot; 0 without one.";
         histogram stage_queue: "From a caller's request to its append.";
         histogram stage_round_trip: "From the send of an append to its acceptance by that peer.";
         histogram stage_quorum: "From the append of an entry as leader to its commit.";

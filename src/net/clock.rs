@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 /// The time now, not counting a suspended machine.
-#[allow(
+#[expect(
     clippy::disallowed_methods,
     reason = "connections age by real time, and nothing of it reaches consensus"
 )]

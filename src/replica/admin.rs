@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use super::deadline::{Deadlined, Waiters};
-use super::handover::taken_by;
+use super::handover::{TransferAnswer, taken_by};
 use super::{Answer, Change, Transfer};
 use crate::consensus::Raft;
 use crate::ticket::{ChangeError, Outcome, StopCause, TransferError};
@@ -21,7 +21,6 @@ const WISHES_MAX: usize = 64;
 const REQUESTS_REMEMBERED: usize = 256;
 
 pub(super) type ChangeAnswer = Answer<ChangeReceipt, ChangeError>;
-pub(super) type TransferAnswer = Answer<NodeId, TransferError>;
 
 /// Who wishes.
 pub(super) enum Asker<A> {

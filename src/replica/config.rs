@@ -33,7 +33,8 @@ pub(crate) struct ReplicaConfig {
     pub(crate) apply_bytes_in_flight_max: u64,
     /// A snapshot is taken after so many entries since the last one; 0: never for their number.
     pub(crate) snapshot_entries: u64,
-    /// A snapshot is taken after so many bytes of entries since the last one; 0: never for their size.
+    /// A snapshot is taken after so many bytes of entries since the last one, and not before they are as many as that one
+    /// has; 0: never for their size.
     pub(crate) snapshot_bytes: u64,
     /// So many entries before the newest snapshot stay in the log for slow followers.
     pub(crate) trailing_entries: u64,
@@ -69,7 +70,7 @@ impl ReplicaConfig {
             reads_max: 1 << 16,
             tail_bytes_max: 64 << 20,
             apply_bytes_in_flight_max: 16 << 20,
-            snapshot_entries: 100_000,
+            snapshot_entries: 1_000_000,
             snapshot_bytes: 256 << 20,
             trailing_entries: 10_000,
             machine_on_disk: false,

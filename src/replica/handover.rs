@@ -3,11 +3,14 @@
 //! A transfer has happened when a leader of a later term is known here. It was given up if the old leader goes on: that
 //! leader itself knows it from consensus, another node concludes it from the time that passed.
 
-use super::admin::TransferAnswer;
+use super::Answer;
 use super::deadline::{Deadlined, Waiters};
 use crate::consensus::{Raft, RoleName};
 use crate::ticket::{StopCause, TransferError};
 use crate::types::{Moment, NodeId, Term};
+
+/// Where the answer to a transfer goes.
+pub(super) type TransferAnswer = Answer<NodeId, TransferError>;
 
 /// Those who wait for a transfer that was begun.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ mod notice;
 mod pending;
 mod reads;
 mod repeats;
-#[allow(clippy::module_inception, reason = "the type the room is named for")]
+#[expect(clippy::module_inception, reason = "the type the room is named for")]
 mod replica;
 mod snapshots;
 mod stages;

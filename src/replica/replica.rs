@@ -104,7 +104,8 @@ impl Replica {
         let me = Me { node: raft.id(), incarnation: config.incarnation, boot: config.boot };
         let mut incarnations = Incarnations::new(me.node, me.incarnation);
         incarnations.judge(raft.membership());
-        let covered = raft.snapshot().map_or(LogIndex::ZERO, |snapshot| snapshot.position.index);
+        let newest = raft.snapshot().cloned();
+        let covered = newest.as_ref().map_or(LogIndex::ZERO, |newest| newest.position.index);
         let bytes_since = raft.bytes_between(covered, applied.index);
         let thresholds = (config.snapshot_entries, config.snapshot_bytes);
         Ok(Self {
@@ -116,7 +117,7 @@ impl Replica {
             reads: Reads::new(me.boot),
             // Consensus keeps no more in flight; beyond that comes a probe.
             cold: ColdAppends::new(config.raft.in_flight_messages_max.saturating_add(1)),
-            snapshots: Snapshots::new(thresholds, covered, bytes_since),
+            snapshots: Snapshots::new(thresholds, newest.as_ref(), bytes_since),
             fetching: Fetching::default(),
             serving: Serving::default(),
             wishes: Wishes::new(me.boot),

@@ -24,6 +24,9 @@ pub(super) struct Snapshots {
     covered: LogIndex,
     /// The bytes of the entries behind it that were handed to the state machine.
     bytes_since: u64,
+    /// How large the newest snapshot is: it is not written anew for fewer bytes of entries than that, so that of all that
+    /// a node writes snapshots are about half at most.
+    newest_bytes: u64,
     under_way: Option<UnderWay>,
     failures: u32,
     /// No try before this tick, unless somebody asks.
@@ -46,13 +49,14 @@ struct Demand {
 }
 
 impl Snapshots {
-    /// The newest snapshot ends at `covered`; `entries` and `bytes` are the thresholds.
-    pub(super) fn new((entries, bytes): (u64, u64), covered: LogIndex, bytes_since: u64) -> Self {
+    /// `entries` and `bytes` are the thresholds; behind the newest snapshot the state machine holds `bytes_since`.
+    pub(super) fn new((entries, bytes): (u64, u64), newest: Option<&SnapshotMeta>, bytes_since: u64) -> Self {
         Self {
             entries,
             bytes,
-            covered,
+            covered: newest.map_or(LogIndex::ZERO, |newest| newest.position.index),
             bytes_since,
+            newest_bytes: newest.map_or(0, |newest| newest.bytes),
             under_way: None,
             failures: 0,
             retry_at: 0,
@@ -83,7 +87,7 @@ impl Snapshots {
             return false;
         }
         let is_much = (self.entries > 0 && entries >= self.entries)
-            || (self.bytes > 0 && self.bytes_since >= self.bytes);
+            || (self.bytes > 0 && self.bytes_since >= self.bytes.max(self.newest_bytes));
         !self.demands.is_empty() || (is_much && tick >= self.retry_at)
     }
 
@@ -95,7 +99,7 @@ impl Snapshots {
 
     /// The snapshot under way is durable.
     pub(super) fn saved(&mut self, snapshot: &SnapshotMeta) {
-        (self.under_way, self.failures) = (None, 0);
+        (self.under_way, self.failures, self.newest_bytes) = (None, 0, snapshot.bytes);
         self.serve(snapshot);
     }
 
@@ -118,7 +122,7 @@ impl Snapshots {
     /// The snapshot of another node took the place of log and state.
     pub(super) fn installed(&mut self, snapshot: &SnapshotMeta) {
         let index = snapshot.position.index;
-        (self.covered, self.bytes_since) = (self.covered.max(index), 0);
+        (self.covered, self.bytes_since, self.newest_bytes) = (self.covered.max(index), 0, snapshot.bytes);
         if let Some(under_way) = &mut self.under_way {
             *under_way = UnderWay { covered: self.covered, bytes_since: 0 };
         }
@@ -171,7 +175,7 @@ mod tests {
     type Answered = Receiver<Result<SnapshotMeta, SnapshotNowError>>;
 
     fn every_ten_entries() -> Snapshots {
-        Snapshots::new((10, 0), LogIndex(4), 0)
+        Snapshots::new((10, 0), Some(&snapshot(4)), 0)
     }
 
     fn snapshot(index: u64) -> SnapshotMeta {
@@ -196,10 +200,18 @@ mod tests {
         snapshots.saved(&snapshot(14));
         assert!(!snapshots.is_due(LogIndex(23), 0) && snapshots.is_due(LogIndex(24), 0));
 
-        let mut by_bytes = Snapshots::new((0, 1_000), LogIndex(4), 999);
+        let mut by_bytes = Snapshots::new((0, 1_000), Some(&snapshot(4)), 999);
         assert!(!by_bytes.is_due(LogIndex(5), 0));
         by_bytes.handed_over(1);
         assert!(by_bytes.is_due(LogIndex(5), 0) && !by_bytes.is_due(LogIndex(4), 0));
+
+        let large = SnapshotMeta { bytes: 2_000, ..snapshot(5) };
+        by_bytes.begin(LogIndex(5));
+        by_bytes.saved(&large);
+        by_bytes.handed_over(1_999);
+        assert!(!by_bytes.is_due(LogIndex(6), 0), "a large state is not written for every few bytes");
+        by_bytes.handed_over(1);
+        assert!(by_bytes.is_due(LogIndex(6), 0));
     }
 
     #[test]

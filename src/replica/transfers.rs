@@ -40,7 +40,7 @@ pub(super) struct Serving {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
     snapshot: SnapshotId,
-    /// How much it was sent.
+    /// How far into it the peer was ever sent.
     pub(super) offset: u64,
     /// Of how much.
     pub(super) bytes: u64,
@@ -65,11 +65,12 @@ impl Serving {
         }
     }
 
-    /// `peer` was sent a piece that ends at `offset`. It may begin anew at a lower one: that is progress too, but a peer
-    /// that is sent the same piece over and over makes none.
+    /// `peer` was sent a piece that ends at `offset`. Only what lies beyond all that it was sent before is progress: one
+    /// whose disk fails at the same place each time, and which begins anew each time, must not have the log kept for it for
+    /// ever. Who had good reason to begin anew loses little: it is counted afresh with the next offer.
     pub(super) fn served(&mut self, peer: NodeId, offset: u64, tick: u64) {
         if let Some(sent) = self.peers.get_mut(&peer)
-            && sent.offset != offset
+            && sent.offset < offset
         {
             (sent.offset, sent.moved_at) = (offset, tick);
         }
@@ -146,6 +147,22 @@ mod tests {
         assert!(fetching.want(node(2), snapshot(7)).is_some());
         assert!(fetching.want(node(2), snapshot(8)).is_some());
         assert!(fetching.want(node(2), snapshot(8)).is_none());
+    }
+
+    #[test]
+    fn a_peer_that_is_sent_the_same_pieces_over_and_over_makes_no_progress() {
+        let mut serving = Serving::default();
+        serving.offered(node(2), &snapshot(7), 0);
+        let mut moved_at = |offset, tick| {
+            serving.served(node(2), offset, tick);
+            serving.sent(node(2)).map(|sent| (sent.offset, sent.moved_at))
+        };
+
+        assert_eq!(moved_at(30, 1), Some((30, 1)));
+        assert_eq!(moved_at(60, 2), Some((60, 2)));
+        assert_eq!(moved_at(30, 3), Some((60, 2)), "it begins anew");
+        assert_eq!(moved_at(60, 4), Some((60, 2)), "and comes no further");
+        assert_eq!(moved_at(61, 5), Some((61, 5)));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::channels::{Control, answer};
+use super::channels::{self, Control, answer};
 use super::clock::{deadline_after, later};
 use super::events::{Events, Observer};
 use super::node::Node;
@@ -23,7 +23,25 @@ impl<S: StateMachine> Node<S> {
     /// [`Config::join`](super::Config::join) on an empty directory. It receives the log and does not vote:
     /// [`Node::promote`] it when it has caught up.
     ///
-    /// This and the other changes block until the change is committed, at most for the configured call timeout.
+    /// This and the other changes block until the change is committed, at most for the configured call timeout. They need
+    /// not be asked of the leader. What is [`Refused`](ChangeError::Refused) was not begun; [`ChangeError::outcome`] says
+    /// so of every error.
+    ///
+    /// ```no_run
+    /// use quorate::{ChangeError, ChangeRefused, Node, StateMachine};
+    ///
+    /// fn grow<S: StateMachine>(member: &Node<S>) -> Result<(), ChangeError> {
+    ///     member.add_learner(4, "10.0.0.4:7001")?;
+    ///     while let Err(error) = member.promote(4) {
+    ///         match error {
+    ///             ChangeError::Refused(ChangeRefused::Lags { lag_bytes, .. }) => println!("{lag_bytes} bytes to go"),
+    ///             error => return Err(error),
+    ///         }
+    ///         std::thread::sleep(std::time::Duration::from_secs(1));
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn add_learner(&self, id: u64, address: impl Into<String>) -> Result<ChangeReceipt, ChangeError> {
         let address = address.into();
         self.change_membership(MembershipChange::AddLearner { id: named(id)?, address }, None)
@@ -41,6 +59,10 @@ impl<S: StateMachine> Node<S> {
     }
 
     /// Removes a member of any role. A leader that removes itself leads until that is committed, then hands over.
+    ///
+    /// The member that was removed goes on running, learns of it if it is reached
+    /// ([`NodeEvent::Removed`](super::NodeEvent::Removed), [`Status::removed`](super::Status::removed)), and is sent nothing
+    /// after that: its calls find no leader. Shut it down.
     pub fn remove(&self, id: u64) -> Result<ChangeReceipt, ChangeError> {
         self.change_membership(MembershipChange::Remove { id: named(id)? }, None)
     }
@@ -98,8 +120,9 @@ impl<S: StateMachine> Node<S> {
         self.running().ask(within, transfer).map(NodeId::get)
     }
 
-    /// Takes a snapshot of this node's state machine now. Blocks until it is durable, at most for the configured call
-    /// timeout, and names the last entry in it.
+    /// Takes a snapshot of this node's state machine now, leader or not. Blocks until it is durable, at most for the
+    /// configured call timeout, and names the last entry in it. The log before it is released soon after, but for
+    /// [`Config::trailing_entries`](super::Config::trailing_entries).
     pub fn snapshot_now(&self) -> Result<u64, SnapshotNowError> {
         self.snapshot_now_within(self.running().call_timeout)
     }
@@ -113,7 +136,7 @@ impl<S: StateMachine> Node<S> {
     /// What happens to this node from now on. An observer that falls 1024 events behind loses some, and learns how many;
     /// the node never waits for it.
     pub fn events(&self) -> Events {
-        let (observer, events) = Observer::pair();
+        let (observer, events) = Observer::pair(channels::events());
         self.running().control(Control::Observe(observer));
         events
     }

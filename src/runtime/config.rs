@@ -8,9 +8,26 @@ use super::ConfigError;
 use super::limits::Limits;
 use crate::types::{Membership, NodeId};
 
-/// How a node starts. Everything has a safe default but the id, the directory, the address and the first members.
+/// How a node starts. Everything has a safe default but the id, the directory, the address, and how the node comes to its
+/// cluster: a blank directory needs [`Config::bootstrap`] or [`Config::join`], one that holds a cluster needs neither.
 ///
-/// Durations are the caller's; inside, a node counts ticks of half a heartbeat.
+/// What must agree on all members says so. Nothing is judged before [`Node::start`](super::Node::start), which names the
+/// mistake ([`ConfigError`]). Durations are the caller's; inside, a node counts ticks of half a heartbeat.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use quorate::Config;
+///
+/// let founders = [(1, "10.0.0.1:7001"), (2, "10.0.0.2:7001"), (3, "10.0.0.3:7001")];
+/// let founder = Config::new(1, "/var/lib/counter", "0.0.0.0:7001")
+///     .bootstrap(founders)
+///     .token("of this cluster alone")
+///     .election_timeout(Duration::from_secs(1))
+///     .snapshot_entries(100_000);
+///
+/// let newcomer = Config::new(4, "/var/lib/counter", "0.0.0.0:7001").join().token("of this cluster alone");
+/// ```
 #[derive(Debug)]
 pub struct Config {
     pub(super) id: u64,
@@ -66,7 +83,7 @@ impl Config {
             in_flight_requests_max: 65_536,
             segment_bytes: 64 << 20,
             tail_bytes_max: 8 << 20,
-            snapshot_entries: 100_000,
+            snapshot_entries: 1_000_000,
             snapshot_bytes: 256 << 20,
             trailing_entries: 10_000,
             snapshot_bytes_per_second: 0,
@@ -200,15 +217,17 @@ impl Config {
         self
     }
 
-    /// Takes a snapshot after so many entries since the last one, so that the log can be shortened. Default: 100,000; 0:
-    /// never for their number.
+    /// Takes a snapshot after so many entries since the last one, so that the log can be shortened. Default: 1,000,000,
+    /// which a restart replays within seconds; 0: never for their number. With this and [`Config::snapshot_bytes`] both 0
+    /// the log is shortened only by [`Node::snapshot_now`](super::Node::snapshot_now).
     #[must_use]
     pub fn snapshot_entries(mut self, entries: u64) -> Self {
         self.snapshot_entries = entries;
         self
     }
 
-    /// Takes a snapshot after so many bytes of commands since the last one. Default: 256 MiB; 0: never for their size.
+    /// Takes a snapshot after so many bytes of commands since the last one, but not before they are as many as that snapshot
+    /// has, so that a large state is not written over and over. Default: 256 MiB; 0: never for their size.
     #[must_use]
     pub fn snapshot_bytes(mut self, bytes: u64) -> Self {
         self.snapshot_bytes = bytes;
@@ -251,7 +270,8 @@ impl Config {
         self
     }
 
-    /// How many bytes of the log a learner may lack and still be promoted. Default: 4 MiB.
+    /// How many bytes of the log a learner may lack and still be promoted, as far as this node decides it: while it leads.
+    /// Default: 4 MiB. However many these are, it must hold the membership that is in force.
     #[must_use]
     pub fn promote_lag_bytes_max(mut self, bytes: u64) -> Self {
         self.promote_lag_bytes_max = bytes;

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
+use super::Role;
 use super::clock::later;
-use super::{Role, channels};
 use crate::replica::Notice;
 use crate::types::Membership;
 
@@ -32,7 +32,7 @@ pub enum NodeEvent {
         /// In which term.
         term: u64,
     },
-    /// A configuration is committed.
+    /// A configuration is committed. A joint one that is left at once may go untold.
     MembershipChanged {
         /// The entry that holds it.
         index: u64,
@@ -61,12 +61,12 @@ pub enum NodeEvent {
         /// The last entry that went.
         through: u64,
     },
-    /// A connection with this node stands.
+    /// A connection with that peer stands.
     PeerConnected {
         /// Who.
         peer: u64,
     },
-    /// It is gone.
+    /// The connection with that peer is gone.
     PeerLost {
         /// Who.
         peer: u64,
@@ -82,6 +82,17 @@ pub enum NodeEvent {
 
 /// The events of a node from the moment of [`Node::events`](super::Node::events) on, in their order. As an iterator it
 /// waits for the next one, and ends with the node.
+///
+/// ```no_run
+/// # fn watch<S: quorate::StateMachine>(node: &quorate::Node<S>) {
+/// let events = node.events();
+/// std::thread::spawn(move || {
+///     for event in events {
+///         println!("{event:?}");
+///     }
+/// });
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Events {
     events: Receiver<NodeEvent>,
@@ -126,8 +137,8 @@ pub(super) struct Observer {
 }
 
 impl Observer {
-    pub(super) fn pair() -> (Self, Events) {
-        let (sender, events) = channels::events();
+    /// The two ends of one listener's channel, which is bounded.
+    pub(super) fn pair((sender, events): (Sender<NodeEvent>, Receiver<NodeEvent>)) -> (Self, Events) {
         let lost = Arc::<AtomicU64>::default();
         (Self { events: sender, lost: Arc::clone(&lost) }, Events { events, lost })
     }
@@ -187,6 +198,7 @@ impl From<Notice> for NodeEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::channels;
     use crate::types::LogIndex;
 
     fn compacted(through: u64) -> Notice {
@@ -196,7 +208,7 @@ mod tests {
     #[test]
     fn an_observer_that_falls_behind_loses_the_newest_and_learns_how_many() {
         let mut observers = Observers::default();
-        let (observer, events) = Observer::pair();
+        let (observer, events) = Observer::pair(channels::events());
         observers.add(observer);
 
         observers.tell((1..=channels::EVENTS_MAX as u64 + 3).map(compacted).collect());
@@ -211,7 +223,7 @@ mod tests {
     #[test]
     fn an_observer_that_is_gone_is_forgotten() {
         let mut observers = Observers::default();
-        let (observer, events) = Observer::pair();
+        let (observer, events) = Observer::pair(channels::events());
         observers.add(observer);
         drop(events);
 

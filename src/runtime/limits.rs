@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn rd18_a_lease_of_which_nothing_is_left_is_refused() {
+    fn a_lease_of_which_nothing_is_left_is_refused() {
         let short = config().election_timeout(Duration::from_millis(150));
         for config in [short.lease_reads(50), config().lease_reads(99), config().lease_reads(100)] {
             let refused = Limits::of(&config).expect_err("no lease is left");

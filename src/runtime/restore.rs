@@ -3,6 +3,9 @@
 //! A damaged snapshot is passed over if an older one, or the log from its beginning, leads to the same state. A machine
 //! that has taken in half a snapshot is good for nothing but another whole one: where the log alone is the way back, a
 //! snapshot is read through before the machine sees it.
+//!
+//! Only the snapshot that was restored counts as one from then on: the log is dropped behind it, and never behind a damaged
+//! newer one. Otherwise the way back that was taken this time would be gone the next.
 
 use std::io;
 use std::io::Read;
@@ -18,7 +21,8 @@ const REPORT_EVERY_BYTES: u64 = 256 << 20;
 
 /// Where a replica begins.
 pub(super) struct Beginning {
-    /// The newest durable snapshot that belongs to this log.
+    /// The snapshot behind which the log may be dropped: the one that was restored, or the newest, if the machine's own
+    /// disk made that unnecessary.
     pub(super) snapshot: Option<SnapshotMeta>,
     /// What the state machine holds.
     pub(super) applied: LogPosition,
@@ -36,11 +40,17 @@ pub(super) fn restore_from(
     snapshots.retain(|snapshot| belongs_to(snapshot, recovered));
     let held = machine.applied().map(|held| held.position);
     let on_disk = held.is_some();
-    let applied = match held {
-        Some(held) if held.index >= recovered.starts_after.index => judge_held(held, recovered)?,
-        _ => restore_newest(store, &snapshots, recovered.starts_after, machine)?,
+    let (snapshot, applied) = match held {
+        Some(held) if held.index >= recovered.starts_after.index => {
+            (snapshots.into_iter().next(), judge_held(held, recovered)?)
+        }
+        _ => {
+            let restored = restore_newest(store, snapshots, recovered.starts_after, machine)?;
+            let applied = restored.as_ref().map_or(LogPosition::ZERO, |restored| restored.position);
+            (restored, applied)
+        }
     };
-    Ok(Beginning { snapshot: snapshots.into_iter().next(), applied, on_disk })
+    Ok(Beginning { snapshot, applied, on_disk })
 }
 
 /// Whether the log continues a snapshot: it begins right behind it, or holds its last entry.
@@ -66,22 +76,23 @@ fn judge_held(held: LogPosition, recovered: &Recovered) -> Result<LogPosition, S
     Err(StartError::AppliedOutsideLog { applied: held, starts_after, last })
 }
 
+/// Restores the newest that is good; `None` if the log from its beginning takes their place.
 fn restore_newest(
     store: &mut dyn SnapshotStore,
-    snapshots: &[SnapshotMeta],
+    snapshots: Vec<SnapshotMeta>,
     starts_after: LogPosition,
     machine: &mut dyn Machine,
-) -> Result<LogPosition, StartError> {
+) -> Result<Option<SnapshotMeta>, StartError> {
     let log_is_whole = starts_after == LogPosition::ZERO;
     let mut damage = None;
     for snapshot in snapshots {
-        let checked = if log_is_whole { read_through(store, snapshot) } else { Ok(()) };
+        let checked = if log_is_whole { read_through(store, &snapshot) } else { Ok(()) };
         let restored = match checked {
-            Ok(()) => restore_one(store, snapshot, machine),
+            Ok(()) => restore_one(store, &snapshot, machine),
             Err(error) => Err(StartError::Storage(error)),
         };
         match restored {
-            Ok(()) => return Ok(snapshot.position),
+            Ok(()) => return Ok(Some(snapshot)),
             Err(StartError::Storage(error)) => {
                 log::error!("{error}; an older one, or the log, takes its place if it can");
                 damage.get_or_insert(error);
@@ -90,7 +101,7 @@ fn restore_newest(
         }
     }
     if log_is_whole {
-        return Ok(LogPosition::ZERO);
+        return Ok(None);
     }
     Err(damage.map_or(StartError::SnapshotMissing { starts_after }, StartError::Storage))
 }

@@ -189,7 +189,7 @@ fn a_machine_in_memory_begins_with_the_newest_snapshot_that_belongs_to_the_log()
 }
 
 #[test]
-fn s17_a_damaged_snapshot_is_passed_over_for_an_older_one_that_the_log_reaches() {
+fn a_damaged_snapshot_is_passed_over_for_an_older_one_that_the_log_reaches() {
     let mut shelf = shelf([(3, &[3]), (7, &[7, 0])]);
     let mut machine = machine_in_memory();
 
@@ -199,7 +199,7 @@ fn s17_a_damaged_snapshot_is_passed_over_for_an_older_one_that_the_log_reaches()
 }
 
 #[test]
-fn s17_a_damaged_snapshot_is_passed_over_for_the_log_and_the_machine_never_sees_it() {
+fn a_damaged_snapshot_is_passed_over_for_the_log_and_the_machine_never_sees_it() {
     let mut shelf = shelf([(7, &[7, 0])]);
     let mut machine = machine_in_memory();
 
@@ -210,14 +210,25 @@ fn s17_a_damaged_snapshot_is_passed_over_for_the_log_and_the_machine_never_sees_
 }
 
 #[test]
-fn s17_a_damaged_snapshot_that_nothing_can_take_the_place_of_is_named() {
+fn the_log_is_kept_behind_the_snapshot_that_was_good_and_not_behind_a_damaged_newer_one() {
+    let mut older_is_good = shelf([(3, &[3]), (7, &[7, 0])]);
+    let beginning = restore_from(&mut older_is_good, &log(3, 9), &mut machine_in_memory()).unwrap();
+    assert_eq!(beginning.snapshot.map(|snapshot| snapshot.position), Some(at(3)));
+
+    let mut none_is_good = shelf([(7, &[7, 0])]);
+    let beginning = restore_from(&mut none_is_good, &log(0, 9), &mut machine_in_memory()).unwrap();
+    assert_eq!(beginning.snapshot, None, "the whole log is the only way to this state");
+}
+
+#[test]
+fn a_damaged_snapshot_that_nothing_can_take_the_place_of_is_named() {
     let refused = restore_from(&mut shelf([(3, &[3, 0])]), &log(3, 9), &mut machine_in_memory()).err();
 
     assert!(matches!(refused, Some(StartError::Storage(StorageError::BadSnapshot { .. }))), "{refused:?}");
 }
 
 #[test]
-fn d192_a_log_that_begins_behind_a_snapshot_which_is_missing_is_refused() {
+fn a_log_that_begins_behind_a_snapshot_which_is_missing_is_refused() {
     let refused = restore_from(&mut shelf([]), &log(3, 9), &mut machine_in_memory()).err();
 
     assert!(
@@ -234,7 +245,7 @@ fn a_snapshot_that_is_whole_and_that_the_machine_does_not_take_is_refused_by_nam
 }
 
 #[test]
-fn rs6_a_machine_on_disk_within_the_log_goes_on_from_where_it_is() {
+fn a_machine_on_disk_within_the_log_goes_on_from_where_it_is() {
     for held in [3, 5, 9] {
         let mut machine = machine_on_disk(held);
 
@@ -247,7 +258,7 @@ fn rs6_a_machine_on_disk_within_the_log_goes_on_from_where_it_is() {
 }
 
 #[test]
-fn rs6_a_machine_on_disk_from_before_the_log_is_given_the_newest_snapshot() {
+fn a_machine_on_disk_from_before_the_log_is_given_the_newest_snapshot() {
     let mut machine = machine_on_disk(2);
 
     let beginning = restore_from(&mut shelf([(3, &[3]), (7, &[7])]), &log(3, 9), &mut machine).unwrap();
@@ -256,7 +267,7 @@ fn rs6_a_machine_on_disk_from_before_the_log_is_given_the_newest_snapshot() {
 }
 
 #[test]
-fn rs6_a_machine_on_disk_that_is_ahead_of_the_log_or_beside_it_is_refused() {
+fn a_machine_on_disk_that_is_ahead_of_the_log_or_beside_it_is_refused() {
     let beside = LogPosition::new(Term(2), LogIndex(5));
     for held in [at(10), beside] {
         let mut machine = Typed(Number { held: Some(held), ..Number::default() });

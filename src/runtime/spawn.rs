@@ -89,7 +89,7 @@ pub(super) fn workers(
     })?;
 
     let (applier, done) = (Applier::new(machine, storage.snapshots(), applied), completions());
-    let applier = applier.measured_by(metrics);
+    let applier = applier.measured_by(metrics).until_stopped(Arc::clone(&gate));
     threads.spawn("apply", move || loops::apply(applier, &jobs.applies, &done, &gate))?;
 
     let writer_ends =

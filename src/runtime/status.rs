@@ -66,7 +66,7 @@ pub struct PeerStatus {
     pub matched: u64,
     /// How it is served.
     pub state: PeerState,
-    /// How many bytes of commands it lacks.
+    /// How many bytes of the log it lacks, before they are framed for the disk or the wire.
     pub lag_bytes: u64,
     /// Whether a connection to it stands.
     pub connected: bool,

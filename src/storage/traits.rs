@@ -165,8 +165,9 @@ pub trait SnapshotStore: Send {
         snapshot: &SnapshotMeta,
     ) -> Result<Box<dyn SnapshotIntake>, StorageError>;
 
-    /// Removes what nobody needs: every snapshot older than the newest that `log_starts_after` does not reach back to, and
-    /// what was begun and never finished. Snapshots that somebody reads stay readable to them.
+    /// Removes what nobody needs: every snapshot older than the newest that `log_starts_after` does not reach back to, what
+    /// was begun and never finished, and of those that it reaches all but a few, among them the oldest and the newest.
+    /// Snapshots that somebody reads stay readable to them.
     fn prune(&mut self, group: GroupId, log_starts_after: LogIndex) -> Result<(), StorageError>;
 }
 

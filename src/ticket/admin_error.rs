@@ -23,7 +23,7 @@ pub enum ChangeError {
     #[error("another leader's entry replaced the change; the membership was not changed, retry")]
     Superseded,
     /// It was begun or handed to the leader, and what became of it was not known in time.
-    #[error("the change may or may not be done, or be done yet: look at the membership before you repeat it")]
+    #[error("the change may be done, or be done yet, or not: look at the membership before you repeat it")]
     Unknown,
     /// The node stopped.
     #[error("the node stopped ({cause}); look at the membership on another node")]
@@ -70,7 +70,8 @@ pub enum TransferError {
     /// Not begun: too many wishes wait already.
     #[error("too many changes and transfers wait already; retry later")]
     Busy,
-    /// The successor did not take over within an election timeout, and the leader goes on; or that was not known before the deadline.
+    /// The successor did not take over within an election timeout, and the leader goes on; or that was not known before
+    /// the deadline.
     #[error("node {to} did not take over in time; the leader goes on")]
     NotTaken {
         /// Who should have.

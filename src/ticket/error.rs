@@ -24,11 +24,15 @@ pub enum ProposeError {
         /// Who leads, and at which address, if known.
         leader: Option<(NodeId, String)>,
     },
-    /// Not appended: no leader was known before the deadline.
-    #[error("no leader was known before the deadline; nothing was applied, retry when a majority is up")]
+    /// Not appended: no leader was known before the deadline. So too on a node that was removed, or is not added yet.
+    #[error(
+        "no leader was known before the deadline; nothing was applied, retry when a majority is up and this node is a \
+         member"
+    )]
     NoLeader,
-    /// Not appended: the deadline came before the request's turn.
-    #[error("the deadline passed before the request was taken; nothing was applied, retry")]
+    /// Not appended: the deadline came before the request's turn; or, with a [`Ticket`](crate::Ticket), before a leader
+    /// was known.
+    #[error("the deadline passed before a leader took the request; nothing was applied, retry")]
     DeadlinePassed,
     /// Not appended: too much is in flight already.
     #[error("too much is in flight; nothing was applied, retry later")]
@@ -109,11 +113,13 @@ fn conclusion(outcome: Outcome) -> &'static str {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// No leader was known before the deadline, so nobody could say what is current.
-    #[error("no leader was known before the deadline; retry when a majority is up")]
+    /// No leader was known before the deadline, so nobody could say what is current. So too on a node that was removed, or
+    /// is not added yet.
+    #[error("no leader was known before the deadline; retry when a majority is up and this node is a member")]
     NoLeader,
-    /// The deadline came before a majority confirmed the leader or before the state machine caught up.
-    #[error("the read was not confirmed before the deadline; retry")]
+    /// The deadline came before a majority confirmed the leader or before the state machine caught up; or, with a
+    /// [`Ticket`](crate::Ticket), before a leader was known.
+    #[error("the deadline passed before a leader confirmed the read and this node had caught up; retry")]
     DeadlinePassed,
     /// Too many reads wait already.
     #[error("too many reads are waiting; retry later")]

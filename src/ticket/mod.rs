@@ -12,7 +12,7 @@ mod guard;
 mod read_task;
 mod reply;
 mod slot;
-#[allow(clippy::module_inception, reason = "the type the room is named for")]
+#[expect(clippy::module_inception, reason = "the type the room is named for")]
 mod ticket;
 
 pub use admin_error::{ChangeError, SnapshotNowError, TransferError};

@@ -100,13 +100,13 @@ pub enum ChangeRefused {
     #[error("node {0} is not a voter")]
     NotAVoter(NodeId),
     /// It would hold up every commit until it has caught up.
-    #[error("node {id} lacks {lag_bytes} bytes of the log, more than {limit}: wait until it has caught up")]
+    #[error("node {id} lacks {lag_bytes} bytes of the log and may lack {limit}: wait until it has caught up")]
     Lags {
         /// The learner.
         id: NodeId,
         /// How much it lacks, in bytes.
         lag_bytes: u64,
-        /// How much it may lack.
+        /// How much it may lack: what is configured, and no more than what came after the membership in force.
         limit: u64,
     },
     /// With the nodes that answer now, the new configuration could not commit anything.

@@ -21,7 +21,7 @@ use crate::machine::{Machine, MachineError};
 use crate::metrics::RuntimeMetrics;
 use crate::replica::{Applied, ApplyJob, Event, PendingReply, Pictured};
 use crate::storage::{SnapshotSource, SnapshotStore, StorageError};
-use crate::ticket::{ReadTask, Reply, StopCause, panic_message};
+use crate::ticket::{Gate, ReadTask, Reply, StopCause, panic_message};
 use crate::types::{Entry, EntryRun, LogPosition, Payload, SnapshotMeta, SnapshotWriter};
 
 /// Owns the state machine of one group.
@@ -37,6 +37,8 @@ pub(crate) struct Applier {
     answers: Vec<(Reply, Bytes)>,
     reads: Vec<ReadTask>,
     metrics: Arc<RuntimeMetrics>,
+    /// Says whether the node stops.
+    gate: Arc<Gate>,
 }
 
 impl Applier {
@@ -56,12 +58,18 @@ impl Applier {
             answers: Vec::new(),
             reads: Vec::new(),
             metrics: Arc::default(),
+            gate: Arc::new(Gate::new(0, 0)),
         }
     }
 
     /// What batches and answers take is recorded there.
     pub(crate) fn measured_by(self, metrics: Arc<RuntimeMetrics>) -> Self {
         Self { metrics, ..self }
+    }
+
+    /// A node that stops does not wait for a snapshot to be restored to its end: the next start restores it again.
+    pub(crate) fn until_stopped(self, gate: Arc<Gate>) -> Self {
+        Self { gate, ..self }
     }
 
     /// What was applied, for tests that look inside.
@@ -161,13 +169,14 @@ impl Applier {
             |error: StorageError| StopCause::Snapshot { position, reason: error.to_string().into() };
         let mut source = self.snapshots.open(GROUP, snapshot.id).map_err(unreadable)?;
         let progress = Progress::new(format!("snapshot of entry {position} is being restored"), 0);
-        let mut counted = Counted { source: &mut *source, progress };
+        let mut counted = Counted { source: &mut *source, progress, gate: Arc::clone(&self.gate) };
         self.applied = position;
         let restored = self.own_code("restore a snapshot", |machine| machine.restore(&mut counted));
         // The machine may have put an error of the file into words of its own.
-        match source.error() {
-            Some(error) => Err(unreadable(error)),
-            None => restored,
+        match (self.gate.stop_cause(), source.error()) {
+            (Some(cause), _) => Err(cause.clone()),
+            (None, Some(error)) => Err(unreadable(error)),
+            (None, None) => restored,
         }
     }
 
@@ -240,14 +249,18 @@ impl Applier {
     }
 }
 
-/// Gives out what a snapshot holds, and counts it.
+/// Gives out what a snapshot holds, and counts it; nothing more once the node stops.
 struct Counted<'a> {
     source: &'a mut dyn SnapshotSource,
     progress: Progress,
+    gate: Arc<Gate>,
 }
 
 impl Read for Counted<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.gate.stop_cause().is_some() {
+            return Err(io::Error::other("the node stops"));
+        }
         let count = self.source.read(out)?;
         self.progress.add(count as u64);
         Ok(count)

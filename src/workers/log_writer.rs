@@ -28,6 +28,8 @@ pub(crate) enum LogJob {
 /// Owns the log of a host.
 pub(crate) struct LogWriter {
     storage: Box<dyn Storage>,
+    /// What a log that is not founded yet will be founded as, before anything is written.
+    founding: Option<(GroupId, Identity)>,
     /// The writes of this turn; between turns, those for which there was no room.
     writes: Vec<GroupWrite>,
     /// What will be true, and may leave, once `writes` are durable.
@@ -51,7 +53,7 @@ pub(crate) struct Written {
 impl LogWriter {
     pub(crate) fn new(storage: Box<dyn Storage>) -> Self {
         let (waiting, releases) = (Written::default(), BTreeMap::new());
-        Self { storage, writes: Vec::new(), waiting, releases, is_full: false }
+        Self { storage, founding: None, writes: Vec::new(), waiting, releases, is_full: false }
     }
 
     /// Makes `jobs` durable in their order, behind those for which there was no room before. On an error nothing is: no
@@ -62,7 +64,7 @@ impl LogWriter {
     pub(crate) fn turn(&mut self, jobs: Vec<(GroupId, LogJob)>) -> Result<Written, StopCause> {
         for (group, job) in jobs {
             match job {
-                LogJob::Found(identity) => self.found(identity, group)?,
+                LogJob::Found(identity) => self.founding = Some((group, identity)),
                 LogJob::Write(job) => self.take(group, job),
                 LogJob::Release(release) => _ = self.releases.insert(group, release),
             }
@@ -77,8 +79,7 @@ impl LogWriter {
 
     /// Tries what waits.
     pub(crate) fn retry(&mut self) -> Result<Written, StopCause> {
-        let tried = if self.writes.is_empty() { Ok(()) } else { self.storage.write(&self.writes) };
-        let written = match tried {
+        let written = match self.found().and_then(|()| self.write()) {
             Ok(()) => {
                 self.writes.clear();
                 let mut written = std::mem::take(&mut self.waiting);
@@ -105,9 +106,17 @@ impl LogWriter {
         }
     }
 
-    fn found(&mut self, identity: Identity, group: GroupId) -> Result<(), StopCause> {
-        assert!(self.writes.is_empty(), "the log is written before it is founded");
-        self.storage.found(identity, &[(group, None)]).map_err(log_failed)
+    /// All or nothing, so a full disk is no reason to stop here either: what was written of it is written again.
+    fn found(&mut self) -> Result<(), StorageError> {
+        if let Some((group, identity)) = self.founding {
+            self.storage.found(identity, &[(group, None)])?;
+            self.founding = None;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self) -> Result<(), StorageError> {
+        if self.writes.is_empty() { Ok(()) } else { self.storage.write(&self.writes) }
     }
 
     fn take(&mut self, group: GroupId, job: WriteJob) {

@@ -39,7 +39,7 @@ use crate::types::GroupId;
 /// The one group whose state machine a node has, as yet.
 const GROUP: GroupId = GroupId::MAIN;
 
-#[allow(clippy::needless_pass_by_value, reason = "made for map_err")]
+#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
 fn log_failed(error: StorageError) -> StopCause {
     StopCause::Storage(Arc::from(error.to_string()))
 }

@@ -204,6 +204,60 @@ impl StateMachine for Bin {
     }
 }
 
+/// A state machine that does not return from its first command until somebody allows it.
+pub(crate) struct Stubborn {
+    entered: Option<mpsc::SyncSender<()>>,
+    leave: Receiver<()>,
+}
+
+/// What a [`Stubborn`] machine waits for.
+pub(crate) struct StandStill {
+    entered: mpsc::Receiver<()>,
+    leave: crossbeam_channel::Sender<()>,
+}
+
+impl Stubborn {
+    pub(crate) fn new() -> (Self, StandStill) {
+        let (entering, entered) = mpsc::sync_channel(1);
+        let (leave, leaving) = crossbeam_channel::bounded(1);
+        (Self { entered: Some(entering), leave: leaving }, StandStill { entered, leave })
+    }
+}
+
+impl StandStill {
+    /// Waits until the machine has begun.
+    pub(crate) fn await_the_first(&self) {
+        self.entered.recv_timeout(LONG).expect("it is being applied");
+    }
+
+    pub(crate) fn end(&self) {
+        self.leave.send(()).expect("it waits");
+    }
+}
+
+impl StateMachine for Stubborn {
+    type Command = Vec<u8>;
+    type Query = ();
+    type Response = ();
+
+    fn apply(&mut self, _at: LogPosition, _command: Vec<u8>) {
+        if let Some(entered) = self.entered.take() {
+            entered.send(()).expect("the test listens");
+            self.leave.recv().expect("somebody allows it");
+        }
+    }
+
+    fn query(&self, (): ()) {}
+
+    fn snapshot(&self) -> Result<SnapshotWriter, SnapshotError> {
+        Ok(Box::new(|_| Ok(())))
+    }
+
+    fn restore(&mut self, _snapshot: &mut dyn Read) -> Result<(), MachineError> {
+        Ok(())
+    }
+}
+
 /// A state machine whose picture takes for ever to write out, and which does not mind errors.
 pub(crate) struct Endless(mpsc::SyncSender<()>);
 

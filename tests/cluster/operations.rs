@@ -49,7 +49,7 @@ fn promote(cluster: &Cluster, through: u64, learner: u64) {
 }
 
 #[test]
-fn m1_m2_m22_a_cluster_grows_from_one_to_three_and_shrinks_back_and_loses_nothing() {
+fn a_cluster_grows_from_one_to_three_and_shrinks_back_and_loses_nothing() {
     let mut cluster = Cluster::of(1);
     cluster.node(1).propose("alone".to_owned()).expect("acknowledged");
 
@@ -95,7 +95,7 @@ fn a_node_that_joins_is_nobody_until_it_is_added_and_remembers_that_it_was() {
 }
 
 #[test]
-fn m3_one_call_puts_another_node_in_the_place_of_one_that_is_gone_for_good() {
+fn one_call_puts_another_node_in_the_place_of_one_that_is_gone_for_good() {
     let mut cluster = Cluster::of(3);
     cluster.node(1).propose("before".to_owned()).expect("acknowledged");
     let gone = cluster.follower();
@@ -111,7 +111,7 @@ fn m3_one_call_puts_another_node_in_the_place_of_one_that_is_gone_for_good() {
 }
 
 #[test]
-fn n21_a_node_that_moves_to_another_address_keeps_its_id_and_its_log() {
+fn a_node_that_moves_to_another_address_keeps_its_id_and_its_log() {
     let mut cluster = Cluster::of(3);
     let moves = cluster.follower();
     cluster.node(moves).propose("before".to_owned()).expect("acknowledged");
@@ -128,7 +128,7 @@ fn n21_a_node_that_moves_to_another_address_keeps_its_id_and_its_log() {
 }
 
 #[test]
-fn m29_a_node_that_is_removed_learns_it() {
+fn a_node_that_is_removed_learns_it() {
     let cluster = Cluster::of(3);
     let (leader, removed) = (cluster.leader(), cluster.follower());
     let events = cluster.node(removed).events();
@@ -141,7 +141,7 @@ fn m29_a_node_that_is_removed_learns_it() {
 }
 
 #[test]
-fn m27_a_leader_that_removes_itself_leads_until_that_is_committed_and_the_others_go_on() {
+fn a_leader_that_removes_itself_leads_until_that_is_committed_and_the_others_go_on() {
     let mut cluster = Cluster::of(3);
     let leader = cluster.leader();
 
@@ -155,7 +155,7 @@ fn m27_a_leader_that_removes_itself_leads_until_that_is_committed_and_the_others
 }
 
 #[test]
-fn m30_a_group_of_nobody_and_members_that_are_there_already_are_refused_by_name() {
+fn a_group_of_nobody_and_members_that_are_there_already_are_refused_by_name() {
     let cluster = Cluster::of(1);
     let node = cluster.node(1);
     let refusal = |refused: ChangeError| match refused {
@@ -208,7 +208,7 @@ fn a_change_after_which_nothing_could_be_committed_is_refused() {
 }
 
 #[test]
-fn t1_t4_leadership_goes_where_an_operator_sends_it_through_whichever_node_he_asks() {
+fn leadership_goes_where_an_operator_sends_it_through_whichever_node_he_asks() {
     let cluster = Cluster::of(3);
     cluster.node(1).propose("before".to_owned()).expect("acknowledged");
     let (old, new) = (cluster.leader(), cluster.follower());
@@ -268,7 +268,7 @@ fn after_a_snapshot_a_restart_applies_only_what_came_behind_it() {
 }
 
 #[test]
-fn fl3_r4_a_follower_that_needs_what_the_log_has_lost_is_given_a_snapshot_and_then_the_rest() {
+fn a_follower_that_needs_what_the_log_has_lost_is_given_a_snapshot_and_then_the_rest() {
     let mut cluster = Cluster::tuned(3, |config| config.trailing_entries(0));
     let away = cluster.follower();
     cluster.node(away).propose("before".to_owned()).expect("acknowledged");
@@ -308,7 +308,7 @@ fn a_snapshot_is_taken_when_enough_was_written_and_the_log_gets_shorter() {
 }
 
 #[test]
-fn m31_a_node_that_lost_its_disk_is_removed_and_added_again_under_its_old_id() {
+fn a_node_that_lost_its_disk_is_removed_and_added_again_under_its_old_id() {
     let mut cluster = Cluster::of(3);
     cluster.wait_until_acquainted(1);
     let wiped = cluster.follower();

@@ -195,12 +195,19 @@ impl Cluster {
         }
     }
 
-    /// What every running node has applied, once all of them have applied what is committed now.
+    /// What every running node has applied up to the same entry: all that is committed now, and whatever one of them
+    /// applied while the others were asked. A command whose caller was told `Unknown` may come that late.
     pub(crate) fn histories(&self) -> Vec<Vec<(LogPosition, String)>> {
-        self.nodes
-            .values()
-            .map(|node| node.read(|journal| journal.lines.clone()).expect("a linearizable read"))
-            .collect()
+        let read =
+            |node: &Node<Journal>| node.read(|journal| journal.lines.clone()).expect("a linearizable read");
+        let ends = self.nodes.values().filter_map(|node| read(node).last().map(|(at, _)| *at));
+        let end = ends.max().unwrap_or(LogPosition::ZERO);
+        let history = |node: &Node<Journal>| {
+            node.wait_applied(end.index.0, LONG).expect("it is committed");
+            let lines = node.read_local(|journal| journal.lines.clone()).expect("it runs");
+            lines.into_iter().take_while(|(at, _)| *at <= end).collect()
+        };
+        self.nodes.values().map(history).collect()
     }
 
     /// Asserts that all running nodes applied the same commands at the same positions, and gives their texts.

@@ -296,7 +296,7 @@ pub(crate) fn signal(name: &str, process: u32) {
 }
 
 /// Asks again until there is an answer. Other processes announce nothing, so that asking is all one can do.
-#[allow(clippy::disallowed_methods, reason = "there is no event to wait for")]
+#[expect(clippy::disallowed_methods, reason = "there is no event to wait for")]
 pub(crate) fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -14,6 +14,8 @@ pub(crate) struct Cluster {
     down: BTreeSet<NodeId>,
     /// One way: nothing passes.
     cut: BTreeSet<(NodeId, NodeId)>,
+    /// No append arrives.
+    appends_are_lost: bool,
     pub(crate) reads: Vec<(NodeId, ReadReady)>,
     pub(crate) reads_lost: usize,
     /// Appends that were delivered.
@@ -33,6 +35,7 @@ impl Cluster {
             configs,
             down: BTreeSet::new(),
             cut: BTreeSet::new(),
+            appends_are_lost: false,
             reads: Vec::new(),
             reads_lost: 0,
             appends: 0,
@@ -69,6 +72,11 @@ impl Cluster {
 
     pub(crate) fn cut_one_way(&mut self, from: u64, to: u64) {
         self.cut.insert((node(from), node(to)));
+    }
+
+    /// From now on no append arrives, or all do again; votes pass.
+    pub(crate) fn lose_appends(&mut self, lost: bool) {
+        self.appends_are_lost = lost;
     }
 
     /// A node starts again from its durable past; here everything is durable.
@@ -181,7 +189,11 @@ impl Cluster {
         if self.down.contains(&from) || self.down.contains(&to) || self.cut.contains(&(from, to)) {
             return;
         }
-        self.appends += usize::from(matches!(message.body, Body::Append(_)));
+        let is_append = matches!(message.body, Body::Append(_));
+        if is_append && self.appends_are_lost {
+            return;
+        }
+        self.appends += usize::from(is_append);
         if let Some(raft) = self.rafts.iter_mut().find(|raft| raft.id() == to) {
             raft.step(from, message);
         }

@@ -76,6 +76,38 @@ fn a_refused_request_does_not_put_off_the_voters_own_election() {
     assert_eq!(voter.role(), RoleName::Candidate);
 }
 
+/// Each of what a follower may hear, shortly before its election is due: does it wait on?
+#[test]
+fn nothing_but_the_word_of_its_leader_and_a_vote_that_it_gives_puts_off_an_election() {
+    for (message, puts_off) in [
+        (heartbeat(4, 0, 1), true),
+        (append(4, at(0, 1), &[4], 0), true),
+        (append(4, at(3, 50), &[], 0), true),
+        (vote(5, at(4, 9)), true),
+        (vote(5, at(0, 1)), false),
+        (vote(4, at(4, 9)), false),
+        (pre_vote(5, at(4, 9)), false),
+        (heartbeat(3, 0, 1), false),
+        (append(3, at(0, 1), &[3], 0), false),
+        (vote_answer(4, true), false),
+        (accepted(4, 1), false),
+        (heartbeat_answer(4, 1, 1), false),
+    ] {
+        let mut follower = replica(1, 3).in_term(4).voted_for(3).with_log(&[4]).start();
+        pass(&mut follower, 9);
+
+        follower.step(node(2), message.clone());
+        persist_all(&mut follower);
+        let timeout_of_this_seed = (1..=11).find(|_| {
+            pass(&mut follower, 1);
+            follower.role() == RoleName::Candidate
+        });
+
+        let was_put_off = timeout_of_this_seed.is_none_or(|ticks| ticks >= 10);
+        assert_eq!(was_put_off, puts_off, "{message:?}: {timeout_of_this_seed:?}");
+    }
+}
+
 #[test]
 fn a_candidate_wins_with_the_votes_of_a_majority() {
     for (count, votes_needed) in [(2, 1), (3, 1), (4, 2), (5, 2), (6, 3)] {
@@ -153,6 +185,34 @@ fn the_candidate_with_the_later_last_term_is_more_up_to_date() {
     let mut voter = replica(1, 3).with_log(&[1, 2]).start();
     assert!(!granted_by(&mut voter, 2, 3, at(1, 9)), "older and longer");
     assert!(!granted_by(&mut voter, 2, 3, at(1, 3)), "older and as long");
+}
+
+/// Node 1 has a long tail that nobody took; the entry of term 2 that nodes 2 and 3 committed without it is shorter.
+#[test]
+fn a_long_log_of_an_old_term_is_not_elected_over_what_was_committed() {
+    let mut cluster = Cluster::of([
+        replica(1, 3).with_log(&[1, 1, 1, 1, 1, 1, 1, 1]).in_term(2),
+        replica(2, 3).with_log(&[1, 2]).in_term(2),
+        replica(3, 3).with_log(&[1, 2]).in_term(2),
+    ]);
+    cluster.down(&[1]);
+    cluster.elect(2);
+    let committed = cluster.raft(2).commit();
+    cluster.down(&[2]);
+    cluster.up(&[1]);
+
+    for _ in 0..10 {
+        pass(cluster.raft(3), 10); // it misses its leader
+        cluster.raft(1).campaign();
+        cluster.settle();
+        assert_ne!(cluster.raft(1).role(), RoleName::Leader, "it has the higher index alone");
+    }
+    cluster.up(&[2]);
+    cluster.tick_all(60);
+
+    let kept: Vec<_> = (1..=3).map(|id| cluster.raft(id).term_at(index(3))).collect();
+    assert_eq!(kept, [Some(term(2)); 3]);
+    assert!(cluster.raft(1).commit() >= committed);
 }
 
 #[test]

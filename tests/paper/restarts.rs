@@ -237,6 +237,31 @@ fn a_rolling_restart_under_load_stops_nothing_for_longer_than_two_elections() {
     }
 }
 
+/// Node 3 starts again from a copy that somebody made of its directory before it acknowledged the last entries.
+#[test]
+fn an_old_copy_of_a_directory_is_counted_for_nothing_new_and_gets_what_it_lacks_of_the_next_leader() {
+    let mut cluster = Cluster::of((1..=3).map(|id| replica(id, 3)));
+    cluster.elect(1);
+    cluster.raft(1).propose([10; 5]).unwrap();
+    cluster.settle();
+    let committed = cluster.raft(1).commit();
+
+    cluster.replace(replica(3, 3).with_log(&[1]));
+    cluster.raft(1).peer_lost(node(3));
+    cluster.down(&[2]);
+    cluster.raft(1).propose([10]).unwrap();
+    cluster.tick_all(9);
+    assert_eq!(cluster.raft(1).commit(), committed, "its leader knows that it held more");
+    assert!(cluster.raft(3).commit() <= index(2), "it commits nothing that it does not hold");
+
+    cluster.up(&[2]);
+    pass(cluster.raft(3), 10); // it misses its leader
+    cluster.elect(2);
+    cluster.tick_all(6);
+    assert_eq!(log_of(cluster.raft(3)), log_of(cluster.raft(2)));
+    assert!(cluster.raft(3).commit() > committed);
+}
+
 #[test]
 fn settings_that_contradict_each_other_are_refused() {
     let refused = |change: fn(&mut RaftConfig)| {

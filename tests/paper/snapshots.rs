@@ -224,6 +224,18 @@ mod the_follower {
     }
 
     #[test]
+    fn still_knows_its_leader_when_it_has_installed_a_snapshot() {
+        let mut follower = replica(1, 3).with_log(&[1, 1]).in_term(3).start();
+
+        let ready = received(&mut follower, &snapshot(at(2, 50)));
+        assert_eq!(follower.leader(), Some(node(2)));
+        persist(&mut follower, &ready);
+        follower.ready(NOW);
+
+        assert_eq!((follower.role(), follower.leader()), (RoleName::Follower, Some(node(2))));
+    }
+
+    #[test]
     fn tells_a_deposed_leader_that_offers_a_snapshot_which_term_it_is() {
         let mut follower = replica(1, 3).in_term(4).start();
 

@@ -145,6 +145,21 @@ fn pruning_keeps_the_newest_and_those_that_the_log_reaches_back_to() {
 }
 
 #[test]
+fn a_log_that_reaches_far_back_keeps_the_oldest_snapshot_and_a_few_of_the_newest() {
+    check(|open| {
+        let log = founded(open);
+        let mut store = log.snapshots();
+        for index in 1..=9 {
+            write_snapshot(&mut *store, at(1, index * 10), b"x");
+            store.prune(GroupId::MAIN, LogIndex(20)).unwrap();
+        }
+
+        let indexes: Vec<_> = listed(&mut *store).iter().map(|meta| meta.position.index.0).collect();
+        assert_eq!(indexes, [90, 80, 70, 60, 20], "somebody may be fetching the oldest");
+    });
+}
+
+#[test]
 fn a_pruned_snapshot_stays_readable_to_those_who_read_it() {
     check(|open| {
         let log = founded(open);
@@ -268,4 +283,22 @@ fn a_rotten_snapshot_is_passed_over_for_an_older_one_and_never_sent() {
     alter(&dir.path().join(file_name(&new)), |bytes| bytes[30] ^= 1);
     let mut store = DiskLog::open(config).expect("damage is no reason to refuse the log").snapshots();
     assert_eq!(listed(&mut *store), [old]);
+}
+
+#[test]
+fn a_small_piece_does_not_keep_the_blocks_in_memory_that_were_read_for_it() {
+    check(|open| {
+        let log = founded(open);
+        let mut store = log.snapshots();
+        let meta = write_snapshot(&mut *store, at(4, 9), &content(3 * BLOCK_CONTENT_BYTES, 9));
+        let mut piece = |offset, bytes| store.piece(GroupId::MAIN, meta.id, offset, bytes).unwrap().unwrap();
+        let pieces: Vec<_> = (0..3).map(|block| piece(4096 + block * (256 << 10), 4096)).collect();
+        drop((store, log));
+
+        for piece in pieces {
+            assert_eq!(piece.len(), 4096);
+            let memory = piece.try_into_mut().expect("nobody else holds it");
+            assert!(memory.capacity() < 5 * 4096, "it holds {} bytes", memory.capacity());
+        }
+    });
 }

@@ -199,6 +199,24 @@ fn a_snapshot_of_another_cluster_is_refused() {
 }
 
 #[test]
+fn a_storage_that_nobody_has_founded_yet_refuses_a_snapshot_and_takes_it_later() {
+    let offer = Offer::new(9, 100);
+    check(|open| {
+        let mut log = open();
+        let mut store = log.snapshots();
+        let refused =
+            store.receive(GroupId::MAIN, &offer.meta).err().expect("nobody knows whose it would be");
+        assert!(refused.to_string().contains("not founded"), "{refused}");
+
+        log.found(identity(), &[]).expect("the refusal left the storage blank");
+        let mut intake = offer.begin(&mut *store);
+        offer.send(&mut *intake, offer.file.len(), &[1000]);
+        intake.finish().unwrap();
+        offer.require_received(&mut *store);
+    });
+}
+
+#[test]
 fn a_snapshot_that_is_not_the_one_announced_is_refused() {
     let offer = Offer::new(9, 1000);
     let bytes = offer.meta.bytes;

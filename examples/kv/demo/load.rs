@@ -96,7 +96,7 @@ struct Writer {
 }
 
 impl Writer {
-    #[allow(clippy::disallowed_methods, reason = "latencies are what is measured here")]
+    #[expect(clippy::disallowed_methods, reason = "latencies are what is measured here")]
     fn run(mut self, next: &AtomicU64, keys: u64) {
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);

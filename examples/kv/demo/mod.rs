@@ -107,7 +107,7 @@ fn lock(cluster: &Mutex<Cluster>) -> MutexGuard<'_, Cluster> {
 }
 
 /// Another process tells nobody when its state changes: it has to be asked again and again.
-#[allow(clippy::disallowed_methods, reason = "there is no event to wait for")]
+#[expect(clippy::disallowed_methods, reason = "there is no event to wait for")]
 fn poll<T>(within: Duration, mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + within;
     loop {

@@ -59,6 +59,16 @@ impl Replica {
         if is_newer {
             self.raft.snapshot_saved(snapshot);
             self.compact();
+            self.prune();
+        }
+    }
+
+    /// With each new snapshot an older one may go, also while the log stays for a follower's sake: or they would pile up
+    /// until it is done. Not while the state machine may be about to read one.
+    fn prune(&mut self) {
+        if self.restoring.is_none() {
+            let log_starts_after = self.raft.first_index().prev();
+            self.begun.save.push(SaveJob::Prune { log_starts_after });
         }
     }
 
@@ -79,7 +89,6 @@ impl Replica {
         }
         let (through, membership) = self.raft.compact(through);
         self.begun.release = Some(Release { through, membership });
-        self.begun.save.push(SaveJob::Prune { log_starts_after: through.index });
         self.begun.notices.push(Notice::Compacted { through: through.index });
     }
 
@@ -148,6 +157,7 @@ impl Replica {
         let may_drop_more = review.somebody_is_done || !review.stalled.is_empty();
         if may_drop_more && self.raft.role() == RoleName::Leader {
             self.compact();
+            self.prune();
         }
     }
 }

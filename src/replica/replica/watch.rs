@@ -80,7 +80,7 @@ impl Replica {
             applied: self.applying.applied(),
             first_index: raft.first_index(),
             last_index: raft.last().index,
-            snapshot: raft.snapshot().map_or(LogIndex::ZERO, |snapshot| snapshot.position.index),
+            snapshot: self.snapshot_index(),
             removed: self.seen.removed,
             disk_full: self.disk_full,
             transferring_to: raft.transferring_to(),
@@ -92,13 +92,23 @@ impl Replica {
 
     /// The numbers and notices of this turn.
     pub(super) fn watch(&mut self, jobs: &mut Jobs) {
-        let metrics = &self.config.metrics;
-        metrics.commit.set(self.raft.commit().0);
-        metrics.tail_bytes.set(self.tail.bytes());
+        let (raft, metrics) = (&self.raft, &self.config.metrics);
+        metrics.term.set(raft.term().0);
+        metrics.leads.set(u64::from(raft.role() == RoleName::Leader));
+        metrics.disk_full.set(u64::from(self.disk_full));
+        metrics.last_index.set(raft.last().index.0);
+        metrics.commit.set(raft.commit().0);
         metrics.applied.set(self.applying.applied().0);
+        metrics.snapshot_index.set(self.snapshot_index().0);
+        metrics.tail_bytes.set(self.tail.bytes());
         metrics.in_flight_bytes.set(self.in_flight().bytes);
         self.watch_roles(jobs);
         self.watch_membership(jobs);
+    }
+
+    /// The last entry in the newest snapshot.
+    fn snapshot_index(&self) -> LogIndex {
+        self.raft.snapshot().map_or(LogIndex::ZERO, |snapshot| snapshot.position.index)
     }
 
     fn watch_roles(&mut self, jobs: &mut Jobs) {

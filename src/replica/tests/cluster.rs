@@ -156,7 +156,7 @@ pub(super) struct Disk {
 
 /// Which workers do nothing for now.
 #[derive(Default)]
-#[allow(clippy::struct_excessive_bools, reason = "each worker is held or not")]
+#[expect(clippy::struct_excessive_bools, reason = "each worker is held or not")]
 pub(super) struct Held {
     pub(super) writer: bool,
     pub(super) applier: bool,
@@ -666,7 +666,7 @@ impl Node {
 }
 
 /// A deadline that has passed as soon as anybody looks.
-#[allow(clippy::disallowed_methods, reason = "a ticket's own deadline, for which no test waits")]
+#[expect(clippy::disallowed_methods, reason = "a ticket's own deadline, for which no test waits")]
 pub(crate) fn instant() -> Instant {
     Instant::now()
 }

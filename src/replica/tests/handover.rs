@@ -33,6 +33,23 @@ fn leadership_goes_to_whom_the_operator_names() {
 }
 
 #[test]
+fn the_numbers_of_a_node_tell_whether_it_leads_and_in_which_term() {
+    let mut cluster = three_nodes_led_by_1();
+    let told = |cluster: &Cluster, number| {
+        let metrics = cluster.metrics(number);
+        (metrics.leads.get(), metrics.term.get())
+    };
+    let before = cluster.status(1).term.0;
+    assert_eq!((told(&cluster, 1), told(&cluster, 3)), ((1, before), (0, before)));
+
+    cluster.transfer(1, Some(3));
+    cluster.ticks(1);
+
+    let after = cluster.status(3).term.0;
+    assert_eq!((told(&cluster, 1), told(&cluster, 3)), ((0, after), (1, after)));
+}
+
+#[test]
 fn leadership_goes_to_somebody_if_nobody_is_named() {
     let mut cluster = three_nodes_led_by_1();
 

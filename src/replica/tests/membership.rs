@@ -73,6 +73,35 @@ fn a_node_joins_as_a_learner_catches_up_and_becomes_a_voter() {
 }
 
 #[test]
+fn a_leader_that_has_grown_from_one_to_three_does_nothing_alone_any_more() {
+    let mut cluster = super::one_node();
+    cluster.elect(1);
+    for joiner in [2, 3] {
+        cluster.join(joiner, joiner * 11);
+        assert!(cluster.change(1, add_learner(joiner)).try_recv().unwrap().is_ok());
+        cluster.ticks(5);
+        assert!(cluster.change(1, promote(joiner)).try_recv().unwrap().is_ok());
+        cluster.ticks(3);
+    }
+    assert_eq!(voters(&cluster, 1), [1, 2, 3]);
+    assert!(cluster.propose(1, "of three").is_done());
+    let commit = cluster.status(1).commit;
+
+    cluster.isolate(1);
+    let (write, read) = (cluster.propose(1, "alone"), cluster.read(1));
+    cluster.tick(1, 5);
+    assert!(!write.is_done() && !read.is_done(), "it is one of three");
+    assert_eq!(cluster.status(1).commit, commit);
+
+    cluster.elect(2);
+    assert!(cluster.propose(2, "of the two others").is_done());
+    cluster.heal();
+    (0..3).for_each(|_| cluster.heartbeat(2));
+    assert_eq!(write.try_wait().unwrap(), Err(crate::ticket::ProposeError::Superseded));
+    assert_eq!(read.try_wait().unwrap(), Ok("of three, of the two others".to_owned()));
+}
+
+#[test]
 fn a_change_is_answered_when_it_is_complete_and_observers_hear_of_it() {
     let mut cluster = three_nodes_led_by_1();
     cluster.join(4, 44);

@@ -230,6 +230,32 @@ fn a_node_that_learns_that_it_lost_its_own_directory_neither_votes_nor_stands_fo
     }
 }
 
+/// Nodes 1 and 2 hold an acknowledged command; node 2 is wiped, and node 1 is away.
+#[test]
+fn a_wiped_node_and_one_that_was_behind_are_no_quorum_to_forget_what_was_acknowledged() {
+    let mut cluster = three_nodes();
+    cluster.elect(1);
+    cluster.connect_all();
+    cluster.heartbeat(1);
+    cluster.isolate(3);
+    assert!(cluster.propose(1, "a").is_done());
+
+    cluster.wipe(2);
+    cluster.heal();
+    cluster.isolate(1);
+    for _ in 0..20 {
+        cluster.tick(3, 20);
+        cluster.tick(2, 20);
+        let leads = |number| cluster.status(number).role == RoleName::Leader;
+        assert!(![2, 3].into_iter().any(leads), "it leads without the acknowledged command");
+    }
+
+    cluster.heal();
+    cluster.elect(1);
+    (0..4).for_each(|_| cluster.heartbeat(1));
+    assert_eq!(cluster.journal(3), "a");
+}
+
 #[test]
 fn what_a_lost_directory_acknowledged_does_not_count_for_the_one_that_took_its_place() {
     let mut cluster = five_nodes();

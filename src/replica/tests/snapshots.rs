@@ -195,6 +195,23 @@ fn the_log_that_a_receiver_needs_next_stays_until_it_is_there() {
 }
 
 #[test]
+fn old_snapshots_may_go_while_the_log_is_kept_for_a_receiver() {
+    let mut cluster = three_nodes_of_which_3_needs_a_snapshot();
+    cluster.node(3).held.mover = true;
+    cluster.heal();
+    cluster.ticks(3);
+    propose(&mut cluster, 30..50);
+    let (first, pruned) = (cluster.status(1).first_index, cluster.snapshots(1).pruned().len());
+
+    propose(&mut cluster, 50..90);
+
+    assert_eq!(cluster.status(1).first_index, first, "nothing of the log is dropped");
+    let orders = cluster.snapshots(1).pruned().split_off(pruned);
+    assert!(orders.len() >= 3, "there is one for each snapshot: {orders:?}");
+    assert!(orders.iter().all(|&log_starts_after| log_starts_after == first.prev()));
+}
+
+#[test]
 fn a_receiver_without_progress_does_not_keep_the_log_for_ever() {
     let mut cluster = three_nodes_of_which_3_needs_a_snapshot();
     cluster.node(3).held.mover = true;

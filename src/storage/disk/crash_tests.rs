@@ -743,37 +743,24 @@ fn a_full_disk_is_found_before_anything_is_written_and_leaves_the_log_as_it_was(
 }
 
 #[test]
-fn a_full_disk_stops_the_upkeep_until_there_is_room() {
-    let disk = SimulatedDisk::default();
-    let mut log = open(&disk).expect("open");
-    let mut upkeep = log.upkeep().expect("the first");
-    Step::Found.run(&mut log, &mut Idle).expect("found");
-    Step::Write(vec![append(GroupId::MAIN, 1, 2, &[9000, 9000])]).run(&mut log, &mut Idle).expect("write");
+fn a_disk_without_room_or_a_process_without_file_descriptors_stops_the_upkeep_until_that_is_over() {
+    for trouble in [SimulatedDisk::set_full, SimulatedDisk::set_no_descriptors] {
+        let disk = SimulatedDisk::default();
+        let mut log = open(&disk).expect("open");
+        let mut upkeep = log.upkeep().expect("the first");
+        Step::Found.run(&mut log, &mut Idle).expect("found");
+        Step::Write(vec![append(GroupId::MAIN, 1, 2, &[9000, 9000])])
+            .run(&mut log, &mut Idle)
+            .expect("write");
 
-    disk.set_full(true);
-    let refused = upkeep.turn().expect_err("there is no room for a spare");
-    assert!(refused.is_recoverable(), "{refused}");
-    disk.set_full(false);
-    while upkeep.turn().expect("there is room again") {}
+        trouble(&disk, true);
+        let refused = upkeep.turn().expect_err("no spare can be made");
+        assert!(refused.is_recoverable(), "{refused}");
+        trouble(&disk, false);
+        while upkeep.turn().expect("spares can be made again") {}
 
-    assert_eq!(spares(&disk), 2, "the reserve, and the one that is needed soon");
-}
-
-#[test]
-fn a_process_without_file_descriptors_has_no_spare_until_it_has_one_again() {
-    let disk = SimulatedDisk::default();
-    let mut log = open(&disk).expect("open");
-    let mut upkeep = log.upkeep().expect("the first");
-    Step::Found.run(&mut log, &mut Idle).expect("found");
-    Step::Write(vec![append(GroupId::MAIN, 1, 2, &[9000, 9000])]).run(&mut log, &mut Idle).expect("write");
-
-    disk.set_no_descriptors(true);
-    let refused = upkeep.turn().expect_err("no file can be made");
-    assert!(refused.is_recoverable(), "{refused}");
-    disk.set_no_descriptors(false);
-    while upkeep.turn().expect("files can be made again") {}
-
-    assert_eq!(spares(&disk), 2, "the reserve, and the one that is needed soon");
+        assert_eq!(spares(&disk), 2, "the reserve, and the one that is needed soon");
+    }
 }
 
 #[test]

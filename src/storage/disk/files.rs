@@ -7,6 +7,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 pub(crate) use super::map::Map;
 
 /// A file system.
@@ -84,15 +86,32 @@ pub(crate) struct Listed {
 pub(crate) type Lock = Arc<dyn Any + Send + Sync>;
 
 /// The file system of this machine.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct RealFiles;
+#[derive(Debug, Default)]
+pub(crate) struct RealFiles {
+    /// The directory that was synced last, open: the log goes from one segment to the next also when the process has no
+    /// file descriptor left, since what was renamed cannot be left unsynced and tried again.
+    synced: Mutex<Option<(PathBuf, Arc<File>)>>,
+}
+
+impl RealFiles {
+    /// The directory, open, for the next sync too.
+    fn kept_open(&self, dir: &Path) -> io::Result<Arc<File>> {
+        let mut synced = self.synced.lock();
+        if let Some((_, file)) = synced.as_ref().filter(|(path, _)| path == dir) {
+            return Ok(Arc::clone(file));
+        }
+        let file = Arc::new(File::open(dir)?);
+        *synced = Some((dir.to_owned(), Arc::clone(&file)));
+        Ok(file)
+    }
+}
 
 impl Files for RealFiles {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !is_there(dir)).collect();
         for dir in missing.into_iter().rev() {
             fs::create_dir(dir).or_else(|error| if dir.is_dir() { Ok(()) } else { Err(error) })?;
-            self.sync_dir(&parent_of(dir))?;
+            File::open(parent_of(dir))?.sync_all()?;
         }
         if dir.is_dir() { Ok(()) } else { Err(io::ErrorKind::NotADirectory.into()) }
     }
@@ -124,7 +143,7 @@ impl Files for RealFiles {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        File::open(dir)?.sync_all()
+        self.kept_open(dir)?.sync_all()
     }
 
     fn lock(&self, path: &Path, access: Access) -> io::Result<Option<Lock>> {

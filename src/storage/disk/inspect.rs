@@ -130,7 +130,7 @@ pub fn inspect(dir: &Path) -> Result<Report, StorageError> {
 
 /// As [`inspect`], telling `seen` of every valid record in order.
 pub fn inspect_records(dir: &Path, seen: &mut dyn FnMut(RecordReport)) -> Result<Report, StorageError> {
-    let files = RealFiles;
+    let files = RealFiles::default();
     let directory = Directory::list(&files, dir)?;
     let lock = share_lock(&files, dir, &directory)?;
     let founded = if directory.has_identity { Some(identity::read(&files, dir)?) } else { None };

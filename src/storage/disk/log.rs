@@ -13,12 +13,11 @@ use super::pool::{DiskUpkeep, Pool, Spare};
 use super::reader::DiskReader;
 use super::record::Restatement;
 use super::snapshots::{DiskSnapshots, Snapshots};
-use super::writing::Change;
 use crate::metrics::StorageMetrics;
 use crate::storage::{
     GroupWrite, Identity, LogReader, Recovered, SnapshotStore, Storage, StorageError, Upkeep,
 };
-use crate::types::{Entry, GroupId, LogIndex, LogPosition, Membership};
+use crate::types::{Entry, GroupId, HardState, LogIndex, LogPosition, Membership};
 
 /// A durable log of many groups in a directory of its own.
 pub struct DiskLog {
@@ -43,6 +42,13 @@ pub struct DiskLog {
     pub(super) snapshots: Arc<Snapshots>,
     pub(super) has_upkeep: AtomicBool,
     pub(super) lock: Lock,
+}
+
+/// What a record changes.
+pub(super) enum Change {
+    HardState(GroupId, HardState),
+    Restart(GroupId, Restatement),
+    Entries { group: GroupId, first: LogIndex, last: LogPosition },
 }
 
 impl DiskLog {

@@ -20,7 +20,7 @@ use crate::types::LogIndex;
 impl DiskLog {
     /// Opens the log in the directory of `config`; blank if it was never founded.
     pub fn open(config: DiskConfig) -> Result<Self, StorageError> {
-        Self::open_on(Arc::new(RealFiles), config)
+        Self::open_on(Arc::new(RealFiles::default()), config)
     }
 
     /// The same on any file system.

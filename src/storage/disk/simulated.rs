@@ -4,18 +4,18 @@
 //! each unsynced page is on the disk, is not, or is torn between two sectors, independently of all others; and each
 //! unsynced change of a name happened or did not. Operations can be counted and made to fail at any of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod content;
+
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use self::content::Content;
 use super::files::{Access, DataFile, Files, Listed, Lock};
 use super::map::Map;
-
-const SECTOR_BYTES: usize = 512;
-const PAGE_SECTORS: usize = 8;
 
 /// Decides what a crash keeps: given `n`, gives a number below it.
 pub(crate) type Choice<'a> = &'a mut dyn FnMut(usize) -> usize;
@@ -36,6 +36,8 @@ struct State {
     operations: u64,
     /// Power fails in that operation.
     fails_at: Option<u64>,
+    /// The disk is full from that operation on.
+    fills_at: Option<u64>,
     /// The sync with that number, and it alone, is refused.
     sync_fails_at: Option<u64>,
     syncs: u64,
@@ -46,14 +48,7 @@ struct State {
     randoms: u64,
 }
 
-#[derive(Default)]
-struct Content {
-    cache: Vec<u8>,
-    disk: Vec<u8>,
-    /// Sectors of the cache that are not on the disk.
-    dirty: BTreeSet<usize>,
-}
-
+#[derive(Clone)]
 enum NameChange {
     Set(PathBuf, usize),
     Moved { from: PathBuf, to: PathBuf, file: usize },
@@ -75,7 +70,14 @@ impl SimulatedDisk {
 
     /// Whether the disk has room for anything new.
     pub(crate) fn set_full(&self, is_full: bool) {
-        self.state.lock().is_full = is_full;
+        let mut state = self.state.lock();
+        (state.is_full, state.fills_at) = (is_full, None);
+    }
+
+    /// The disk has no room any more in the operation after `operations` more.
+    pub(crate) fn fill_after(&self, operations: u64) {
+        let mut state = self.state.lock();
+        state.fills_at = Some(state.operations + operations);
     }
 
     /// Whether the process has no file descriptor left to make a file with.
@@ -122,16 +124,11 @@ impl SimulatedDisk {
     /// A copy that goes its own way.
     pub(crate) fn fork(&self) -> Self {
         let state = self.state.lock();
-        let copied = |file: &Content| Content {
-            cache: file.cache.clone(),
-            disk: file.disk.clone(),
-            dirty: file.dirty.clone(),
-        };
         let fork = State {
-            files: state.files.iter().map(copied).collect(),
+            files: state.files.clone(),
             names: state.names.clone(),
             durable_names: state.durable_names.clone(),
-            unsynced_names: state.unsynced_names.iter().map(NameChange::copied).collect(),
+            unsynced_names: state.unsynced_names.clone(),
             randoms: state.randoms,
             ..State::default()
         };
@@ -146,6 +143,13 @@ impl SimulatedDisk {
         state.files[file].disk = state.files[file].cache.clone();
     }
 
+    /// From now on the disk gives nothing of a file back.
+    pub(crate) fn lose_sectors(&self, path: &Path) {
+        let mut state = self.state.lock();
+        let file = state.names[path];
+        state.files[file].is_unreadable = true;
+    }
+
     /// The bytes of a file.
     pub(crate) fn content(&self, path: &Path) -> Vec<u8> {
         let state = self.state.lock();
@@ -158,6 +162,7 @@ impl SimulatedDisk {
         let mut state = self.state.lock();
         state.require_power()?;
         let fails = state.fails_at == Some(state.operations);
+        state.is_full |= state.fills_at.is_some_and(|fills_at| fills_at <= state.operations);
         state.operations += 1;
         let done = act(&mut state);
         if fails {
@@ -222,74 +227,6 @@ impl NameChange {
                 names.remove(path);
             }
         }
-    }
-
-    fn copied(&self) -> Self {
-        match self {
-            Self::Set(path, file) => Self::Set(path.clone(), *file),
-            Self::Moved { from, to, file } => Self::Moved { from: from.clone(), to: to.clone(), file: *file },
-            Self::Removed(path) => Self::Removed(path.clone()),
-        }
-    }
-}
-
-impl Content {
-    fn resize(&mut self, length: usize) {
-        let old = self.cache.len();
-        self.cache.resize(length, 0);
-        self.dirty.extend(old / SECTOR_BYTES..length.div_ceil(SECTOR_BYTES));
-    }
-
-    fn write(&mut self, bytes: &[u8], offset: usize) {
-        let end = offset + bytes.len();
-        if end > self.cache.len() {
-            self.resize(end);
-        }
-        self.cache[offset..end].copy_from_slice(bytes);
-        self.dirty.extend(offset / SECTOR_BYTES..end.div_ceil(SECTOR_BYTES));
-    }
-
-    fn sync(&mut self) {
-        for sector in std::mem::take(&mut self.dirty) {
-            self.persist(sector);
-        }
-        self.disk.resize(self.cache.len(), 0);
-    }
-
-    fn persist(&mut self, sector: usize) {
-        let start = sector * SECTOR_BYTES;
-        let end = (start + SECTOR_BYTES).min(self.cache.len());
-        if self.disk.len() < end {
-            self.disk.resize(end, 0);
-        }
-        if start < end {
-            self.disk[start..end].copy_from_slice(&self.cache[start..end]);
-        }
-    }
-
-    fn dirty_pages(&self) -> BTreeSet<usize> {
-        self.dirty.iter().map(|sector| sector / PAGE_SECTORS).collect()
-    }
-
-    fn crash(&mut self, choice: Choice<'_>) {
-        for page in self.dirty_pages() {
-            let first = page * PAGE_SECTORS;
-            let kept = match choice(4) {
-                0 | 1 => 0..0,
-                2 => 0..PAGE_SECTORS,
-                _ => {
-                    let tear = choice(PAGE_SECTORS);
-                    if choice(2) == 0 { 0..tear } else { tear..PAGE_SECTORS }
-                }
-            };
-            for sector in kept.map(|sector| first + sector) {
-                if self.dirty.contains(&sector) {
-                    self.persist(sector);
-                }
-            }
-        }
-        self.dirty.clear();
-        self.cache = self.disk.clone();
     }
 }
 
@@ -382,7 +319,10 @@ impl DataFile for SimulatedFile {
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         let state = self.disk.state.lock();
         let from = offset as usize;
-        let cache = &state.files[self.file].cache;
+        let Content { cache, is_unreadable, .. } = &state.files[self.file];
+        if *is_unreadable {
+            return Err(rustix::io::Errno::IO.into());
+        }
         let read = cache.get(from..from + bytes.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         bytes.copy_from_slice(read);
         Ok(())

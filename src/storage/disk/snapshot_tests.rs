@@ -1,6 +1,7 @@
 //! Snapshots on a disk that fails: the snapshot is lost, the log is not.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::simulated::SimulatedDisk;
@@ -81,7 +82,7 @@ fn a_refused_sync_is_the_end_of_a_snapshot_and_not_of_the_log() {
         require_log_goes_on(&mut log, refused + 1);
         refused += 1;
     }
-    assert_eq!(refused, 4, "two on the way, one for the content, and one for the name");
+    assert_eq!(refused, 11, "one for each mebibyte on the way, one for the content, and one for the name");
 }
 
 #[test]
@@ -116,6 +117,32 @@ fn the_largest_membership_travels_with_its_snapshot() {
     intake.finish().expect("finish");
 
     assert_eq!(store.list(GroupId::MAIN).expect("list"), [meta]);
+}
+
+#[test]
+fn a_snapshot_that_the_disk_does_not_give_back_costs_nothing_but_itself() {
+    let disk = SimulatedDisk::default();
+    let log = founded(&disk);
+    let mut store = log.snapshots();
+    let old = write_snapshot(&mut *store, 5).expect("write");
+    let snapshots = |disk: &SimulatedDisk| {
+        let is_one = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "snapshot");
+        disk.names().into_iter().filter(is_one).collect::<Vec<_>>()
+    };
+    disk.lose_sectors(&snapshots(&disk)[0]);
+    drop((store, log));
+
+    let config = DiskConfig::new("/data", node()).segment_bytes(DiskConfig::SEGMENT_BYTES_MIN);
+    let log = DiskLog::open_on(Arc::new(disk.clone()), config).expect("its log is whole");
+    let mut store = log.snapshots();
+    assert_eq!(store.list(GroupId::MAIN).expect("list"), []);
+    let lost = store.open(GroupId::MAIN, old.id).err();
+    assert!(matches!(lost, Some(StorageError::BadSnapshot { .. })), "{lost:?}");
+
+    let new = write_snapshot(&mut *store, 9).expect("write");
+    store.prune(GroupId::MAIN, LogIndex(9)).expect("prune");
+    assert_eq!(store.list(GroupId::MAIN).expect("list"), [new]);
+    assert_eq!(snapshots(&disk).len(), 1, "what was lost is no more in the way than what is old");
 }
 
 #[test]

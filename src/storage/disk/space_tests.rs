@@ -64,6 +64,30 @@ fn a_thousand_small_commands_cost_less_than_half_as_much_again() {
 }
 
 #[test]
+fn a_founding_that_finds_the_disk_full_anywhere_can_be_made_again() {
+    for operations in 0.. {
+        let disk = SimulatedDisk::default();
+        let mut log = open(&disk, DiskConfig::SEGMENT_BYTES_MIN);
+        disk.fill_after(operations);
+        match log.found(identity(), &[(GroupId::MAIN, None)]) {
+            Ok(()) => return assert!(operations > 10, "it took {operations} operations"),
+            Err(StorageError::DiskFull { .. }) => {
+                assert!(log.identity().is_none(), "it is as blank as before");
+            }
+            Err(error) => panic!("in operation {operations}: {error}"),
+        }
+
+        disk.set_full(false);
+        log.found(identity(), &[(GroupId::MAIN, None)]).expect("there is room now");
+        append(&mut log, 1, 5, 100);
+        drop(log);
+
+        let recovered = open(&disk, DiskConfig::SEGMENT_BYTES_MIN).recovered();
+        assert_eq!(recovered[&GroupId::MAIN].entries.len(), 5);
+    }
+}
+
+#[test]
 fn a_released_segment_is_recycled_only_when_its_last_reader_lets_go() {
     let disk = SimulatedDisk::default();
     let mut log = founded(&disk, DiskConfig::SEGMENT_BYTES_MIN);

@@ -3,17 +3,10 @@
 use std::sync::Arc;
 
 use super::appender::BATCH_OVERHEAD_BYTES;
-use super::log::DiskLog;
+use super::log::{Change, DiskLog};
 use super::record::{HARD_STATE_BYTES, RESTATEMENT_BYTES, RESTATEMENT_BYTES_MAX, Restatement, entry_bytes};
 use crate::storage::{GroupWrite, StorageError};
 use crate::types::{Entry, EntryRun, GroupId, HardState, LogIndex, LogPosition, Membership};
-
-/// What a record changes.
-pub(super) enum Change {
-    HardState(GroupId, HardState),
-    Restart(GroupId, Restatement),
-    Entries { group: GroupId, first: LogIndex, last: LogPosition },
-}
 
 impl DiskLog {
     /// Adds what `writes` say to batches: nearly always one. A full disk is found before anything is written.

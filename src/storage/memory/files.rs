@@ -119,7 +119,7 @@ impl Files for MemoryFiles {
     }
 
     fn random(&self) -> io::Result<u64> {
-        RealFiles.random()
+        RealFiles::default().random()
     }
 }
 

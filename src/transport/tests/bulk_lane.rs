@@ -2,12 +2,14 @@
 
 use std::io::Write;
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::harness::{GROUP, Seen, TestNode, chunk, connected, forward, lone_node, numbered};
 use super::raw::{Raw, encoded, hello, sealed};
 use crate::metrics::{Counter, NetMetrics};
+use crate::transport::TcpConfig;
 use crate::types::{Incarnation, PeerMessage};
 use crate::wire::frame;
 use crate::wire::hello::{Answer, Hello, Lane, Reason};
@@ -16,6 +18,18 @@ fn listener() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     (listener, address)
+}
+
+/// A node that has dialled peer 2, where the peer listens, the connection between them, and what the node counts.
+fn node_connected_to_2(
+    configure: impl FnOnce(&mut TcpConfig),
+) -> (TestNode, TcpListener, Raw, Arc<NetMetrics>) {
+    let (listener, at) = listener();
+    let (node, _, metrics) = lone_node(configure);
+    node.set_peers([(2, at, None)]);
+    let ordinary = Raw::answer(&listener, 2);
+    assert_eq!(node.next(), connected(2));
+    (node, listener, ordinary, metrics)
 }
 
 /// Waits until `counter` has reached `count`.
@@ -178,11 +192,7 @@ fn nothing_but_chunks_and_signs_of_life_passes_the_bulk_lane_and_no_chunk_anothe
 
 #[test]
 fn what_is_sent_while_the_lane_is_dialled_arrives_in_its_order() {
-    let (listener, at) = listener();
-    let (node, _, metrics) = lone_node(|_| ());
-    node.set_peers([(2, at, None)]);
-    let _ordinary = Raw::answer(&listener, 2);
-    assert_eq!(node.next(), connected(2));
+    let (node, listener, _ordinary, metrics) = node_connected_to_2(|_| ());
 
     for number in 0..20 {
         node.send(2, chunk(number, 1 << (number % 17)));
@@ -200,11 +210,8 @@ fn what_is_sent_while_the_lane_is_dialled_arrives_in_its_order() {
 
 #[test]
 fn a_lane_that_is_idle_is_closed_and_dialled_again_when_it_is_needed() {
-    let (listener, at) = listener();
-    let (node, _, _) = lone_node(|config| config.bulk_idle = Duration::from_millis(10));
-    node.set_peers([(2, at, None)]);
-    let _ordinary = Raw::answer(&listener, 2);
-    assert_eq!(node.next(), connected(2));
+    let (node, listener, _ordinary, _) =
+        node_connected_to_2(|config| config.bulk_idle = Duration::from_millis(10));
 
     for number in 0..3 {
         node.send(2, chunk(number, 100));
@@ -218,11 +225,7 @@ fn a_lane_that_is_idle_is_closed_and_dialled_again_when_it_is_needed() {
 
 #[test]
 fn a_lane_that_broke_is_dialled_again_for_the_next_chunk() {
-    let (listener, at) = listener();
-    let (node, _, metrics) = lone_node(|_| ());
-    node.set_peers([(2, at, None)]);
-    let _ordinary = Raw::answer(&listener, 2);
-    assert_eq!(node.next(), connected(2));
+    let (node, listener, _ordinary, metrics) = node_connected_to_2(|_| ());
 
     for number in 0..3 {
         node.send(2, chunk(number, 100));
@@ -237,11 +240,7 @@ fn a_lane_that_broke_is_dialled_again_for_the_next_chunk() {
 
 #[test]
 fn a_lane_that_cannot_be_had_loses_what_waits_for_it() {
-    let (listener, at) = listener();
-    let (node, _, metrics) = lone_node(|_| ());
-    node.set_peers([(2, at, None)]);
-    let _ordinary = Raw::answer(&listener, 2);
-    assert_eq!(node.next(), connected(2));
+    let (node, listener, _ordinary, metrics) = node_connected_to_2(|_| ());
 
     node.send(2, chunk(1, 100));
     node.send(2, chunk(2, 100));

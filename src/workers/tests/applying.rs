@@ -3,12 +3,15 @@
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread::spawn;
 
 use super::{TestSnapshots, at};
 use crate::machine::{Codec, Held, MachineError, SnapshotError, StateMachine, Typed};
 use crate::replica::tests::instant;
 use crate::replica::{Applied, ApplyJob, Event, PendingReply};
-use crate::ticket::{Outcome, Permit, ProposeError, ReadError, ReadTask, Reply, StopCause, Ticket};
+use crate::ticket::{Gate, Outcome, Permit, ProposeError, ReadError, ReadTask, Reply, StopCause, Ticket};
 use crate::types::{Entry, EntryRun, LogIndex, LogPosition, Payload, SnapshotMeta, SnapshotWriter, Term};
 use crate::workers::Applier;
 
@@ -31,6 +34,8 @@ enum Trouble {
     EndOfBatchPanics,
     RestoreFails,
     RestorePanics,
+    /// It reads for as long as there is anything to read.
+    RestoreNeverEnds,
     /// It is slow to sync: what it would hold after a crash is the entry before.
     SyncsLate,
 }
@@ -80,6 +85,7 @@ impl StateMachine for Ledger {
         match self.trouble {
             Trouble::RestoreFails => return Err(MachineError { reason: "no paper".to_owned() }),
             Trouble::RestorePanics => panic!("no hands"),
+            Trouble::RestoreNeverEnds => while snapshot.read(&mut [0])? <= 1 {},
             _ => {}
         }
         let mut sum = [0; 8];
@@ -344,6 +350,25 @@ fn a_machine_that_fails_to_restore_or_to_store_stops_the_node_and_says_why() {
         assert_eq!(panics, matches!(cause, StopCause::Panicked { .. }), "{cause}");
         assert_eq!(!panics, matches!(cause, StopCause::Machine { .. }), "{cause}");
     }
+}
+
+#[test]
+fn a_restore_under_way_does_not_hold_up_a_node_that_stops() {
+    let disk = tempfile::tempdir().unwrap();
+    let (snapshots, snapshot) = snapshot_of_nine_hundred();
+    let gate = Arc::new(Gate::new(1, 1));
+    let ledger = Ledger::open(disk.path()).troubled(Trouble::RestoreNeverEnds);
+    let mut applier = applier_of(ledger, &snapshots).until_stopped(Arc::clone(&gate));
+    let (read, seen) = read();
+
+    let (ended, end) = channel();
+    let restoring = spawn(move || ended.send(applier.turn(vec![ApplyJob::Restore(snapshot), read])));
+    gate.stop(StopCause::Shutdown);
+
+    assert_eq!(end.recv().unwrap().unwrap_err(), StopCause::Shutdown);
+    assert_eq!(seen.try_wait().unwrap(), Err(ReadError::Stopped { cause: StopCause::Shutdown }));
+    restoring.join().unwrap().unwrap();
+    assert_eq!(Ledger::open(disk.path()).held, LogPosition::ZERO, "the next start restores it again");
 }
 
 #[test]

@@ -73,8 +73,9 @@ impl Storage for Disk {
 
     fn found(&mut self, identity: Identity, groups: &[(GroupId, Option<Entry>)]) -> Result<(), StorageError> {
         assert!(matches!(groups, [(GroupId::MAIN, None)]), "the log of a node that joins begins empty");
+        self.act(format!("found cluster {}", identity.cluster.0))?;
         self.0.lock().identity = Some(identity);
-        self.act(format!("found cluster {}", identity.cluster.0))
+        Ok(())
     }
 
     fn recovered(&mut self) -> BTreeMap<GroupId, Recovered> {
@@ -267,6 +268,23 @@ fn a_node_that_joins_founds_its_log_before_it_writes() {
 
     assert_eq!(disk.done(), ["found cluster 77", "write 1", "settle"]);
     assert_eq!(written.persisted, through(1));
+}
+
+#[test]
+fn a_node_that_joins_on_a_full_disk_founds_its_log_when_there_is_room() {
+    let disk = Disk::default();
+    let mut writer = disk.writer();
+    disk.set_full(true);
+
+    let found = (GroupId::MAIN, LogJob::Found(of_a_joiner()));
+    let waiting = writer.turn(vec![found, write(1)]).unwrap();
+    assert!(waiting.persisted.is_empty() && waiting.send.is_empty());
+    assert_eq!((waiting.disk_full, writer.is_full()), (Some(true), true));
+
+    disk.set_full(false);
+    let written = writer.retry().unwrap();
+    assert_eq!(disk.done(), ["found cluster 77", "write 1"]);
+    assert_eq!((written.persisted, written.disk_full), (through(1), Some(false)));
 }
 
 #[test]

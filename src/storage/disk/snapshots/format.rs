@@ -40,8 +40,8 @@
 //! The salts make every block good at its own place of its own snapshot alone: none can be spliced, repeated or
 //! exchanged. And the length of the file says where each block must stand, so nothing in it is believed unseen.
 //!
-//! 256 KiB: from 64 KiB to 1 MiB the size of a block makes no difference to the speed of writing or reading; smaller
-//! ones lose less when a transfer is resumed, larger ones cost memory on the way.
+//! 256 KiB: blocks of 64 KiB, 256 KiB and 1 MiB are written, read and received at the same speed (512 MiB each, within
+//! the noise of a busy machine). Smaller ones lose less when a transfer is resumed, larger ones cost memory on the way.
 
 use std::path::Path;
 use std::sync::Arc;

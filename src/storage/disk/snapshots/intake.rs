@@ -14,7 +14,7 @@ use super::name::{SnapshotName, Stage};
 use super::shared::{Draft, Snapshots};
 use crate::storage::disk::files::{Access, DataFile};
 use crate::storage::{SnapshotIntake, StorageError};
-use crate::types::{GroupId, SnapshotMeta};
+use crate::types::{ClusterId, GroupId, SnapshotMeta};
 
 /// How much of what was received before is read at once.
 const READ_BYTES: usize = 4 * BLOCK_BYTES;
@@ -43,8 +43,9 @@ impl Intake {
             let flaw = Flaw::bad(meta.bytes, format!("no snapshot is {} bytes long", meta.bytes));
             return Err(flaw.of(&name.path(&shared.dir)));
         }
+        let cluster = shared.cluster()?;
         remove_others(shared, name)?;
-        let expected = || Judge::new(shared, group, meta);
+        let expected = || Judge::new(cluster, group, meta);
         let whole = name.with_stage(Stage::Whole);
         if let Some(mut intake) = Self::resume(shared, whole, expected())?
             && intake.judge.is_complete()
@@ -222,10 +223,9 @@ struct Judge {
 }
 
 impl Judge {
-    fn new(shared: &Snapshots, group: GroupId, expected: &SnapshotMeta) -> Self {
+    fn new(cluster: ClusterId, group: GroupId, expected: &SnapshotMeta) -> Self {
         let SnapshotMeta { id, position, ref membership, .. } = *expected;
-        let head =
-            Head { cluster: shared.cluster(), group, id, position, membership: Arc::clone(membership) };
+        let head = Head { cluster, group, id, position, membership: Arc::clone(membership) };
         Self { expected: expected.clone(), head, layout: None, good: 0, checksums: 0 }
     }
 

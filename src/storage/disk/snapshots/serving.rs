@@ -19,6 +19,9 @@ pub(super) const PIECE_BYTES_MAX: u32 = 1 << 20;
 /// How many snapshots are kept open at once. The one that was not asked for longest makes place for the next.
 const SERVED_MAX: usize = 4;
 
+/// A piece shares its memory with what was read for it only if it is at least this part of that.
+const SLICE_PART_MIN: usize = 4;
+
 /// The snapshots that one handle serves, the last asked for at the end.
 #[derive(Default)]
 pub(super) struct Serving {
@@ -82,6 +85,10 @@ impl Served {
             self.hold(layout.part(offset).1, layout.part(end - 1).2)?;
         }
         let (from, to) = ((offset - self.held_start) as usize, (end - self.held_start) as usize);
+        // A slice keeps all that it was cut from, for as long as it waits to be sent: a small one must not.
+        if (to - from) * SLICE_PART_MIN < self.held.len() {
+            return Ok(Bytes::copy_from_slice(&self.held[from..to]));
+        }
         Ok(self.held.slice(from..to))
     }
 

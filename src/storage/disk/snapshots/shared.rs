@@ -15,9 +15,9 @@ use crate::storage::StorageError;
 use crate::storage::disk::files::{DataFile, Files, Lock};
 use crate::types::{ClusterId, GroupId, SnapshotId};
 
-/// After so much a file is synced. In larger steps the log's syncs beside it would wait for it; in smaller ones its
-/// own syncs take more time than the writing.
-const SYNC_BYTES: u64 = 4 << 20;
+/// After so much a file is synced. In larger steps the log's syncs beside it wait for it, and so do the clients: with
+/// 1, 4 and 16 MiB the p99 of 64 of them was 3.1, 3.7 and 4.0 times that without a transfer, and 1 MiB received fastest.
+const SYNC_BYTES: u64 = 1 << 20;
 
 /// The snapshots of a data directory.
 pub(in crate::storage) struct Snapshots {
@@ -49,8 +49,13 @@ impl Snapshots {
         assert!(known == cluster, "a storage changes its cluster");
     }
 
-    pub(super) fn cluster(&self) -> ClusterId {
-        *self.cluster.get().expect("a storage is founded before it has snapshots")
+    /// A node that waits to join may be offered a snapshot before its log writer has founded the storage.
+    pub(super) fn cluster(&self) -> Result<ClusterId, StorageError> {
+        let blank = || io::Error::other("the storage is not founded yet");
+        self.cluster
+            .get()
+            .copied()
+            .ok_or_else(|| StorageError::io("use the snapshots of", &self.dir)(blank()))
     }
 
     /// What lies there, sorted.

@@ -37,7 +37,7 @@ impl Whole {
         let length = file.len().map_err(StorageError::io("measure", &path))?;
         let (head, head_bytes, checksum) = read_head(&*file, length, &path)?;
         let flaw = |flaw: Flaw| flaw.of(&path);
-        if head.cluster != shared.cluster() {
+        if head.cluster != shared.cluster()? {
             return Err(flaw(Flaw::bad(24, format!("it belongs to cluster {}", head.cluster))));
         }
         if (head.group, head.position.index, head.id) != (name.group, name.index, name.id) {
@@ -78,7 +78,7 @@ impl Whole {
     }
 
     pub(super) fn read(&self, bytes: &mut [u8], offset: u64) -> Result<(), StorageError> {
-        self.file.read_exact_at(bytes, offset).map_err(StorageError::io("read", &self.path))
+        read_into(&*self.file, bytes, offset, &self.path)
     }
 }
 
@@ -104,6 +104,12 @@ fn read_head(file: &dyn DataFile, length: u64, path: &Path) -> Result<(Head, usi
 
 fn read(file: &dyn DataFile, offset: u64, bytes: usize, path: &Path) -> Result<Vec<u8>, StorageError> {
     let mut read = vec![0; bytes];
-    file.read_exact_at(&mut read, offset).map_err(StorageError::io("read", path))?;
+    read_into(file, &mut read, offset, path)?;
     Ok(read)
+}
+
+/// What the disk does not give back has rotted like any other: it costs the node this snapshot, and nothing else.
+fn read_into(file: &dyn DataFile, bytes: &mut [u8], offset: u64, path: &Path) -> Result<(), StorageError> {
+    let lost = |error: io::Error| Flaw::bad(offset, format!("it cannot be read: {error}")).of(path);
+    file.read_exact_at(bytes, offset).map_err(lost)
 }
