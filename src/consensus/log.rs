@@ -17,6 +17,8 @@ pub(super) struct Log {
     starts_after: LogPosition,
     /// The configuration in force at `starts_after`; nobody's before entry 1.
     base: Arc<Membership>,
+    /// Since when nobody but leaders who note data directories changed that one; if that was forgotten, the log's start.
+    base_changed_at: LogIndex,
     /// Where each term begins: both fields rise strictly.
     runs: Vec<TermRun>,
     /// The size of each entry, the first entry's first.
@@ -59,6 +61,7 @@ impl Log {
         Self {
             starts_after,
             base,
+            base_changed_at: starts_after.index,
             runs: Vec::new(),
             bytes: VecDeque::new(),
             noops: Vec::new(),
@@ -99,6 +102,18 @@ impl Log {
     /// Where the latest configuration stands.
     pub(super) fn membership_index(&self) -> LogIndex {
         self.memberships.last().map_or(self.starts_after.index, |&(index, _)| index)
+    }
+
+    /// The entry of the last change of the configuration. Entries in which a leader notes data directories are none.
+    pub(super) fn membership_changed_at(&self) -> LogIndex {
+        self.changed_at(self.memberships.len())
+    }
+
+    /// The same among the first `count` configurations of the log.
+    fn changed_at(&self, count: usize) -> LogIndex {
+        let before = |nth: usize| nth.checked_sub(1).map_or(&self.base, |before| &self.memberships[before].1);
+        let is_change = |&nth: &usize| !self.memberships[nth].1.differs_only_in_directories(before(nth));
+        (0..count).rev().find(is_change).map_or(self.base_changed_at, |nth| self.memberships[nth].0)
     }
 
     /// The term at `index`: of an entry, or of the position before the first.
@@ -207,7 +222,10 @@ impl Log {
     /// Drops the entries up to and including `through`, which a snapshot covers. The cost is that of the entries dropped.
     pub(super) fn compact(&mut self, through: LogIndex) {
         let start = self.position_at(through).expect("a log is compacted up to an entry that it holds");
-        self.base = Arc::clone(self.membership_at(through).expect("the start of a log has a configuration"));
+        let covered = self.memberships.partition_point(|&(index, _)| index <= through);
+        let base = Arc::clone(self.membership_at(through).expect("the start of a log has a configuration"));
+        self.base_changed_at = self.changed_at(covered);
+        self.base = base;
         self.bytes.drain(..through.distance_from(self.starts_after.index) as usize);
         if self.bytes.capacity() / 4 > self.bytes.len() {
             self.bytes.shrink_to(2 * self.bytes.len());
@@ -220,7 +238,7 @@ impl Log {
             None => {}
         }
         self.noops.drain(..self.noops.partition_point(|&index| index <= through));
-        self.memberships.drain(..self.memberships.partition_point(|&(index, _)| index <= through));
+        self.memberships.drain(..covered);
         self.starts_after = start;
     }
 

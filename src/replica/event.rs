@@ -77,7 +77,7 @@ pub(crate) type Answer<T, E> = Box<dyn FnOnce(Result<T, E>) + Send>;
 pub(crate) struct Change {
     /// Which.
     pub(crate) change: MembershipChange,
-    /// Only if the configuration in force is that of this entry.
+    /// Only if nobody has changed the configuration behind this entry.
     pub(crate) expected: Option<LogIndex>,
     /// Called when it is committed, refused, or given up.
     pub(crate) answer: Answer<ChangeReceipt, ChangeError>,

@@ -34,7 +34,7 @@ pub(crate) struct ReplicaStatus {
     pub(crate) transferring_to: Option<NodeId>,
     /// Who belongs to the group.
     pub(crate) membership: Arc<Membership>,
-    /// The entry that says so.
+    /// Up to this entry it does.
     pub(crate) membership_index: LogIndex,
     /// The other members, in the order of their ids.
     pub(crate) peers: Vec<PeerStatus>,

@@ -85,9 +85,9 @@ impl<S: StateMachine> Node<S> {
         self.change_membership(MembershipChange::Readdress { id: named(id)?, address }, None)
     }
 
-    /// Changes the membership. With `expected`, only if the configuration in force is that of this entry, as
-    /// [`ChangeReceipt::position`] and [`Status::membership_index`](super::Status::membership_index) name it: so two operators
-    /// do not undo each other's work.
+    /// Changes the membership. With `expected`, only if nobody has changed it behind that entry, up to which the caller has
+    /// seen it, as [`ChangeReceipt::position`] and [`Status::membership_index`](super::Status::membership_index) say: so two
+    /// operators do not undo each other's work. (That the group learns a member's data directory is no change.)
     pub fn change_membership(
         &self,
         change: MembershipChange,

@@ -30,8 +30,8 @@ pub struct Status {
     pub first_index: u64,
     /// The entry that its newest snapshot covers; 0 if it has none.
     pub snapshot_index: u64,
-    /// The entry of the membership in force: [`Node::change_membership`](super::Node::change_membership) can be told to
-    /// change only that one.
+    /// Up to this entry the membership is what stands here:
+    /// [`Node::change_membership`](super::Node::change_membership) can be told to do nothing if it was changed behind it.
     pub membership_index: u64,
     /// The voters.
     pub voters: Vec<u64>,

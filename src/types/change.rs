@@ -81,10 +81,10 @@ pub enum ChangeRefused {
         /// The entry to wait for.
         at: LogIndex,
     },
-    /// The membership is another one than the caller expected.
-    #[error("the membership is that of entry {current} by now: look at it again")]
+    /// Somebody changed the membership after the caller looked at it.
+    #[error("the membership was changed in entry {current}: look at it again")]
     Changed {
-        /// The entry of the configuration in force.
+        /// The entry of the last change.
         current: LogIndex,
     },
     /// No such member.

@@ -115,6 +115,18 @@ impl Membership {
         self
     }
 
+    /// Whether the same nodes have the same roles at the same addresses in both.
+    pub fn differs_only_in_directories(&self, other: &Self) -> bool {
+        let addresses = |membership: &Self| {
+            membership.members.iter().map(|(&id, member)| (id, member.address.clone())).collect::<Vec<_>>()
+        };
+        self.voters == other.voters
+            && self.outgoing == other.outgoing
+            && self.learners == other.learners
+            && self.learners_next == other.learners_next
+            && addresses(self) == addresses(other)
+    }
+
     /// The voters, sorted; never empty.
     pub fn voters(&self) -> &[NodeId] {
         &self.voters

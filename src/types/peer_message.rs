@@ -47,7 +47,7 @@ pub enum AdminTask {
     Change {
         /// Which.
         change: MembershipChange,
-        /// The entry of the configuration that the operator has seen: if another one is in force, nothing is changed.
+        /// The entry up to which the operator has seen the configuration: if it was changed behind it, nothing is done.
         expected: Option<LogIndex>,
     },
     /// Another leader.

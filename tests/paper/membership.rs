@@ -386,3 +386,20 @@ fn the_votes_of_learners_count_nothing() {
 
     assert_eq!(candidate.role(), RoleName::Candidate);
 }
+
+#[test]
+fn a_condition_on_the_membership_holds_also_after_the_log_was_shortened() {
+    let mut leader = replica(1, 3).lead_with_everyone();
+    let seen = leader.membership_index();
+    leader.propose([10]).unwrap();
+    persist_all(&mut leader);
+    for peer in [2, 3] {
+        leader.step(node(peer), accepted(1, 3));
+    }
+    persist_all(&mut leader);
+    snapshot_and_compact(&mut leader, 0);
+
+    let begun = leader.change_membership(&add_learner(4), Some(seen));
+
+    assert!(begun.is_ok(), "nobody changed it since: {begun:?}");
+}

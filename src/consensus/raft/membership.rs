@@ -22,13 +22,14 @@ const DEPARTING_TIMEOUTS_MAX: u32 = 10;
 
 impl Raft {
     /// Begins a change: the entry that is appended now, or the one that leaves the joint configuration which that enters,
-    /// completes it. With `expected`, only if the configuration in force is that of this entry.
+    /// completes it. With `unchanged_since`, only if nobody has changed the configuration behind that entry; that a leader
+    /// noted data directories is no change.
     pub fn change_membership(
         &mut self,
         change: &MembershipChange,
-        expected: Option<LogIndex>,
+        unchanged_since: Option<LogIndex>,
     ) -> Result<LogPosition, ChangeRefused> {
-        self.judge_moment(expected)?;
+        self.judge_moment(unchanged_since)?;
         let current = Arc::clone(self.log.membership());
         let target = reconfigure::target(&current, change)?;
         let entry = reconfigure::enter(&current, &target)?;
@@ -65,7 +66,7 @@ impl Raft {
     }
 
     /// Whether a change may begin now, whatever it is.
-    fn judge_moment(&self, expected: Option<LogIndex>) -> Result<(), ChangeRefused> {
+    fn judge_moment(&self, unchanged_since: Option<LogIndex>) -> Result<(), ChangeRefused> {
         let Role::Leader(leader) = &self.role else {
             return Err(ChangeRefused::NotLeader);
         };
@@ -79,8 +80,11 @@ impl Raft {
         if current > self.commit || self.log.membership().is_joint() {
             return Err(ChangeRefused::InProgress { at: current });
         }
-        match expected {
-            Some(expected) if expected != current => Err(ChangeRefused::Changed { current }),
+        let changed_at = self.log.membership_changed_at();
+        match unchanged_since {
+            Some(seen) if seen < changed_at || seen > self.log.last().index => {
+                Err(ChangeRefused::Changed { current: changed_at })
+            }
             _ => Ok(()),
         }
     }

@@ -85,7 +85,7 @@ impl Replica {
             disk_full: self.disk_full,
             transferring_to: raft.transferring_to(),
             membership: Arc::clone(raft.membership()),
-            membership_index: raft.membership_index(),
+            membership_index: raft.membership_index().max(raft.commit()),
             peers: raft.membership().peers_of(raft.id()).map(peer).collect(),
         }
     }
