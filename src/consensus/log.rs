@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn a_compacted_log_is_what_a_log_restored_from_there_would_be() {
+    fn a_compacted_log_is_what_a_log_restored_from_there_would_be_and_knows_when_its_members_changed() {
         let mut log = log_with_terms(&[1, 1, 3, 3, 7]);
         log.push(Term(7), 64, &EntryKind::Membership(members(&[1, 2])));
         log.push(Term(7), 0, &EntryKind::Noop);
@@ -426,8 +426,15 @@ mod tests {
             let rest = (through + 1..=8).map(|index| log.meta(LogIndex(index)).unwrap()).collect();
             let start = log.position_at(LogIndex(through)).unwrap();
             let membership = Arc::clone(log.membership_at(LogIndex(through)).unwrap());
-            assert_eq!(compacted, Log::restore(start, Some(membership), rest).unwrap(), "through {through}");
+            let restored = Log::restore(start, Some(membership), rest).unwrap();
             assert_eq!((compacted.last(), compacted.membership()), (log.last(), log.membership()));
+            assert_eq!(compacted.membership_changed_at(), log.membership_changed_at());
+            assert!(
+                restored.membership_changed_at() >= log.membership_changed_at(),
+                "what it forgot it takes for news"
+            );
+            compacted.base_changed_at = restored.base_changed_at;
+            assert_eq!(compacted, restored, "through {through}");
         }
     }
 
