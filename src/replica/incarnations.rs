@@ -1,8 +1,8 @@
 //! Which data directory each member has shown, and what the group must remember of it.
 //!
 //! A node that lost its disk lost its promises. The leader therefore has the group commit each member's incarnation as soon
-//! as it is known; from then on a member that shows another one is not heard, but as a leader: it may have been added again
-//! by a membership that has not come here yet.
+//! as it is known; from then on a member that shows another one is not heard. Only if that directory is one that joined, it is heard as a
+//! leader: then it was added again, by a membership that has not come here yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -75,6 +75,13 @@ impl Incarnations {
     /// Whether `peer` came back with another data directory than the group knows: nothing it says counts.
     pub(super) fn contradicts(&self, peer: NodeId) -> bool {
         self.contradicting.contains(&peer)
+    }
+
+    /// Whether `peer`, which contradicts, may all the same be a rightful leader. A directory that joined leads only where
+    /// a membership names it, so that one is newer than ours. Founders need no such thing: where a majority of the
+    /// founding list lost its disks, be it few in the group of now, they elect each other and know of nothing else.
+    pub(super) fn may_lead(&self, peer: NodeId) -> bool {
+        self.shown.get(&peer).is_some_and(|shown| shown.has_joined())
     }
 
     /// The membership with what it lacks, if anything, and if the one proposed before is committed.

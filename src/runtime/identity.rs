@@ -43,13 +43,14 @@ pub(super) fn found_or_recognise(
         }
         (None, Some(founders)) => {
             let cluster = cluster_id(&config.cluster_name, founders);
-            let incarnation = Incarnation(random()?);
+            let incarnation = Incarnation::of_founder(random()?);
             let identity = Identity { node: judged.id, cluster, incarnation, joined: false };
             storage.found(identity, &[(GroupId::MAIN, Some(founding_entry(founders.clone())))])?;
             Local::from(identity)
         }
         (None, None) if judged.joins => {
-            let node = LocalNode { id: judged.id, cluster: None, incarnation: Incarnation(random()?) };
+            let incarnation = Incarnation::of_joiner(random()?);
+            let node = LocalNode { id: judged.id, cluster: None, incarnation };
             return Ok((Local { node, joined: true }, nothing()));
         }
         (None, None) => return Err(StartError::NoCluster),

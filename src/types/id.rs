@@ -55,8 +55,30 @@ impl fmt::Display for ClusterId {
 
 /// Drawn at random when a data directory is made. A node that comes back with another one lost its disk, and with
 /// it every promise it made.
+///
+/// The uppermost bit is not drawn: it says how the directory began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Incarnation(pub u64);
+
+impl Incarnation {
+    const JOINED: u64 = 1 << 63;
+
+    /// That of a founding member, made of a random number.
+    pub(crate) fn of_founder(random: u64) -> Self {
+        Self(random & !Self::JOINED)
+    }
+
+    /// That of a node that joins a cluster which is there already, made of a random number.
+    pub(crate) fn of_joiner(random: u64) -> Self {
+        Self(random | Self::JOINED)
+    }
+
+    /// Whether the directory began empty. A node on such a one votes and leads only once a membership names it, while one
+    /// that founds a cluster, if only for the second time, does so at once.
+    pub(crate) fn has_joined(self) -> bool {
+        self.0 & Self::JOINED != 0
+    }
+}
 
 impl fmt::Display for Incarnation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

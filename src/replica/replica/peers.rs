@@ -12,7 +12,9 @@ use crate::types::{
 
 impl Replica {
     pub(super) fn received(&mut self, from: NodeId, message: PeerMessage) {
-        if self.incarnations.contradicts(from) && !is_of_leader(&message) {
+        if self.incarnations.contradicts(from)
+            && !(self.incarnations.may_lead(from) && is_of_leader(&message))
+        {
             self.config.metrics.refused_messages.increment();
             return;
         }
@@ -180,9 +182,9 @@ impl Replica {
     }
 }
 
-/// Whether a leader speaks so. It was elected by a membership that may be newer than the one by which its data directory is
-/// judged here: a node that was removed and added again leads with another one than its former self had, and from whom
-/// else should one learn that? What it says promises nothing, so nothing that it may have lost is counted.
+/// Whether a leader speaks so. It may have been elected by a membership that is newer than the one by which its data
+/// directory is judged here: a node that was removed and added again leads with another one than its former self had, and
+/// from whom else should one learn that?
 fn is_of_leader(message: &PeerMessage) -> bool {
     let PeerMessage::Raft { message, .. } = message else { return false };
     matches!(message.body, Body::Append(_) | Body::Heartbeat(_) | Body::SnapshotOffer(_))

@@ -303,7 +303,7 @@ impl Cluster {
     pub(super) fn join(&mut self, number: u64, incarnation: u64) {
         self.nodes.remove(&number);
         self.in_transit.retain(|(from, to, _)| *from != id(number) && *to != id(number));
-        let incarnation = Incarnation(incarnation);
+        let incarnation = Incarnation::of_joiner(incarnation);
         self.start(number, Disk::empty(incarnation));
         for other in self.numbers().into_iter().filter(|&other| other != number) {
             self.handle(other, Event::PeerLost { peer: id(number) });

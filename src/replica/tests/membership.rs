@@ -442,6 +442,43 @@ fn a_leader_that_was_added_again_is_heard_by_a_node_that_knows_only_its_former_s
     assert_eq!(cluster.journal(4), cluster.journal(2));
 }
 
+/// Two of five lose their disks: a minority, but a majority of the founding list, by which they found a second group.
+#[test]
+fn founders_that_lost_their_disks_and_elect_each_other_overwrite_nothing() {
+    let mut cluster = three_nodes_led_by_1();
+    for joiner in [4, 5] {
+        cluster.join(joiner, joiner * 11);
+        assert!(cluster.change(1, add_learner(joiner)).try_recv().unwrap().is_ok());
+        cluster.ticks(10);
+        assert!(cluster.change(1, promote(joiner)).try_recv().unwrap().is_ok());
+        cluster.ticks(10);
+    }
+    assert!(cluster.propose(1, "a").is_done());
+    let (known, term) = (cluster.node(3).log.entries(), cluster.status(3).term);
+
+    cluster.wipe(1);
+    cluster.wipe(2);
+    cluster.restart(3);
+    cluster.connect_all();
+    cluster.lose(|from, to, _| [from, to].iter().any(|node| [4, 5].contains(node)));
+    cluster.handle(1, Event::Message { from: id(2), message: of_term(term.0 + 8) });
+    cluster.elect(1);
+    drop(cluster.propose(1, "of the second group"));
+    (0..4).for_each(|_| cluster.heartbeat(1));
+
+    assert_eq!((cluster.status(3).leader, cluster.node(3).log.entries()), (None, known));
+    cluster.heal();
+    cluster.elect(3);
+    assert_eq!(cluster.journal(4), "a");
+    assert!(cluster.propose(5, "b").is_done());
+}
+
+/// What lets a node know that a later term began.
+fn of_term(term: u64) -> PeerMessage {
+    let message = Message { term: Term(term), body: Body::VoteAnswer { granted: false } };
+    PeerMessage::Raft { message, entries: Vec::new() }
+}
+
 #[test]
 fn a_node_that_replays_a_log_in_which_its_former_self_stands_answers_appends_and_gives_no_vote() {
     let mut cluster = three_nodes_led_by_1();

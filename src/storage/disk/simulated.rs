@@ -46,6 +46,7 @@ struct State {
     has_no_descriptors: bool,
     is_locked: bool,
     randoms: u64,
+    after_open: Option<Box<dyn FnOnce() + Send>>,
 }
 
 #[derive(Clone)]
@@ -83,6 +84,11 @@ impl SimulatedDisk {
     /// Whether the process has no file descriptor left to make a file with.
     pub(crate) fn set_no_descriptors(&self, has_none: bool) {
         self.state.lock().has_no_descriptors = has_none;
+    }
+
+    /// Somebody else does `act` right after the next file was opened.
+    pub(crate) fn after_next_open(&self, act: impl FnOnce() + Send + 'static) {
+        self.state.lock().after_open = Some(Box::new(act));
     }
 
     /// Whether power has failed.
@@ -255,9 +261,13 @@ impl Files for SimulatedDisk {
     }
 
     fn open(&self, path: &Path, _access: Access) -> io::Result<Arc<dyn DataFile>> {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
         state.require_power()?;
-        Ok(Arc::new(SimulatedFile { disk: self.clone(), file: state.file(path)? }))
+        let file = state.file(path)?;
+        let after_open = state.after_open.take();
+        drop(state);
+        after_open.into_iter().for_each(|act| act());
+        Ok(Arc::new(SimulatedFile { disk: self.clone(), file }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -103,6 +103,24 @@ fn what_was_received_before_a_refused_sync_is_not_believed() {
 }
 
 #[test]
+fn what_was_received_is_not_pruned_while_somebody_begins_to_go_on_with_it() {
+    let (meta, file) = offer();
+    let disk = SimulatedDisk::default();
+    let log = founded(&disk);
+    let (mut store, mut other) = (log.snapshots(), log.snapshots());
+    store.receive(GroupId::MAIN, &meta).and_then(|mut intake| intake.write(&file[..4 << 20])).expect("write");
+
+    disk.after_next_open(move || other.prune(GroupId::MAIN, LogIndex::ZERO).expect("prune"));
+    let mut intake = store.receive(GroupId::MAIN, &meta).expect("receive");
+    let rest = intake.offset() as usize;
+    assert!(rest > 3 << 20, "it goes on where it ended");
+    intake.write(&file[rest..]).expect("good bytes");
+    intake.finish().expect("it is still there");
+
+    assert_eq!(store.list(GroupId::MAIN).expect("list"), [meta]);
+}
+
+#[test]
 fn the_largest_membership_travels_with_its_snapshot() {
     let (meta, file) = offer();
     assert_eq!(meta.membership, large_membership());

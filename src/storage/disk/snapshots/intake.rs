@@ -12,7 +12,7 @@ use super::format::{
 };
 use super::name::{SnapshotName, Stage};
 use super::shared::{Draft, Snapshots};
-use crate::storage::disk::files::{Access, DataFile};
+use crate::storage::disk::files::DataFile;
 use crate::storage::{SnapshotIntake, StorageError};
 use crate::types::{ClusterId, GroupId, SnapshotMeta};
 
@@ -71,14 +71,12 @@ impl Intake {
         name: SnapshotName,
         mut judge: Judge,
     ) -> Result<Option<Self>, StorageError> {
-        let path = name.path(&shared.dir);
-        let file = match shared.files.open(&path, Access::Write) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened.map_err(shared.io_or_full("open", &path))?,
+        let Some(mut draft) = Draft::open(shared, name)? else {
+            return Ok(None);
         };
-        let length = file.len().map_err(StorageError::io("measure", &path))?;
-        judge.read(&*file, length);
-        let draft = Draft::resume(shared, name, file, judge.good);
+        let length = draft.file().len().map_err(StorageError::io("measure", &draft.path))?;
+        judge.read(draft.file(), length);
+        draft.go_on_at(judge.good);
         Ok(Some(Self::new(draft, judge)))
     }
 

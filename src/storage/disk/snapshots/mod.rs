@@ -147,12 +147,11 @@ impl DiskSnapshots {
     fn remove(&self, group: GroupId, unneeded: impl Fn(&SnapshotName) -> bool) -> Result<(), StorageError> {
         let Snapshots { dir, .. } = &*self.shared;
         let names = self.shared.names()?.into_iter().filter(|name| name.group == group && unneeded(name));
-        let unneeded: Vec<_> =
-            names.map(|name| name.path(dir)).filter(|path| !self.shared.is_in_use(path)).collect();
-        for path in &unneeded {
-            self.shared.remove(path)?;
+        let mut is_changed = false;
+        for name in names {
+            is_changed |= self.shared.remove_unused(&name.path(dir))?;
         }
-        if unneeded.is_empty() { Ok(()) } else { self.shared.sync_dir() }
+        if is_changed { self.shared.sync_dir() } else { Ok(()) }
     }
 }
 

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use super::name::{SnapshotName, Stage};
 use crate::metrics::StorageMetrics;
 use crate::storage::StorageError;
-use crate::storage::disk::files::{DataFile, Files, Lock};
+use crate::storage::disk::files::{Access, DataFile, Files, Lock};
 use crate::types::{ClusterId, GroupId, SnapshotId};
 
 /// After so much a file is synced. In larger steps the log's syncs beside it wait for it, and so do the clients: with
@@ -73,8 +73,14 @@ impl Snapshots {
         self.names()?.into_iter().find(is_it).ok_or(StorageError::NoSuchSnapshot { id })
     }
 
-    pub(super) fn is_in_use(&self, path: &Path) -> bool {
-        self.in_use.lock().contains_key(path)
+    /// Removes a file unless somebody goes on with it, or is about to: whether it did.
+    pub(super) fn remove_unused(&self, path: &Path) -> Result<bool, StorageError> {
+        let in_use = self.in_use.lock();
+        let is_unused = !in_use.contains_key(path);
+        if is_unused {
+            self.remove(path)?;
+        }
+        Ok(is_unused)
     }
 
     pub(super) fn remove(&self, path: &Path) -> Result<(), StorageError> {
@@ -113,9 +119,36 @@ impl fmt::Debug for Snapshots {
     }
 }
 
+/// Somebody goes on with an unfinished file, for as long as this lives. It begins before the file is opened: otherwise it
+/// could be removed in between, and what is written to it would be nowhere.
+struct InUse {
+    shared: Arc<Snapshots>,
+    path: PathBuf,
+}
+
+impl InUse {
+    fn new(shared: &Arc<Snapshots>, path: &Path) -> Self {
+        *shared.in_use.lock().entry(path.to_owned()).or_default() += 1;
+        Self { shared: Arc::clone(shared), path: path.to_owned() }
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        let mut in_use = self.shared.in_use.lock();
+        if let Some(count) = in_use.get_mut(&self.path) {
+            *count -= 1;
+            if *count == 0 {
+                in_use.remove(&self.path);
+            }
+        }
+    }
+}
+
 /// A file that is to become a snapshot: written from front to back, and given its name when it is whole.
 pub(super) struct Draft {
     pub(super) shared: Arc<Snapshots>,
+    _in_use: InUse,
     name: SnapshotName,
     pub(super) path: PathBuf,
     file: Arc<dyn DataFile>,
@@ -128,29 +161,35 @@ impl Draft {
     /// A new file, in place of any of that name.
     pub(super) fn create(shared: &Arc<Snapshots>, name: SnapshotName) -> Result<Self, StorageError> {
         let path = name.path(&shared.dir);
+        let in_use = InUse::new(shared, &path);
         let file = shared.files.create(&path).map_err(shared.io_or_full("create", &path))?;
-        Ok(Self::new(shared, name, path, file, 0))
+        Ok(Self::new(in_use, name, path, file))
     }
 
-    /// A file that is there, and good up to `offset`.
-    pub(super) fn resume(
-        shared: &Arc<Snapshots>,
-        name: SnapshotName,
-        file: Arc<dyn DataFile>,
-        offset: u64,
-    ) -> Self {
-        Self::new(shared, name, name.path(&shared.dir), file, offset)
+    /// The file of that name, to be gone on with; `None` if there is none.
+    pub(super) fn open(shared: &Arc<Snapshots>, name: SnapshotName) -> Result<Option<Self>, StorageError> {
+        let path = name.path(&shared.dir);
+        let in_use = InUse::new(shared, &path);
+        match shared.files.open(&path, Access::Write) {
+            Ok(file) => Ok(Some(Self::new(in_use, name, path, file))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(shared.io_or_full("open", &path)(error)),
+        }
     }
 
-    fn new(
-        shared: &Arc<Snapshots>,
-        name: SnapshotName,
-        path: PathBuf,
-        file: Arc<dyn DataFile>,
-        offset: u64,
-    ) -> Self {
-        *shared.in_use.lock().entry(path.clone()).or_default() += 1;
-        Self { shared: Arc::clone(shared), name, path, file, offset, unsynced_bytes: 0 }
+    fn new(in_use: InUse, name: SnapshotName, path: PathBuf, file: Arc<dyn DataFile>) -> Self {
+        let shared = Arc::clone(&in_use.shared);
+        Self { shared, _in_use: in_use, name, path, file, offset: 0, unsynced_bytes: 0 }
+    }
+
+    /// What is there.
+    pub(super) fn file(&self) -> &dyn DataFile {
+        &*self.file
+    }
+
+    /// What is there is good up to `offset`: the next bytes go there.
+    pub(super) fn go_on_at(&mut self, offset: u64) {
+        self.offset = offset;
     }
 
     /// Reserves the space of the whole file, where that is possible: a full disk is found before anything is sent.
@@ -191,17 +230,5 @@ impl Draft {
     /// Gives the space back. An error leaves a file that the next [`prune`](super::DiskSnapshots) removes.
     pub(super) fn discard(&self) {
         let _ = self.shared.remove(&self.path);
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        let mut in_use = self.shared.in_use.lock();
-        if let Some(count) = in_use.get_mut(&self.path) {
-            *count -= 1;
-            if *count == 0 {
-                in_use.remove(&self.path);
-            }
-        }
     }
 }
