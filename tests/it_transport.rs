@@ -51,7 +51,7 @@ fn exchange(transports: [(Box<dyn Transport>, String); 2]) {
         let (jobs, taken) = unbounded();
         let (told, tells) = unbounded();
         let known = [(id(other), (addresses[other as usize - 1].clone(), None))].into();
-        jobs.send(SendJob::Peers(Peers { known })).expect("the other end is here");
+        jobs.send(SendJob::Peers(Peers { known, may_be_former: false })).expect("the other end is here");
         let local = LocalNode { id: id(me), cluster: Some(ClusterId(5)), incarnation: Incarnation(me) };
         let wake: Arc<dyn Wake> = transport.waker();
         let thread = thread::spawn(move || transport.run(local, taken, Arc::new(Channel(told))));

@@ -16,6 +16,8 @@ pub(super) struct Peer {
     pub(super) address: Option<String>,
     /// The data directory that it must show, once the cluster knows.
     pub(super) expected: Option<Incarnation>,
+    /// Whether that may be a former one.
+    pub(super) may_be_former: bool,
     ordinary: Line,
     bulk: Line,
     /// What the bulk line will carry once it stands.
@@ -57,11 +59,17 @@ impl Peer {
         Self {
             address: None,
             expected: None,
+            may_be_former: false,
             ordinary: Line::new(seed),
             bulk: Line::new(!seed),
             chunks: Chunks::default(),
             announced: None,
         }
+    }
+
+    /// The data directory that is demanded of one who shows `shown`.
+    pub(super) fn demanded_of(&self, shown: Incarnation) -> Option<Incarnation> {
+        self.expected.filter(|_| !(self.may_be_former && shown.has_joined()))
     }
 
     pub(super) fn line(&self, lane: Lane) -> &Line {

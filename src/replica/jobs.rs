@@ -56,8 +56,8 @@ impl Jobs {
 pub(crate) struct PeersJob {
     /// Its members are the peers.
     pub(crate) membership: Arc<Membership>,
-    /// Whether they must show the data directories that it names. Only a leader knows the newest membership: a node that
-    /// others know by its former self may have been added again since, and lead.
+    /// Whether all must show the data directories that it names. Only a leader knows the newest membership: a node that
+    /// joined, and that others know by its former self, may have been added again since, and lead.
     pub(crate) is_newest: bool,
 }
 

@@ -15,7 +15,7 @@ use super::view::{Facts, View};
 use crate::replica::{ApplyJob, Event, Jobs, PeersJob, Replica, Transfer};
 use crate::ticket::{ChangeError, Outcome, SnapshotNowError, StopCause, TransferError};
 use crate::transport::{Peers, SendJob};
-use crate::types::{ClusterId, GroupId, Member, Moment, NodeId, TransferRefused};
+use crate::types::{ClusterId, GroupId, Moment, NodeId, TransferRefused};
 use crate::workers::LogJob;
 
 /// How many messages and how many requests one turn takes at most, so that neither starves the other nor the clock.
@@ -222,6 +222,6 @@ enum Taken {
 /// Whom the transport talks to, and what they must show.
 fn peers_of(job: &PeersJob, me: NodeId) -> Peers {
     let others = job.membership.members().filter(|&(id, _)| id != me);
-    let shown = |member: &Member| member.incarnation.filter(|_| job.is_newest);
-    Peers { known: others.map(|(id, member)| (id, (member.address.clone(), shown(member)))).collect() }
+    let known = others.map(|(id, member)| (id, (member.address.clone(), member.incarnation))).collect();
+    Peers { known, may_be_former: !job.is_newest }
 }

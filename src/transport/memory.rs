@@ -201,7 +201,8 @@ impl Member {
     /// Whether `other` shows another data directory than the one it is known by.
     fn is_contradicted_by(&self, other: LocalNode) -> bool {
         let expected: Option<Incarnation> = self.peers.known.get(&other.id).and_then(|(_, shown)| *shown);
-        expected.is_some_and(|expected| expected != other.incarnation)
+        let demanded = expected.filter(|_| !(self.peers.may_be_former && other.incarnation.has_joined()));
+        demanded.is_some_and(|demanded| demanded != other.incarnation)
     }
 }
 

@@ -31,6 +31,9 @@ pub enum SendJob {
 pub struct Peers {
     /// Where each peer is reached, and which data directory it must show (`None`: none is demanded). Without this node itself.
     pub known: BTreeMap<NodeId, (String, Option<Incarnation>)>,
+    /// Whether those directories may be former ones: then a node that joined may show another, since it may have been added
+    /// again. One that founds a cluster may not: its disk is lost, and it does not know.
+    pub may_be_former: bool,
 }
 
 /// Who this node is to its peers.

@@ -19,6 +19,7 @@ impl Network {
     pub(crate) fn set_peers(
         &mut self,
         known: BTreeMap<NodeId, (String, Option<Incarnation>)>,
+        may_be_former: bool,
         delivery: &dyn Delivery,
     ) {
         let mut known = known;
@@ -26,6 +27,7 @@ impl Network {
         let all: BTreeSet<NodeId> = self.peers.keys().chain(known.keys()).copied().collect();
         for id in all {
             let (address, expected) = known.remove(&id).map_or((None, None), |(at, shown)| (Some(at), shown));
+            self.peer_mut(id).may_be_former = may_be_former;
             self.set_peer(id, address, expected, delivery);
         }
         self.due_at = self.now;
@@ -45,8 +47,10 @@ impl Network {
             self.redial(id, delivery);
         }
         for token in self.peer_mut(id).tokens() {
-            let shown = self.connections.get(&token).and_then(Connection::standing);
-            if shown.is_some_and(|one| expected.is_some_and(|expected| expected != one.incarnation)) {
+            let shown =
+                self.connections.get(&token).and_then(Connection::standing).map(|one| one.incarnation);
+            let demanded = shown.and_then(|shown| self.peer_mut(id).demanded_of(shown));
+            if demanded.is_some() && demanded != shown {
                 self.end(token, &Ending::RefusedByUs(Reason::ContradictingIncarnation), delivery);
             }
         }

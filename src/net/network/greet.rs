@@ -15,7 +15,7 @@ impl Network {
         let Some(connection) = self.connections.get_mut(&token) else { return Ok(()) };
         let Some(bytes) = connection.inflow.next_greeting(Hello::announced_len)? else { return Ok(()) };
         let hello = Hello::decode(bytes)?;
-        let expected = self.peers.get(&hello.node).and_then(|peer| peer.expected);
+        let expected = self.peers.get(&hello.node).and_then(|peer| peer.demanded_of(hello.incarnation));
         let answer = self.me.answer_to(&hello, expected);
         connection.lane = hello.lane;
         connection.outbox.append(HELLO_BYTES_MAX, |out| answer.encode(out));
@@ -63,7 +63,12 @@ impl Network {
         let (Side::Dialled(id), lane) = (connection.side, connection.lane) else { return Ok(()) };
         let Some(bytes) = connection.inflow.next_greeting(Answer::announced_len)? else { return Ok(()) };
         let answer = Answer::decode(bytes)?;
-        let expected = self.peers.get(&id).and_then(|peer| peer.expected);
+        let expected = match answer {
+            Answer::Accepted { incarnation, .. } => {
+                self.peers.get(&id).and_then(|peer| peer.demanded_of(incarnation))
+            }
+            Answer::Refused(_) => None,
+        };
         match self.me.judge(answer, id, expected) {
             Ok(incarnation) => {
                 self.stand(token, id, incarnation);

@@ -266,7 +266,9 @@ impl Files for SimulatedDisk {
         let file = state.file(path)?;
         let after_open = state.after_open.take();
         drop(state);
-        after_open.into_iter().for_each(|act| act());
+        if let Some(act) = after_open {
+            act();
+        }
         Ok(Arc::new(SimulatedFile { disk: self.clone(), file }))
     }
 

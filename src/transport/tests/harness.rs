@@ -181,6 +181,13 @@ impl TestNode {
         self.job(SendJob::Peers(known(peers)));
     }
 
+    pub(super) fn set_peers_perhaps_former(
+        &self,
+        peers: impl IntoIterator<Item = (u64, String, Option<Incarnation>)>,
+    ) {
+        self.job(SendJob::Peers(Peers { may_be_former: true, ..known(peers) }));
+    }
+
     /// What the inbox is told next.
     pub(super) fn next(&self) -> Seen {
         self.seen.recv_timeout(PATIENCE).expect("the inbox is told something in time")
@@ -245,7 +252,8 @@ impl Drop for TestNode {
 }
 
 fn known(peers: impl IntoIterator<Item = (u64, String, Option<Incarnation>)>) -> Peers {
-    Peers { known: peers.into_iter().map(|(peer, at, shown)| (id(peer), (at, shown))).collect() }
+    let known = peers.into_iter().map(|(peer, at, shown)| (id(peer), (at, shown))).collect();
+    Peers { known, may_be_former: false }
 }
 
 /// A network on which the contract is tested.

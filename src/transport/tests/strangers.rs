@@ -76,6 +76,22 @@ fn each_kind_of_stranger_is_told_why_it_is_refused() {
 }
 
 #[test]
+fn where_directories_may_be_former_ones_another_one_is_taken_of_a_node_that_joined_and_of_no_founder() {
+    let (node, address, _) = lone_node(|_| {});
+    node.set_peers_perhaps_former([(2, "127.0.0.1:9".into(), Some(directory(2)))]);
+    let answer = |incarnation| {
+        let mut stranger = Raw::dial(address);
+        stranger.write(&encoded(&Hello { incarnation, ..hello(2) }));
+        stranger.read_answer()
+    };
+
+    let founder = answer(Incarnation::of_founder(77));
+    assert_eq!(founder, Answer::Refused(Reason::ContradictingIncarnation));
+    let joiner = answer(Incarnation::of_joiner(77));
+    assert!(matches!(joiner, Answer::Accepted { .. }), "{joiner:?}");
+}
+
+#[test]
 fn a_node_that_waits_for_its_cluster_takes_it_from_nobody_whom_it_refuses() {
     let (node, address, metrics) = lone(joiner(1), |config| config.token = Some(b"sesame".to_vec()));
     let good = || Hello { token: Secret::new(b"sesame".to_vec()), ..hello(2) };
