@@ -14,7 +14,7 @@ use super::inbox::{EngineInbox, Waiting};
 use super::loops::{self, LogWriterEnds, MoverEnds};
 use super::net_end::NetEnd;
 use super::room::Room;
-use super::threads::{Stopper, Threads, guarded};
+use super::threads::{Stopper, Threads, guarded, let_others_go_first};
 use crate::machine::Machine;
 use crate::metrics::RuntimeMetrics;
 use crate::storage::Storage;
@@ -71,6 +71,7 @@ pub(super) fn workers(
 
     let (saver, done, until) = (SnapshotSaver::new(storage.snapshots()), completions(), Arc::clone(&gate));
     threads.spawn("saver", move || {
+        let_others_go_first();
         loops::save_snapshots(saver, &jobs.saves, &done, &until);
         Ok(())
     })?;
@@ -84,6 +85,7 @@ pub(super) fn workers(
         metrics: Arc::clone(&metrics),
     };
     threads.spawn("mover", move || {
+        let_others_go_first();
         loops::move_snapshots(mover, &mover_ends);
         Ok(())
     })?;

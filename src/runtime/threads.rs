@@ -79,3 +79,12 @@ pub(super) fn guarded<T>(body: impl FnOnce() -> Result<T, StopCause>) -> Result<
         Err(StopCause::Panicked { thread, message: panic_message(&*panic).into() })
     })
 }
+
+/// This thread has time: where cores are scarce, those on the path of commands and reads go before it. On Linux, where
+/// each thread has a niceness of its own; whoever may not lower it goes on as before.
+pub(super) fn let_others_go_first() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, 10) {
+        log::debug!("a thread keeps its priority: {error}");
+    }
+}
