@@ -119,7 +119,7 @@ fn start(ids: [NodeId; 2]) -> [Node; 2] {
         let (tell, told) = unbounded();
         let other = 1 - nth;
         let known = [(ids[other], (addresses[other].clone(), None))].into();
-        jobs.send(SendJob::Peers(Peers { known })).expect("the other end is here");
+        jobs.send(SendJob::Peers(Peers { known, ..Peers::default() })).expect("the other end is here");
         let (id, cluster) = (ids[nth], Some(ClusterId(5)));
         let local = LocalNode { id, cluster, incarnation: Incarnation(id.get()) };
         let wake = transport.waker();

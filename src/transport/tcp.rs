@@ -186,7 +186,7 @@ fn take_jobs(network: &mut Network, jobs: &Receiver<SendJob>, door: &Door) -> Jo
         match jobs.try_recv() {
             Ok(SendJob::Message { group, to, message }) => network.send(group, to, message, door),
             Ok(SendJob::Peers(Peers { known, may_be_former })) => {
-                network.set_peers(known, may_be_former, door)
+                network.set_peers(known, may_be_former, door);
             }
             Ok(SendJob::Close) | Err(TryRecvError::Disconnected) => return Jobs::AreOver,
             Err(TryRecvError::Empty) => break,
