@@ -139,7 +139,12 @@ fn a_follower_hands_a_change_to_the_leader() {
 fn a_change_on_condition_of_an_older_membership_is_refused() {
     let mut cluster = three_nodes_led_by_1();
     cluster.join(4, 44);
-    let told = cluster.submit_change(2, add_learner(4), Some(LogIndex(1)));
+    let seen = Some(LogIndex(1));
+    let first = cluster.submit_change(2, add_learner(4), seen);
+    cluster.settle();
+    assert!(first.try_recv().unwrap().is_ok(), "that the leader noted directories since is no change");
+
+    let told = cluster.submit_change(2, MembershipChange::Remove { id: id(4) }, seen);
     cluster.settle();
 
     let refused = told.try_recv().unwrap().unwrap_err();
