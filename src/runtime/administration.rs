@@ -28,17 +28,16 @@ impl<S: StateMachine> Node<S> {
     /// so of every error.
     ///
     /// ```no_run
-    /// use quorate::{ChangeError, ChangeRefused, Node, StateMachine};
+    /// use std::error::Error;
+    /// use std::time::Duration;
     ///
-    /// fn grow<S: StateMachine>(member: &Node<S>) -> Result<(), ChangeError> {
-    ///     member.add_learner(4, "10.0.0.4:7001")?;
-    ///     while let Err(error) = member.promote(4) {
-    ///         match error {
-    ///             ChangeError::Refused(ChangeRefused::Lags { lag_bytes, .. }) => println!("{lag_bytes} bytes to go"),
-    ///             error => return Err(error),
-    ///         }
-    ///         std::thread::sleep(std::time::Duration::from_secs(1));
-    ///     }
+    /// use quorate::{Node, StateMachine};
+    ///
+    /// /// `fourth` was started with `Config::join`; from another process `Config::auto_promote` does the last step.
+    /// fn grow<S: StateMachine>(member: &Node<S>, fourth: &Node<S>) -> Result<(), Box<dyn Error>> {
+    ///     let added = member.add_learner(4, "10.0.0.4:7001")?;
+    ///     fourth.wait_applied(added.position.index.0, Duration::from_secs(60))?; // it has caught up
+    ///     member.promote(4)?;
     ///     Ok(())
     /// }
     /// ```

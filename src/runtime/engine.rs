@@ -12,7 +12,7 @@ use super::identity::Local;
 use super::inbox::Waiting;
 use super::net_end::{NetEnd, message_job};
 use super::view::{Facts, View};
-use crate::replica::{ApplyJob, Event, Jobs, PeersJob, Replica, Transfer};
+use crate::replica::{ApplyJob, Event, Jobs, PeersJob, Replica};
 use crate::ticket::{ChangeError, Outcome, SnapshotNowError, StopCause, TransferError};
 use crate::transport::{Peers, SendJob};
 use crate::types::{ClusterId, GroupId, Moment, NodeId, TransferRefused};
@@ -100,17 +100,28 @@ impl Engine {
         }
         for _ in 0..CONTROL_PER_TURN_MAX {
             let Ok(control) = self.inputs.control.try_recv() else { break };
-            taken = Taken::Something;
-            match control {
+            let wish = match control {
                 Control::Stop(cause) => return Taken::Stop(cause),
-                // A caller who does not wait any more needs no answer.
-                Control::Status(answer) => _ = answer.try_send(self.replica.status()),
-                Control::Observe(observer) => self.observers.add(observer),
-                Control::Change(change) => self.replica.handle(Event::Change(change), now),
-                Control::Transfer(transfer) => self.replica.handle(Event::Transfer(transfer), now),
-                Control::StepAside(transfer) => self.step_aside(transfer, now),
-                Control::SnapshotNow(wish) => self.replica.handle(Event::SnapshotNow(wish), now),
-            }
+                // Who looks on changes nothing. A caller who does not wait any more needs no answer.
+                Control::Status(answer) => {
+                    let _ = answer.try_send(self.replica.status());
+                    continue;
+                }
+                Control::Observe(observer) => {
+                    self.observers.add(observer);
+                    continue;
+                }
+                Control::StepAside(transfer) if self.replica.leader() != Some(self.local.node.id) => {
+                    // Who does not lead must not ask the leader to go.
+                    (transfer.answer)(Err(TransferRefused::NotLeader.into()));
+                    continue;
+                }
+                Control::StepAside(transfer) | Control::Transfer(transfer) => Event::Transfer(transfer),
+                Control::Change(change) => Event::Change(change),
+                Control::SnapshotNow(wish) => Event::SnapshotNow(wish),
+            };
+            self.replica.handle(wish, now);
+            taken = Taken::Something;
         }
         if self.take_requests(now) { Taken::Something } else { taken }
     }
@@ -120,15 +131,6 @@ impl Engine {
         let identity = self.local.identity_in(cluster);
         log::info!("node {} joins cluster {cluster}", identity.node);
         let _ = self.outputs.log.send((GroupId::MAIN, LogJob::Found(identity)));
-    }
-
-    /// Who does not lead must not ask the leader to go.
-    fn step_aside(&mut self, transfer: Transfer, now: Moment) {
-        if self.replica.leader() == Some(self.local.node.id) {
-            self.replica.handle(Event::Transfer(transfer), now);
-        } else {
-            (transfer.answer)(Err(TransferRefused::NotLeader.into()));
-        }
     }
 
     fn take_requests(&mut self, now: Moment) -> bool {

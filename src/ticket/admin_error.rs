@@ -14,7 +14,9 @@ pub enum ChangeError {
     #[error("0 is no node id: nodes are numbered from 1")]
     ZeroId,
     /// Not begun: no leader was known before the deadline.
-    #[error("no leader was known before the deadline; the membership was not changed")]
+    #[error(
+        "no leader was known before the deadline; the membership was not changed, retry when a majority is up"
+    )]
     NoLeader,
     /// Not begun: too many wishes wait already.
     #[error("too many changes and transfers wait already; the membership was not changed, retry later")]
@@ -34,7 +36,9 @@ pub enum ChangeError {
         outcome: Outcome,
     },
     /// A blocking call on a thread of the runtime would wait for itself.
-    #[error("a blocking call on a thread of the runtime would wait for itself")]
+    #[error(
+        "a blocking call on a thread of the runtime would wait for itself; nothing was begun, call from another thread"
+    )]
     WouldDeadlock,
 }
 
@@ -65,20 +69,22 @@ pub enum TransferError {
     #[error("0 is no node id: nodes are numbered from 1")]
     ZeroId,
     /// No leader was known before the deadline.
-    #[error("no leader was known before the deadline")]
+    #[error("no leader was known before the deadline; nobody was asked, retry when a majority is up")]
     NoLeader,
     /// Not begun: too many wishes wait already.
-    #[error("too many changes and transfers wait already; retry later")]
+    #[error("too many changes and transfers wait already; leadership stays, retry later")]
     Busy,
     /// The successor did not take over within an election timeout, and the leader goes on; or that was not known before
     /// the deadline.
-    #[error("node {to} did not take over in time; the leader goes on")]
+    #[error(
+        "node {to} did not take over in time; the leader goes on, see whether that node answers and retry"
+    )]
     NotTaken {
         /// Who should have.
         to: NodeId,
     },
     /// Somebody else was elected.
-    #[error("node {leader} was elected instead")]
+    #[error("node {leader} was elected instead and leads now; ask it if that is not what you want")]
     AnotherLeader {
         /// Who leads now.
         leader: NodeId,
@@ -93,7 +99,9 @@ pub enum TransferError {
         cause: StopCause,
     },
     /// A blocking call on a thread of the runtime would wait for itself.
-    #[error("a blocking call on a thread of the runtime would wait for itself")]
+    #[error(
+        "a blocking call on a thread of the runtime would wait for itself; nothing was begun, call from another thread"
+    )]
     WouldDeadlock,
 }
 
@@ -102,16 +110,18 @@ pub enum TransferError {
 #[non_exhaustive]
 pub enum SnapshotNowError {
     /// Nothing is applied yet that a snapshot could hold.
-    #[error("nothing is applied yet: there is nothing to take a snapshot of")]
+    #[error(
+        "nothing is applied yet, so there is nothing to take a snapshot of: retry after the first command"
+    )]
     NothingApplied,
     /// The state machine, or the disk, failed.
-    #[error("no snapshot was taken: {reason}")]
+    #[error("no snapshot was taken: {reason}; the log stays as it is")]
     Failed {
         /// What went wrong.
         reason: String,
     },
     /// It takes longer than the deadline allowed; it goes on.
-    #[error("the snapshot was not complete at the deadline; it goes on")]
+    #[error("the snapshot was not complete at the deadline; it goes on, see the status for its index")]
     DeadlinePassed,
     /// The node stopped.
     #[error("the node stopped ({cause})")]
@@ -120,6 +130,8 @@ pub enum SnapshotNowError {
         cause: StopCause,
     },
     /// A blocking call on a thread of the runtime would wait for itself.
-    #[error("a blocking call on a thread of the runtime would wait for itself")]
+    #[error(
+        "a blocking call on a thread of the runtime would wait for itself; nothing was begun, call from another thread"
+    )]
     WouldDeadlock,
 }

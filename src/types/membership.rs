@@ -117,14 +117,14 @@ impl Membership {
 
     /// Whether the same nodes have the same roles at the same addresses in both.
     pub fn differs_only_in_directories(&self, other: &Self) -> bool {
-        let addresses = |membership: &Self| {
-            membership.members.iter().map(|(&id, member)| (id, member.address.clone())).collect::<Vec<_>>()
-        };
+        fn addresses(membership: &Membership) -> impl Iterator<Item = (NodeId, &str)> {
+            membership.members().map(|(id, member)| (id, member.address.as_str()))
+        }
         self.voters == other.voters
             && self.outgoing == other.outgoing
             && self.learners == other.learners
             && self.learners_next == other.learners_next
-            && addresses(self) == addresses(other)
+            && addresses(self).eq(addresses(other))
     }
 
     /// The voters, sorted; never empty.

@@ -3,8 +3,7 @@
 use super::Replica;
 use crate::consensus::RoleName;
 use crate::replica::admin::{Asked, Asker, ChangeAnswer, Waiting, Wish};
-use crate::replica::handover::Handover;
-use crate::replica::handover::TransferAnswer;
+use crate::replica::handover::{Handover, TransferAnswer};
 use crate::ticket::{ChangeError, TransferError};
 use crate::types::{
     Admin, AdminAnswer, ChangeReceipt, ChangeRefused, LogIndex, MembershipChange, NodeId, PeerMessage,

@@ -31,6 +31,8 @@ use crate::workers::{
     TestSnapshots,
 };
 
+mod callers;
+
 /// How long callers wait, in ticks.
 pub(super) const PATIENCE: u64 = 1_000;
 
@@ -441,98 +443,9 @@ impl Cluster {
         panic!("node {number} was not elected");
     }
 
-    pub(super) fn propose(&mut self, number: u64, command: &str) -> Answer {
-        let answer = self.submit(number, command);
-        self.settle();
-        answer
-    }
-
-    /// Proposes, and nothing more happens yet.
-    pub(super) fn submit(&mut self, number: u64, command: &str) -> Answer {
-        self.submit_within(PATIENCE, number, command)
-    }
-
-    /// Proposes with less patience, and nothing more happens yet.
-    pub(super) fn submit_within(&mut self, patience: u64, number: u64, command: &str) -> Answer {
-        let (reply, answer) =
-            Reply::pair(Permit::free(), instant(), |response| Ok(String::decode(response).unwrap()));
-        let command = Bytes::copy_from_slice(command.as_bytes());
-        let deadline = Moment(self.now.0 + patience);
-        self.handle(number, Event::Propose(Proposal { command, reply, deadline }));
-        answer
-    }
-
-    /// An operator at `number` wants a change; nothing more happens yet.
-    pub(super) fn submit_change(
-        &mut self,
-        number: u64,
-        change: MembershipChange,
-        expected: Option<LogIndex>,
-    ) -> Told<ChangeReceipt, ChangeError> {
-        let (sender, told) = channel();
-        let answer = Box::new(move |outcome| drop(sender.send(outcome)));
-        let deadline = Moment(self.now.0 + PATIENCE);
-        self.handle(number, Event::Change(Change { change, expected, answer, deadline }));
-        told
-    }
-
-    pub(super) fn change(
-        &mut self,
-        number: u64,
-        change: MembershipChange,
-    ) -> Told<ChangeReceipt, ChangeError> {
-        let told = self.submit_change(number, change, None);
-        self.settle();
-        told
-    }
-
-    pub(super) fn transfer(&mut self, number: u64, to: Option<u64>) -> Told<NodeId, TransferError> {
-        let told = self.submit_transfer(number, to);
-        self.settle();
-        told
-    }
-
-    /// An operator at `number` wants another leader; nothing more happens yet.
-    pub(super) fn submit_transfer(&mut self, number: u64, to: Option<u64>) -> Told<NodeId, TransferError> {
-        let (sender, told) = channel();
-        let answer = Box::new(move |outcome| drop(sender.send(outcome)));
-        let deadline = Moment(self.now.0 + PATIENCE);
-        self.handle(number, Event::Transfer(Transfer { to: to.map(id), answer, deadline }));
-        told
-    }
-
-    pub(super) fn snapshot_now(&mut self, number: u64) -> Told<SnapshotMeta, SnapshotNowError> {
-        let told = self.submit_snapshot(number);
-        self.settle();
-        told
-    }
-
-    /// An operator at `number` wants a snapshot; nothing more happens yet.
-    pub(super) fn submit_snapshot(&mut self, number: u64) -> Told<SnapshotMeta, SnapshotNowError> {
-        let (sender, told) = channel();
-        let answer = Box::new(move |outcome| drop(sender.send(outcome)));
-        let deadline = Moment(self.now.0 + PATIENCE);
-        self.handle(number, Event::SnapshotNow(SnapshotNow { answer, deadline }));
-        told
-    }
-
     /// The snapshots of `number`.
     pub(super) fn snapshots(&self, number: u64) -> TestSnapshots {
         self.nodes[&number].disk.snapshots.clone()
-    }
-
-    pub(super) fn read(&mut self, number: u64) -> Seen {
-        let seen = self.submit_read(number);
-        self.settle();
-        seen
-    }
-
-    /// Reads, and nothing more happens yet.
-    pub(super) fn submit_read(&mut self, number: u64) -> Seen {
-        let (task, seen) = ReadTask::pair(Permit::free(), instant(), |journal: &Journal| journal.query(()));
-        let deadline = Moment(self.now.0 + PATIENCE);
-        self.handle(number, Event::Read(Read { task, deadline }));
-        seen
     }
 
     /// What the state machine of `number` holds now.
