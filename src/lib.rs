@@ -124,6 +124,9 @@ mod runtime;
 pub mod storage;
 mod ticket;
 pub mod transport;
+#[cfg(test)]
+#[path = "../tests/sim/mod.rs"]
+mod sim;
 pub mod types;
 mod wire;
 mod workers;

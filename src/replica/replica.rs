@@ -198,6 +198,12 @@ impl Replica {
         self.applying.applied()
     }
 
+    /// The consensus within, for tests that look inside.
+    #[cfg(test)]
+    pub(crate) fn raft(&self) -> &Raft {
+        &self.raft
+    }
+
     /// The node stops: every caller who waits here is told why.
     pub(crate) fn stop(self, cause: &StopCause) {
         self.waiting.stop(cause);

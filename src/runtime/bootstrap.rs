@@ -9,14 +9,14 @@ use super::StartError;
 use crate::types::{ClusterId, Entry, LogIndex, LogPosition, Membership, Payload, Term};
 
 /// Entry 1 of every log: made of the founding list alone, so that every founder makes the same.
-pub(super) fn founding_entry(membership: Membership) -> Entry {
+pub(crate) fn founding_entry(membership: Membership) -> Entry {
     let position = LogPosition::new(Term::ZERO, LogIndex::ZERO.next());
     Entry { position, payload: Payload::Membership(Arc::new(membership)) }
 }
 
 /// The upper half names the cluster as its operator does, the lower half its founding list: so a directory made under
 /// another name is recognised without its first entry, which may be compacted away.
-pub(super) fn cluster_id(name: &str, membership: &Membership) -> ClusterId {
+pub(crate) fn cluster_id(name: &str, membership: &Membership) -> ClusterId {
     let mut list = SipHasher13::new();
     write_sized(&mut list, name.as_bytes());
     for (id, member) in membership.members() {

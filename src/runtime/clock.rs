@@ -37,7 +37,7 @@ pub(super) fn run(interval: Duration, ticks: &Sender<()>, stop: &Receiver<()>) {
 }
 
 /// Counts whole ticks by the clock.
-pub(super) struct TickCounter {
+pub(crate) struct TickCounter {
     interval: Duration,
     last: Moment,
     /// A process that was stopped or a machine that slept reports no more than this many at once: what its peers sent
@@ -46,12 +46,12 @@ pub(super) struct TickCounter {
 }
 
 impl TickCounter {
-    pub(super) fn new(interval: Duration, ticks_max: u32, now: Moment) -> Self {
+    pub(crate) fn new(interval: Duration, ticks_max: u32, now: Moment) -> Self {
         Self { interval, last: now, ticks_max }
     }
 
     /// How many ticks have passed since this was last asked.
-    pub(super) fn elapsed(&mut self, now: Moment) -> u32 {
+    pub(crate) fn elapsed(&mut self, now: Moment) -> u32 {
         let interval = self.interval.as_nanos().max(1);
         let ticks = now.since(self.last).as_nanos() / interval;
         let whole = Duration::from_nanos(u64::try_from(ticks * interval).unwrap_or(u64::MAX));

@@ -49,9 +49,15 @@ mod status;
 mod threads;
 mod view;
 
+#[cfg(test)]
+pub(crate) use bootstrap::{cluster_id, founding_entry};
+#[cfg(test)]
+pub(crate) use clock::TickCounter;
 pub use config::Config;
 pub use error::{ConfigError, ShutdownError, StartError};
 pub use events::{Events, NodeEvent};
 pub use node::{After, Node};
 pub use parts::Parts;
+#[cfg(test)]
+pub(crate) use restore::restore_from;
 pub use status::{PeerState, PeerStatus, Role, Status};

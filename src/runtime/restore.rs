@@ -20,18 +20,18 @@ use crate::types::{GroupId, LogPosition, SnapshotMeta};
 const REPORT_EVERY_BYTES: u64 = 256 << 20;
 
 /// Where a replica begins.
-pub(super) struct Beginning {
+pub(crate) struct Beginning {
     /// The snapshot behind which the log may be dropped: the one that was restored, or the newest, if the machine's own
     /// disk made that unnecessary.
-    pub(super) snapshot: Option<SnapshotMeta>,
+    pub(crate) snapshot: Option<SnapshotMeta>,
     /// What the state machine holds.
-    pub(super) applied: LogPosition,
+    pub(crate) applied: LogPosition,
     /// Whether the machine keeps its state on its own disk.
-    pub(super) on_disk: bool,
+    pub(crate) on_disk: bool,
 }
 
 /// Brings `machine` to a state behind which the log can be applied, with the snapshots in `store`.
-pub(super) fn restore_from(
+pub(crate) fn restore_from(
     store: &mut dyn SnapshotStore,
     recovered: &Recovered,
     machine: &mut dyn Machine,

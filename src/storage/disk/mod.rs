@@ -72,7 +72,7 @@ mod rotation;
 mod salt;
 mod segment;
 #[cfg(test)]
-mod simulated;
+pub(crate) mod simulated;
 #[cfg(test)]
 mod snapshot_tests;
 mod snapshots;

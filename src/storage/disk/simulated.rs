@@ -57,6 +57,11 @@ enum NameChange {
 }
 
 impl SimulatedDisk {
+    /// Its random numbers are others from now on: no two disks of one world give the same.
+    pub(crate) fn seed(&self, seed: u64) {
+        self.state.lock().randoms = seed.wrapping_mul(0xD134_2543_DE82_EF95);
+    }
+
     /// Power fails in the operation after `operations` more: it, and all that follow, are refused.
     pub(crate) fn fail_power_after(&self, operations: u64) {
         let mut state = self.state.lock();

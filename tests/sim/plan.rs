@@ -1,0 +1,200 @@
+//! What will go wrong in a run, when, and how often: drawn from the seed before the run begins, so that a failed run can be
+//! repeated with less of it.
+
+use std::fmt;
+
+use super::chance::Chance;
+
+pub(super) const MICROSECOND: u64 = 1_000;
+pub(super) const MILLISECOND: u64 = 1_000_000;
+pub(super) const SECOND: u64 = 1_000_000_000;
+
+/// A kind of thing that goes wrong, or of work besides commands. Each run turns a random half of them on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Fault {
+    /// Messages are lost.
+    Loss,
+    /// Messages come twice.
+    Doubles,
+    /// Messages overtake each other.
+    Disorder,
+    /// Messages take long.
+    Delay,
+    /// Links are cut, one way or both.
+    Cut,
+    /// Processes are killed; what they wrote stays with the system.
+    Kill,
+    /// Power fails: what was not synced is there or not, page by page, sector by sector.
+    Power,
+    /// Processes stand still.
+    Pause,
+    /// Syncs take long, or hang.
+    SlowDisk,
+    /// A sync is refused: the node stops and starts again.
+    FailedSync,
+    /// A disk has no room for a while.
+    FullDisk,
+    /// Bits rot while a node is down.
+    Rot,
+    /// A node comes back without its disk, is removed, and added again.
+    Wipe,
+    /// Operators change the membership.
+    Change,
+    /// Operators move the leadership.
+    Transfer,
+    /// Operators ask for snapshots.
+    Snapshot,
+    /// Clocks differ, within what leases allow for.
+    Drift,
+}
+
+impl Fault {
+    pub(super) const ALL: [Self; 17] = [
+        Self::Loss,
+        Self::Doubles,
+        Self::Disorder,
+        Self::Delay,
+        Self::Cut,
+        Self::Kill,
+        Self::Power,
+        Self::Pause,
+        Self::SlowDisk,
+        Self::FailedSync,
+        Self::FullDisk,
+        Self::Rot,
+        Self::Wipe,
+        Self::Change,
+        Self::Transfer,
+        Self::Snapshot,
+        Self::Drift,
+    ];
+
+    /// How much time passes between two of them, at the rate at which they come most.
+    fn interval(self) -> u64 {
+        match self {
+            Self::Loss | Self::Doubles | Self::Disorder | Self::Delay => 4 * SECOND,
+            Self::Kill | Self::Power | Self::Pause | Self::Cut => 3 * SECOND,
+            Self::Transfer | Self::Snapshot | Self::Change | Self::SlowDisk => 4 * SECOND,
+            Self::FailedSync | Self::FullDisk => 6 * SECOND,
+            Self::Rot | Self::Wipe => 15 * SECOND,
+            Self::Drift => 20 * SECOND,
+        }
+    }
+}
+
+/// How reads are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reads {
+    /// By a round of heartbeats each.
+    Rounds,
+    /// By a lease, with clocks that differ by less than it allows for.
+    Lease,
+}
+
+/// One thing that goes wrong. Nodes are named by their place, not by their id: whoever stands there then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Act {
+    pub(super) at: u64,
+    pub(super) fault: Fault,
+    /// Which node or link.
+    pub(super) place: u64,
+    /// For how long, in nanoseconds.
+    pub(super) lasts: u64,
+    /// Whatever else has to be chosen.
+    pub(super) choice: u64,
+}
+
+/// A whole run before it begins.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Plan {
+    pub(super) seed: u64,
+    pub(super) nodes: u64,
+    /// Nodes that are there beside the founders, and not members.
+    pub(super) spare_nodes: u64,
+    pub(super) callers: usize,
+    /// How many registers they use.
+    pub(super) keys: u8,
+    /// Nanoseconds between an answer and the next request, on average.
+    pub(super) think: u64,
+    /// When faults end.
+    pub(super) ends: u64,
+    pub(super) reads: Reads,
+    pub(super) forwarding: bool,
+    pub(super) snapshot_entries: u64,
+    pub(super) trailing_entries: u64,
+    /// Bytes of a snapshot per command.
+    pub(super) ballast: usize,
+    /// Parts of a million that are lost, come twice, are late, while that fault is on.
+    pub(super) noise: u32,
+    pub(super) latency: u64,
+    pub(super) sync: u64,
+    pub(super) append_entries_max: usize,
+    pub(super) acts: Vec<Act>,
+}
+
+impl Plan {
+    /// What the seed stands for.
+    pub(super) fn of(seed: u64) -> Self {
+        let mut chance = Chance::stream(seed, "plan");
+        let nodes = *chance.pick(&[1, 3, 3, 3, 3, 4, 5, 5, 7]).unwrap_or(&3);
+        let mut plan = Self {
+            seed,
+            nodes,
+            spare_nodes: if nodes == 1 { 2 } else { chance.within(0..3) },
+            callers: chance.within(1..7) as usize,
+            keys: chance.within(1..6) as u8,
+            think: chance.spread(2 * MILLISECOND..300 * MILLISECOND),
+            ends: chance.spread(5 * SECOND..40 * SECOND),
+            reads: if chance.within(0..3) == 0 { Reads::Lease } else { Reads::Rounds },
+            forwarding: chance.within(0..4) != 0,
+            snapshot_entries: chance.spread(8..1_000),
+            trailing_entries: chance.spread(1..100),
+            ballast: [0, 0, 50, 3_000][chance.below(4)],
+            noise: chance.spread(10_000..500_000) as u32,
+            latency: chance.spread(100 * MICROSECOND..20 * MILLISECOND),
+            sync: chance.spread(100 * MICROSECOND..20 * MILLISECOND),
+            append_entries_max: chance.spread(1..64) as usize,
+            acts: Vec::new(),
+        };
+        for fault in Fault::ALL {
+            let mut stream = Chance::stream(seed, &format!("{fault:?}"));
+            if stream.coin() {
+                plan.schedule(fault, &mut stream);
+            }
+        }
+        plan.acts.sort_by_key(|act| act.at);
+        plan
+    }
+
+    fn schedule(&mut self, fault: Fault, stream: &mut Chance) {
+        let interval = fault.interval() * stream.spread(1..16);
+        let mut at = 0;
+        loop {
+            at += stream.within(1..2 * interval);
+            if at >= self.ends {
+                return;
+            }
+            let lasts = stream.spread(MILLISECOND..8 * SECOND);
+            self.acts.push(Act { at, fault, place: stream.next(), lasts, choice: stream.next() });
+        }
+    }
+
+    /// The same without some of what goes wrong.
+    pub(super) fn with_acts(&self, acts: Vec<Act>) -> Self {
+        Self { acts, ..self.clone() }
+    }
+}
+
+impl fmt::Display for Act {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at, fault, place, lasts, choice } = self;
+        let seconds = |nanos: u64| nanos as f64 / SECOND as f64;
+        write!(
+            f,
+            "{:>10.6} s  {fault:?} at place {}, for {:.3} s, choice {choice:#x}",
+            seconds(*at),
+            place % 100,
+            seconds(*lasts)
+        )
+    }
+}

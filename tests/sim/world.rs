@@ -1,0 +1,477 @@
+//! The world: a clock, a heap of what will happen, and what happens then. One thread, and no order that the seed does not
+//! decide.
+//!
+//! Its chapters: `links` (connections and frames), `callers` (who wants what, and what they are told), `faults` (what goes
+//! wrong), `operators` (changes of the membership, and the care for lost nodes).
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::chance::Chance;
+use super::ledger::Ledger;
+use super::law::Broken;
+use super::network::{Frame, Link, Network};
+use super::plan::{MICROSECOND, MILLISECOND, Plan, SECOND};
+use super::process::{ELECTION, Host, Outcome, Process, Refused, TICK, Worker};
+use super::trace::{Trace, What};
+use crate::replica::Event;
+use crate::runtime::{cluster_id, founding_entry};
+use crate::ticket::StopCause;
+use crate::types::{ClusterId, Entry, Membership, NodeId, PeerMessage};
+use callers::{Answer, Caller};
+pub(super) use callers::Operation;
+use operators::Operators;
+
+mod callers;
+mod faults;
+mod links;
+mod operators;
+
+/// After the last fault the cluster has so long to agree.
+const AGREES_WITHIN: u64 = 120 * ELECTION;
+/// No queue of a process holds more.
+const QUEUE_MAX: usize = 2_000;
+
+pub(super) type Judged = Result<(), Broken>;
+
+/// Something that will happen. What concerns a process names its life: if that is over, it does not happen.
+#[derive(Clone, Debug)]
+pub(super) enum Next {
+    Tick(NodeId, u64),
+    Turn(NodeId, u64),
+    Work(NodeId, u64, Worker),
+    Deliver(Frame, u64),
+    Dial(Link),
+    Silence(Link),
+    Lost { node: NodeId, life: u64, peer: NodeId },
+    Start(NodeId),
+    Ask(usize),
+    Act(usize),
+    Undo(usize),
+    Operate,
+    Look,
+}
+
+struct Happening {
+    at: u64,
+    /// Of what happens at one moment, what was planned first happens first.
+    order: u64,
+    next: Next,
+}
+
+impl PartialEq for Happening {
+    fn eq(&self, other: &Self) -> bool {
+        (self.at, self.order) == (other.at, other.order)
+    }
+}
+
+impl Eq for Happening {}
+
+impl PartialOrd for Happening {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Happening {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
+
+/// What a run did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) events: u64,
+    pub(super) virtual_nanos: u64,
+    pub(super) crashes: u64,
+    pub(super) elections: u64,
+    pub(super) commits: u64,
+    pub(super) answers: u64,
+    pub(super) reads: u64,
+    pub(super) unknown: u64,
+    pub(super) changes: u64,
+    pub(super) transfers: u64,
+    pub(super) snapshots: u64,
+    pub(super) installs: u64,
+    pub(super) lost_disks: u64,
+    pub(super) messages: u64,
+    /// Two runs of one seed end with the same.
+    pub(super) digest: u64,
+}
+
+/// Everything.
+pub(super) struct World {
+    pub(super) plan: Plan,
+    pub(super) now: u64,
+    heap: BinaryHeap<Reverse<Happening>>,
+    planned: u64,
+    hosts: BTreeMap<NodeId, Host>,
+    processes: BTreeMap<NodeId, Process>,
+    /// How many processes each host has had.
+    lives: BTreeMap<NodeId, u64>,
+    /// Nodes that stand still, and until when.
+    paused: BTreeMap<NodeId, u64>,
+    /// How many times as long a sync takes, and until when.
+    slow_disks: BTreeMap<NodeId, (u64, u64)>,
+    turn_planned: BTreeMap<NodeId, bool>,
+    network: Network,
+    callers: Vec<Caller>,
+    operators: Operators,
+    mailbox: Arc<Mutex<Vec<Answer>>>,
+    pub(super) ledger: Ledger,
+    pub(super) trace: Trace,
+    pub(super) tally: Tally,
+    founding: (ClusterId, Entry),
+    schedule: Chance,
+    wire: Chance,
+    disk: Chance,
+    is_over: bool,
+    is_done: bool,
+    /// Until then something may come late that was held up before the faults ended.
+    late_until: u64,
+    pub(super) history: Vec<Operation>,
+    /// Where something happened last.
+    last: Option<NodeId>,
+}
+
+impl World {
+    pub(super) fn new(plan: &Plan, traced: bool) -> Self {
+        let id = |number| NodeId::new(number).expect("not zero");
+        let founders = (1..=plan.nodes).map(|number| (id(number), format!("host:{number}")));
+        let founders = Membership::founding(founders).expect("a good list");
+        let founding = (cluster_id("simulated", &founders), founding_entry(founders));
+        let all = 1..=plan.nodes + plan.spare_nodes;
+        let hosts = all.clone().map(|number| (id(number), Host::new(id(number), plan.seed, number > plan.nodes)));
+        let mut world = Self {
+            now: 0,
+            heap: BinaryHeap::new(),
+            planned: 0,
+            hosts: hosts.collect(),
+            processes: BTreeMap::new(),
+            lives: all.clone().map(|number| (id(number), 0)).collect(),
+            paused: BTreeMap::new(),
+            slow_disks: BTreeMap::new(),
+            turn_planned: BTreeMap::new(),
+            network: Network::default(),
+            callers: (0..plan.callers).map(|place| Caller::new(plan.seed, place)).collect(),
+            operators: Operators::new(plan.seed),
+            mailbox: Arc::default(),
+            ledger: Ledger::default(),
+            trace: Trace { is_on: traced, ..Trace::default() },
+            tally: Tally::default(),
+            founding,
+            schedule: Chance::stream(plan.seed, "schedule"),
+            wire: Chance::stream(plan.seed, "wire"),
+            disk: Chance::stream(plan.seed, "disk"),
+            is_over: false,
+            is_done: false,
+            late_until: 0,
+            history: Vec::new(),
+            last: None,
+            plan: plan.clone(),
+        };
+        for number in all {
+            world.plan_in(0, Next::Start(id(number)));
+        }
+        for place in 0..plan.callers {
+            world.plan_in(ELECTION, Next::Ask(place));
+        }
+        for (place, act) in plan.acts.iter().enumerate() {
+            world.plan_in(act.at, Next::Act(place));
+        }
+        world.plan_in(SECOND, Next::Operate);
+        world.plan_in(plan.ends, Next::Look);
+        world
+    }
+
+    fn plan_in(&mut self, nanos: u64, next: Next) {
+        self.plan_at(self.now + nanos, next);
+    }
+
+    fn plan_at(&mut self, at: u64, next: Next) {
+        self.planned += 1;
+        self.heap.push(Reverse(Happening { at, order: self.planned, next }));
+    }
+
+    /// Until everybody agrees at the end, or a law is broken.
+    pub(super) fn run(&mut self) -> Judged {
+        while !self.is_done {
+            let Some(Reverse(Happening { at, next, .. })) = self.heap.pop() else {
+                return Err(Broken::NotLive { what: "nothing happens any more".to_owned() });
+            };
+            self.now = at;
+            self.tally.events += 1;
+            self.happen(next)?;
+            self.hear_answers()?;
+        }
+        self.tally.virtual_nanos = self.now;
+        self.tally.elections = self.ledger.elections;
+        self.tally.commits = self.ledger.committed().0;
+        self.tally.messages = self.network.sent;
+        self.tally.digest = self.ledger.digest() ^ self.planned;
+        Ok(())
+    }
+
+    fn happen(&mut self, next: Next) -> Judged {
+        if let Some(until) = self.waits_for_somebody_paused(&next) {
+            self.plan_at(until, next);
+            return Ok(());
+        }
+        if let Next::Tick(node, _) | Next::Turn(node, _) | Next::Work(node, ..) | Next::Start(node) = &next {
+            self.last = Some(*node);
+        }
+        match next {
+            Next::Tick(node, life) if self.lives(node, life) => self.tick(node),
+            Next::Turn(node, life) if self.lives(node, life) => self.turn(node),
+            Next::Work(node, life, worker) if self.lives(node, life) => self.work(node, worker),
+            Next::Lost { node, life, peer } if self.lives(node, life) => self.hears_of_loss(node, peer),
+            Next::Tick(..) | Next::Turn(..) | Next::Work(..) | Next::Lost { .. } => Ok(()),
+            Next::Deliver(frame, sent_at) => self.deliver(frame, sent_at),
+            Next::Dial(link) => self.dial(link),
+            Next::Silence(link) => self.notice_silence(link),
+            Next::Start(node) => self.start(node),
+            Next::Ask(caller) => self.ask(caller),
+            Next::Act(place) => self.act(place),
+            Next::Undo(place) => self.undo(place),
+            Next::Operate => self.operate(),
+            Next::Look => self.look(),
+        }
+    }
+
+    fn waits_for_somebody_paused(&self, next: &Next) -> Option<u64> {
+        if self.paused.is_empty() {
+            return None;
+        }
+        let (Next::Tick(node, _) | Next::Turn(node, _) | Next::Work(node, _, _) | Next::Lost { node, .. }) = next
+        else {
+            let Next::Deliver(Frame { link: (_, to), .. }, _) = next else { return None };
+            return self.paused_until(*to);
+        };
+        self.paused_until(*node)
+    }
+
+    fn paused_until(&self, node: NodeId) -> Option<u64> {
+        self.paused.get(&node).copied().filter(|until| *until > self.now)
+    }
+
+    /// Where something happened last: if it was a panic, the one to ask.
+    pub(super) fn last_node(&self) -> Option<NodeId> {
+        self.last
+    }
+
+    fn lives(&self, node: NodeId, life: u64) -> bool {
+        self.lives[&node] == life && self.processes.contains_key(&node)
+    }
+
+    fn life(&self, node: NodeId) -> u64 {
+        self.lives[&node]
+    }
+
+    fn note(&mut self, node: NodeId, text: impl FnOnce() -> String) {
+        self.trace.add(self.now, || What::Node(node, text()));
+    }
+
+    /// Something to do at `node`: its engine takes its turn soon, with all that comes until then.
+    fn handle(&mut self, node: NodeId, event: Event) {
+        let clock = self.hosts[&node].clock(self.now);
+        let Some(process) = self.processes.get_mut(&node) else { return };
+        process.replica.handle(event, clock);
+        if !std::mem::replace(self.turn_planned.entry(node).or_default(), true) {
+            let soon = self.schedule.within(5 * MICROSECOND..200 * MICROSECOND);
+            let life = self.life(node);
+            self.plan_in(soon, Next::Turn(node, life));
+        }
+    }
+
+    fn turn(&mut self, node: NodeId) -> Judged {
+        self.turn_planned.insert(node, false);
+        let clock = self.hosts[&node].clock(self.now);
+        let Some(process) = self.processes.get_mut(&node) else { return Ok(()) };
+        let before = (process.replica.raft().role(), process.replica.raft().term());
+        let (send, peers) = process.turn(clock);
+        let after = (process.replica.raft().role(), process.replica.raft().term());
+        if before != after {
+            self.note(node, || format!("{:?} in term {}", after.0, after.1));
+        }
+        self.look_at(node)?;
+        if let Some(peers) = peers {
+            self.meet(node, peers);
+        }
+        self.send_all(node, send)?;
+        self.begin_work(node)
+    }
+
+    fn look_at(&mut self, node: NodeId) -> Judged {
+        let (hosts, process) = (&self.hosts, &self.processes[&node]);
+        let image_of = |id: NodeId, judge: &mut dyn FnMut(&super::image::Image) -> bool| {
+            hosts.get(&id).is_some_and(|host| judge(&host.image.lock()))
+        };
+        self.ledger.look_at(process.replica.raft(), &image_of)?;
+        for (queue, length) in process.waiting() {
+            if length > QUEUE_MAX {
+                return Err(Broken::QueueTooLong { node, queue, length });
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_work(&mut self, node: NodeId) -> Judged {
+        let Some(process) = self.processes.get_mut(&node) else { return Ok(()) };
+        for worker in process.begin() {
+            let takes = match worker {
+                Worker::Writer => self.sync_takes(node),
+                Worker::Saver => self.schedule.within(MILLISECOND..200 * MILLISECOND),
+                Worker::Applier => self.schedule.within(5 * MICROSECOND..2 * MILLISECOND),
+                Worker::Fetcher | Worker::Mover => self.schedule.within(5 * MICROSECOND..MILLISECOND),
+            };
+            let life = self.life(node);
+            self.plan_in(takes, Next::Work(node, life, worker));
+        }
+        Ok(())
+    }
+
+    fn sync_takes(&mut self, node: NodeId) -> u64 {
+        let usual = self.plan.sync;
+        let takes = self.schedule.within(usual / 2..usual * 2);
+        match self.slow_disks.get(&node) {
+            Some(&(factor, until)) if until > self.now => (takes * factor).min(until - self.now).max(takes),
+            _ => takes,
+        }
+    }
+
+    fn work(&mut self, node: NodeId, worker: Worker) -> Judged {
+        let clock = self.hosts[&node].clock(self.now);
+        let Some(process) = self.processes.get_mut(&node) else { return Ok(()) };
+        let worked = process.work(worker, clock);
+        self.judge_writes(node)?;
+        self.judge_applied(node)?;
+        self.take_outcome(node, worked)
+    }
+
+    fn tick(&mut self, node: NodeId) -> Judged {
+        let clock = self.hosts[&node].clock(self.now);
+        let life = self.life(node);
+        let interval = self.hosts[&node].in_world(TICK);
+        self.plan_in(interval, Next::Tick(node, life));
+        let Some(process) = self.processes.get_mut(&node) else { return Ok(()) };
+        let ticked = process.tick(clock);
+        self.judge_writes(node)?;
+        self.take_outcome(node, ticked)
+    }
+
+    fn take_outcome(&mut self, node: NodeId, outcome: Result<Outcome, StopCause>) -> Judged {
+        match outcome {
+            Ok(Outcome { events, send }) => {
+                for event in events {
+                    self.count(&event);
+                    self.handle(node, event);
+                }
+                self.send_all(node, send)?;
+                self.begin_work(node)
+            }
+            Err(cause) => self.stopped(node, &cause),
+        }
+    }
+
+    fn count(&mut self, event: &Event) {
+        match event {
+            Event::Saved(saved) if saved.outcome.is_ok() => self.tally.snapshots += 1,
+            Event::Received(received) if received.outcome.is_ok() => self.tally.installs += 1,
+            _ => {}
+        }
+    }
+
+    /// What the log was given since the last time.
+    fn judge_writes(&mut self, node: NodeId) -> Judged {
+        let written = std::mem::take(&mut self.hosts[&node].image.lock().written);
+        for (before, entry) in written {
+            self.ledger.wrote(node, before, &entry)?;
+        }
+        Ok(())
+    }
+
+    /// What the state machine was given since the last time.
+    fn judge_applied(&mut self, node: NodeId) -> Judged {
+        let Some(process) = self.processes.get(&node) else { return Ok(()) };
+        let tape = std::mem::take(&mut *process.tape.lock());
+        for (at, command, done) in tape {
+            self.ledger.applied(node, at, command, done)?;
+        }
+        Ok(())
+    }
+
+    /// A process begins on whatever its disk holds.
+    fn start(&mut self, node: NodeId) -> Judged {
+        if self.processes.contains_key(&node) {
+            return Ok(());
+        }
+        let seed = self.schedule.next();
+        let host = self.hosts.get_mut(&node).expect("a host of this world");
+        let founding = (self.founding.0, &self.founding.1);
+        let process = match host.start(&self.plan, founding, seed, self.now) {
+            Ok(process) => process,
+            Err(refused) => return self.did_not_start(node, refused),
+        };
+        *self.lives.entry(node).or_default() += 1;
+        let life = self.life(node);
+        self.note(node, || format!("starts for the {life}. time, in term {}", process.replica.term()));
+        self.processes.insert(node, process);
+        self.turn_planned.insert(node, false);
+        let first = self.schedule.within(1..TICK);
+        self.plan_in(first, Next::Tick(node, life));
+        self.judge_writes(node)?;
+        self.dial_everybody(node);
+        self.turn(node)
+    }
+
+    fn did_not_start(&mut self, node: NodeId, refused: Refused) -> Judged {
+        if self.hosts[&node].disk.is_off() {
+            return self.fall(node, true);
+        }
+        match refused {
+            Refused::Wrong(what) => Err(Broken::RecoveredWrong { node, what }),
+            Refused::Named(error) if self.operators.is_damaged(node) => {
+                self.note(node, || format!("does not start: {error}"));
+                self.lose_disk(node);
+                Ok(())
+            }
+            Refused::Named(error) if error.contains("full") || error.contains("space") => {
+                self.note(node, || format!("does not start: {error}"));
+                self.plan_in(SECOND, Next::Start(node));
+                Ok(())
+            }
+            Refused::Named(error) => Err(Broken::CannotStart { node, error }),
+        }
+    }
+
+    /// A worker says that the node cannot go on.
+    fn stopped(&mut self, node: NodeId, cause: &StopCause) -> Judged {
+        if self.hosts[&node].disk.is_off() {
+            return self.fall(node, true);
+        }
+        self.note(node, || format!("stops: {cause}"));
+        if !self.operators.expects_stop(node) {
+            return Err(Broken::Stopped { node, cause: cause.to_string() });
+        }
+        let process = self.processes.remove(&node).expect("it ran");
+        process.replica.stop(cause);
+        self.hear_answers()?;
+        self.is_gone(node);
+        self.fall(node, false)
+    }
+
+    fn send_all(&mut self, node: NodeId, messages: Vec<(NodeId, PeerMessage)>) -> Judged {
+        for (to, message) in messages {
+            if let PeerMessage::Raft { message, .. } = &message {
+                let host = &self.hosts[&node];
+                self.ledger.sent(node, to, message, &host.image.lock())?;
+            }
+            self.send(node, to, message);
+        }
+        Ok(())
+    }
+}

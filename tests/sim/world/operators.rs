@@ -1,0 +1,266 @@
+//! Operators: they change the membership, move the leadership, ask for snapshots; and when a node has lost its disk they
+//! remove it, start it anew, and add it again. They lose one disk at a time, as the guarantees ask of them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::super::chance::Chance;
+use super::super::plan::{Act, SECOND};
+use super::super::process::ELECTION;
+use super::super::trace::What;
+use super::callers::Answer;
+use super::{Judged, Next, World};
+use crate::replica::{Change, Event, SnapshotNow, Transfer};
+use crate::ticket::ChangeError;
+use crate::types::{ChangeReceipt, Membership, MembershipChange, Moment, NodeId};
+
+const PATIENCE: u64 = 6 * ELECTION;
+
+/// What the operators have in mind.
+pub(super) struct Operators {
+    chance: Chance,
+    /// The change they wait for.
+    changing: Option<(NodeId, MembershipChange)>,
+    /// Nodes whose disk is lost: to be removed, started anew, added again.
+    lost: BTreeSet<NodeId>,
+    /// Nodes that were removed, as the operators were told: they get an empty disk.
+    removed: BTreeSet<NodeId>,
+    /// Disks on which something has rotted.
+    damaged: BTreeSet<NodeId>,
+    /// Nodes whose next sync is refused.
+    stopping: BTreeSet<NodeId>,
+}
+
+impl Operators {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            chance: Chance::stream(seed, "operators"),
+            changing: None,
+            lost: BTreeSet::new(),
+            removed: BTreeSet::new(),
+            damaged: BTreeSet::new(),
+            stopping: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn is_damaged(&self, node: NodeId) -> bool {
+        self.damaged.contains(&node)
+    }
+
+    pub(super) fn expect_stop(&mut self, node: NodeId) {
+        self.stopping.insert(node);
+    }
+
+    pub(super) fn expects_stop(&self, node: NodeId) -> bool {
+        self.stopping.contains(&node) || self.damaged.contains(&node)
+    }
+
+    /// Its process is gone.
+    pub(super) fn forget(&mut self, node: NodeId) {
+        self.stopping.remove(&node);
+        self.changing.take_if(|(asked, _)| *asked == node);
+    }
+}
+
+impl World {
+    /// Who leads now, and to which membership.
+    fn lead(&self) -> Option<(NodeId, Arc<Membership>)> {
+        let leader = self.leader()?;
+        let status = self.processes[&leader].replica.status();
+        (status.membership_index <= status.commit).then_some((leader, status.membership))
+    }
+
+    /// Now and then the operators look after what they have begun.
+    pub(super) fn operate(&mut self) -> Judged {
+        self.plan_in(SECOND, Next::Operate);
+        let Some((leader, membership)) = self.lead() else { return Ok(()) };
+        let removed = std::mem::take(&mut self.operators.removed);
+        for node in removed {
+            if membership.contains(node) {
+                continue;
+            }
+            self.note(node, || "was removed, and gets an empty disk".to_owned());
+            self.empty_disk(node);
+            self.plan_in(SECOND, Next::Start(node));
+        }
+        let Some(&node) = self.operators.lost.first() else { return Ok(()) };
+        if self.operators.changing.is_some() {
+            return Ok(());
+        }
+        let incarnation = self.processes.get(&node).map(|process| process.incarnation);
+        let known = membership.member(node).and_then(|member| member.incarnation);
+        let change = if !membership.contains(node) {
+            MembershipChange::AddLearner { id: node, address: format!("host:{node}") }
+        } else if incarnation.is_none() || (known.is_some() && known != incarnation) || (known.is_none() && membership.is_voter(node)) {
+            MembershipChange::Remove { id: node }
+        } else if membership.learners().contains(&node) {
+            MembershipChange::Promote { id: node }
+        } else {
+            self.note(node, || "is a voter again".to_owned());
+            self.operators.lost.remove(&node);
+            return Ok(());
+        };
+        self.ask_for(leader, change);
+        Ok(())
+    }
+
+    fn ask_for(&mut self, node: NodeId, change: MembershipChange) {
+        self.trace.add(self.now, || What::World(format!("an operator asks {node}: {change:?}")));
+        self.operators.changing = Some((node, change.clone()));
+        let mailbox = Arc::clone(&self.mailbox);
+        let answer = Box::new(move |outcome| mailbox.lock().push(Answer::Changed(outcome)));
+        let deadline = self.deadline(node);
+        self.handle(node, Event::Change(Change { change, expected: None, answer, deadline }));
+    }
+
+    fn deadline(&self, node: NodeId) -> Moment {
+        Moment(self.hosts[&node].clock(self.now).0 + PATIENCE)
+    }
+
+    pub(super) fn was_changed(&mut self, outcome: Result<ChangeReceipt, ChangeError>) {
+        self.trace.add(self.now, || What::World(format!("change: {outcome:?}")));
+        let Some((_, change)) = self.operators.changing.take() else { return };
+        let Ok(receipt) = outcome else { return };
+        self.tally.changes += 1;
+        let gone: Vec<NodeId> =
+            self.hosts.keys().copied().filter(|id| !receipt.membership.contains(*id)).collect();
+        match change {
+            MembershipChange::Remove { id } if !self.operators.lost.contains(&id) => {
+                self.operators.removed.insert(id);
+            }
+            MembershipChange::Replace { old, .. } if gone.contains(&old) => {
+                self.operators.removed.insert(old);
+            }
+            _ => {}
+        }
+    }
+
+    /// Somebody wants another membership.
+    pub(super) fn change(&mut self, node: NodeId, act: Act) {
+        let is_quiet = self.operators.changing.is_none() && self.operators.lost.is_empty();
+        let Some((_, membership)) = self.lead().filter(|_| is_quiet) else { return };
+        if !self.processes.contains_key(&node) {
+            return;
+        }
+        let spare: Vec<NodeId> =
+            self.processes.keys().copied().filter(|id| !membership.contains(*id)).collect();
+        let pick = |of: &[NodeId]| if of.is_empty() { None } else { Some(of[(act.choice >> 8) as usize % of.len()]) };
+        let address = |id: NodeId| format!("host:{id}");
+        let voters = membership.voters();
+        let change = match act.choice % 6 {
+            0 | 1 => pick(&spare).map(|id| MembershipChange::AddLearner { id, address: address(id) }),
+            2 => pick(membership.learners()).map(|id| MembershipChange::Promote { id }),
+            3 => pick(voters).map(|id| MembershipChange::Demote { id }),
+            4 => pick(voters).filter(|_| voters.len() > 2).map(|id| MembershipChange::Remove { id }),
+            _ => pick(&spare).zip(pick(voters)).map(|(new, old)| MembershipChange::Replace {
+                old,
+                new,
+                address: address(new),
+            }),
+        };
+        if let Some(change) = change {
+            self.ask_for(node, change);
+        }
+    }
+
+    pub(super) fn transfer(&mut self, node: NodeId, act: Act) {
+        if !self.processes.contains_key(&node) {
+            return;
+        }
+        let nodes: Vec<NodeId> = self.hosts.keys().copied().collect();
+        let to = (act.choice % 3 != 0).then(|| nodes[(act.choice >> 8) as usize % nodes.len()]);
+        let mailbox = Arc::clone(&self.mailbox);
+        let answer = Box::new(move |outcome| mailbox.lock().push(Answer::Transferred(outcome)));
+        let deadline = self.deadline(node);
+        self.handle(node, Event::Transfer(Transfer { to, answer, deadline }));
+    }
+
+    pub(super) fn snapshot_now(&mut self, node: NodeId) {
+        if !self.processes.contains_key(&node) {
+            return;
+        }
+        let mailbox = Arc::clone(&self.mailbox);
+        let answer = Box::new(move |outcome| mailbox.lock().push(Answer::Saved(outcome)));
+        let deadline = self.deadline(node);
+        self.handle(node, Event::SnapshotNow(SnapshotNow { answer, deadline }));
+    }
+
+    /// Whether a disk may be lost now: the others, by themselves, hold everything and go on.
+    fn may_lose_disk(&self, node: NodeId) -> bool {
+        let quiet = self.operators.lost.is_empty()
+            && self.operators.changing.is_none()
+            && self.operators.damaged.is_empty()
+            && self.operators.removed.is_empty();
+        let known_everywhere = |membership: &Membership| {
+            // Until all directories are known to the group, it cannot tell a wiped node from one that never was there.
+            membership.members().all(|(_, member)| member.incarnation.is_some())
+        };
+        quiet
+            && self.lead().is_some_and(|(_, membership)| {
+                membership.is_voter(node)
+                    && membership.voters().len() >= 3
+                    && !membership.is_joint()
+                    && known_everywhere(&membership)
+            })
+    }
+
+    pub(super) fn wipe(&mut self, node: NodeId) -> Judged {
+        if self.may_lose_disk(node) {
+            self.lose_disk(node);
+        }
+        Ok(())
+    }
+
+    /// The disk of a member is lost: the operators know, and begin.
+    pub(super) fn lose_disk(&mut self, node: NodeId) {
+        self.note(node, || "loses its disk".to_owned());
+        self.tally.lost_disks += 1;
+        self.empty_disk(node);
+        self.operators.damaged.remove(&node);
+        self.operators.lost.insert(node);
+        self.plan_in(SECOND, Next::Start(node));
+    }
+
+    fn empty_disk(&mut self, node: NodeId) {
+        self.end_process(node, false);
+        let seed = self.operators.chance.next();
+        self.hosts.get_mut(&node).expect("a host of this world").wipe(seed);
+    }
+
+    /// While a node is down, a byte of its disk changes: in a snapshot, or in a segment that is complete.
+    pub(super) fn rot(&mut self, node: NodeId, act: Act) -> Judged {
+        if !self.may_lose_disk(node) {
+            return Ok(());
+        }
+        self.end_process(node, false);
+        let disk = self.hosts[&node].disk.clone();
+        disk.restart_process();
+        let names = disk.names();
+        let is = |name: &std::path::Path, extension: &str| name.extension().is_some_and(|is| is == extension);
+        let mut segments: Vec<_> = names.iter().filter(|name| is(name, "log")).collect();
+        segments.sort();
+        segments.pop();
+        let snapshots = names.iter().filter(|name| is(name, "snap"));
+        let files: Vec<_> = segments.into_iter().chain(snapshots).collect();
+        if let Some(file) = files.get(act.choice as usize % files.len().max(1)) {
+            self.note(node, || format!("a byte of {} rots", file.display()));
+            self.operators.damaged.insert(node);
+            disk.alter(file, |bytes| {
+                if !bytes.is_empty() {
+                    let at = (act.choice >> 8) as usize % bytes.len();
+                    bytes[at] ^= 1 << (act.choice % 8);
+                }
+            });
+        }
+        self.plan_in(act.lasts, Next::Start(node));
+        Ok(())
+    }
+
+    /// What the operators have not brought to an end.
+    pub(super) fn operators_lack(&self) -> Option<String> {
+        if let Some(node) = self.operators.lost.first() {
+            return Some(format!("{node} has lost its disk and is not a voter again"));
+        }
+        self.operators.changing.as_ref().map(|(_, change)| format!("{change:?} is not answered"))
+    }
+}
