@@ -103,7 +103,8 @@ impl World {
         if caller.waiting.is_some() || caller.is_content {
             return Ok(());
         }
-        if caller.chance.within(0..4) == 0 || caller.at.is_none_or(|node| !running.contains(&node)) {
+        let strays = caller.chance.within(0..4) == 0 && !self.is_over;
+        if strays || caller.at.is_none_or(|node| !running.contains(&node)) {
             caller.at = caller.chance.pick(&running).copied();
         }
         let Some(node) = caller.at else {
@@ -192,6 +193,10 @@ impl World {
                 self.ledger.answered(caller, command.id, done, request.began_at)
             }
             Err(error) if error.outcome() == Outcome::NotApplied => {
+                self.callers[caller].at = match &error {
+                    ProposeError::NotLeader { leader: Some((leader, _)) } => Some(*leader),
+                    _ => None,
+                };
                 self.ledger.refused(caller, command.id, error.to_string())
             }
             Err(_) => {

@@ -83,6 +83,7 @@ impl World {
             self.empty_disk(node);
             self.plan_in(SECOND, Next::Start(node));
         }
+        self.notice_strangers(&membership);
         let Some(&node) = self.operators.lost.first() else { return Ok(()) };
         if self.operators.changing.is_some() {
             return Ok(());
@@ -102,6 +103,17 @@ impl World {
         };
         self.ask_for(leader, change);
         Ok(())
+    }
+
+    /// A member shows another directory than the group knows: it went down after its first hello and before its log was
+    /// founded. It is treated as one whose disk is lost.
+    fn notice_strangers(&mut self, membership: &Membership) {
+        for (&node, process) in &self.processes {
+            let known = membership.member(node).and_then(|member| member.incarnation);
+            if known.is_some_and(|known| known != process.incarnation) {
+                self.operators.lost.insert(node);
+            }
+        }
     }
 
     fn ask_for(&mut self, node: NodeId, change: MembershipChange) {
