@@ -6,7 +6,7 @@
 //! comes back.
 //!
 //! Every bug says which rule it breaks, and in brackets who is expected to notice: a law of the simulator, or an assertion
-//! of the code itself, which may come first. [L]: only where leases are on.
+//! of the code itself, which may come first. Those of leases can be seen only where leases are on.
 
 #[cfg(test)]
 use std::cell::Cell;
@@ -32,7 +32,8 @@ bugs! {
     // Elections.
     /// A request of an older term is granted in the voter's own: §5.1, a stale request is rejected (`VotedTwice`).
     VotesInOldTerms,
-    /// A vote is free although it was given: §5.2, one vote per term (`VotedTwice`; an assertion if it was the own one).
+    /// A vote is free although it was given: §5.2, one vote per term (`VotedTwice`; an assertion if it was the own
+    /// one).
     VotesTwice,
     /// A candidate counts votes that were given to it in an older term: §5.1 (`TwoLeaders`).
     CountsLateVotes,
@@ -64,7 +65,8 @@ bugs! {
     DeletesMatching,
     /// The same, even below what is committed: §5.4 (an assertion: committed an entry the log does not hold).
     TruncatesCommitted,
-    /// Entries are appended behind one that the leader's log does not have: §5.3 (`LogsDiffer`; an assertion if the term
+    /// Entries are appended behind one that the leader's log does not have: §5.3 (`LogsDiffer`; an assertion if
+    /// the term
     /// falls).
     AppendsBehindMismatch,
     /// A probe that is lost is never sent again: the follower gets nothing any more (`NotLive`).
@@ -85,11 +87,12 @@ bugs! {
     ReadsBeforeApply,
     /// A question that was lost is asked again under the same id: a late answer confirms younger reads (`StaleRead`).
     ReusesReadIds,
-    /// A lease counts from about when an answer came, not from when its round was sent: thesis §6.4.1 [L] (`StaleRead`).
+    /// A lease counts from about when an answer came, not from when its round was sent: thesis §6.4.1, leases
+    /// (`StaleRead`).
     LeaseFromReceipt,
-    /// A lease holds although a successor was told to stand for election: thesis §6.4.1 [L] (`StaleRead`).
+    /// A lease holds although a successor was told to stand for election: thesis §6.4.1 (`StaleRead`).
     LeaseOutlivesTransfer,
-    /// A voter that restarts hears candidates although a lease may rest on it: thesis §6.4.1 [L] (`StaleRead`).
+    /// A voter that restarts hears candidates although a lease may rest on it: thesis §6.4.1 (`StaleRead`).
     ForgetsPromises,
 
     // Membership.
@@ -102,11 +105,14 @@ bugs! {
     /// A configuration counts from its commit on, so that who was removed decides and who came does not: §6
     /// (`NotOnMajority`, `TwoLeaders`).
     ConfigAtCommit,
-    /// Learners are counted like voters: thesis §4.2.1 (`NotOnMajority`; seen with two learners, or an even number of voters).
+    /// Learners are counted like voters: thesis §4.2.1 (`NotOnMajority`; seen with two learners, or an even number
+    /// of voters).
     CountsLearners,
-    /// A second change begins while one is not committed: thesis §4.1 (`TwoChanges`; an assertion if the first is joint).
+    /// A second change begins while one is not committed: thesis §4.1 (`TwoChanges`; an assertion if the first is
+    /// joint).
     ChangesAtOnce,
-    /// A node that came back without what it promised is heard as if nothing had happened (`NotOnMajority`, `TwoLeaders`).
+    /// A node that came back without what it promised is heard as if nothing had happened (`NotOnMajority`,
+    /// `TwoLeaders`).
     HearsTheWiped,
 
     // Snapshots.
@@ -116,16 +122,17 @@ bugs! {
     SnapshotNamesLatestConfig,
     /// The log keeps what lies behind the position of an installed snapshot: §7 (`RecoveredWrong`).
     RestartKeepsTail,
-    /// The log is dropped beyond the newest snapshot, up to what was applied: §7 (`RecoveredWrong`, `NotLive`; assertions).
+    /// The log is dropped beyond the newest snapshot, up to what was applied: §7 (`CannotStart`, `NotLive`;
+    /// assertions).
     CompactsBeyondSnapshot,
     /// A picture holds more than its position says, so that entries are applied again behind it (`AppliedTwice`,
     /// `StatesDiffer`).
     PicturesHoldMore,
-    /// What was received of a snapshot before is gone on with unjudged (`RecoveredWrong`, `NotLive`).
+    /// What was received of a snapshot before is gone on with unjudged (`CannotStart`, `Stopped`).
     ResumesUnjudged,
-    /// A snapshot gets its name before its content is on disk, and the log goes (`RecoveredWrong`).
+    /// A snapshot gets its name before its content is on disk, and the log goes (`CannotStart`, `Stopped`).
     NamesSnapshotUnsynced,
-    /// The log before a snapshot goes before the snapshot's name is on disk (`RecoveredWrong`).
+    /// The log before a snapshot goes before the snapshot's name is on disk (`CannotStart`).
     ReleasesBeforeSnapshotIsNamed,
     /// A block of a snapshot is not compared with its checksum (`StatesDiffer`; seen where files rot).
     BelievesRottenBlocks,
@@ -133,39 +140,41 @@ bugs! {
     // Callers.
     /// A forward that arrives twice is appended twice (`AppliedTwice`).
     AppendsForwardsTwice,
-    /// A forward of an older term is appended after its caller was told that it never will be (`WrongAnswer`).
+    /// A forward of an older term is appended after its caller was told that it never will be (`AppliedAfterAll`).
     TakesLateForwards,
     /// A caller takes the entry of its node's former process for its own (`WrongAnswer`).
     IgnoresBoots,
-    /// A superseded caller is answered with the entry in its place (`WrongAnswer`; an assertion where two wait for one place).
+    /// A superseded caller is answered with the entry in its place (`WrongAnswer`; an assertion where two wait for
+    /// one place).
     AnswersSuperseded,
-    /// At its deadline a caller is told that its command was not applied: it may commit yet (`WrongAnswer`).
+    /// At its deadline a caller is told that its command was not applied: it may commit yet (`AppliedAfterAll`).
     DeniesAtDeadline,
-    /// Callers of truncated entries are told that they were not applied: a later leader may bring them back (`WrongAnswer`).
+    /// Callers of truncated entries are told that they were not applied: a later leader may bring them back
+    /// (`AppliedAfterAll`).
     DeniesTruncated,
     /// The first command of a batch is skipped where nobody waits for it (`StatesDiffer`, `AppliedDiffers`).
     SkipsCommands,
 
     // The log on disk.
-    /// Segments share one salt: what a recycled file held before parses (`RecoveredWrong`).
+    /// Segments share one salt: what a recycled file held before parses (`CannotStart`).
     SharesSalts,
     /// A write returns without a sync (`RecoveredWrong`, `NotOnMajority`).
     WritesUnsynced,
     /// A sync that failed is tried again and believed (`RecoveredWrong`; seen where a failed sync drops its pages).
     RetriesFailedSyncs,
-    /// The directory is not synced after a segment got its name (`RecoveredWrong`).
+    /// The directory is not synced after a segment got its name (`CannotStart`).
     NamesSegmentUnsynced,
-    /// The directory is not synced before a released segment is used again (`RecoveredWrong`).
+    /// The directory is not synced before a released segment is used again (`CannotStart`).
     RecyclesUnsynced,
-    /// The records of a torn batch are believed, since its header is whole (`RecoveredWrong`).
+    /// The records of a torn batch are believed, since its header is whole (`RecoveredWrong`, `CannotStart`).
     BelievesTornBatches,
     /// Damage in front of what was durable is cut like a torn end (`RecoveredWrong`; seen where files rot).
     CutsTheAcknowledged,
     /// A new segment does not restate term and vote: they go with the old ones (`RecoveredWrong`, `VotedTwice`).
     ForgetsToRestate,
-    /// A release keeps the configuration of the one before (`RecoveredWrong`).
+    /// A release keeps the configuration of the one before (`CannotStart`).
     ReleaseKeepsOldConfig,
-    /// Whatever is released, all segments but the newest go (`RecoveredWrong`; an assertion if they are read).
+    /// Whatever is released, all segments but the newest go (`CannotStart`; an assertion if they are read).
     ReleasesNeededSegments,
 }
 
