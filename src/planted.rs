@@ -1,9 +1,9 @@
 //! Bugs, planted on purpose, that the tests' net must catch. Outside the library's own test build there are none.
 //!
 //! Each stands in the real code where it would have been made, as one more condition: `term >= self.term() ||
-//! planted(Bug::…)`. In every build but that of the library's own tests [`planted`] is a constant `false`, so that nothing of it
-//! is left. There it asks a switch of its own thread, and a test sets that with `plant`: it holds as long as the value that
-//! comes back.
+//! planted(Bug::…)`. In every build but that of the library's own tests [`planted`] is a constant `false`, so that nothing
+//! of it is left. There it asks a switch of its own thread, and a test sets that with `plant`: it holds as long as the
+//! value that comes back.
 //!
 //! Every bug says which rule it breaks, and in brackets who is expected to notice: a law of the simulator, or an assertion
 //! of the code itself, which may come first. Those of leases can be seen only where leases are on.
@@ -142,7 +142,7 @@ bugs! {
     AppendsForwardsTwice,
     /// A forward of an older term is appended after its caller was told that it never will be (`AppliedAfterAll`).
     TakesLateForwards,
-    /// A caller takes the entry of its node's former process for its own (`WrongAnswer`).
+    /// Each process numbers its forwards from zero, and takes the entries of the one before for its own (`WrongAnswer`).
     IgnoresBoots,
     /// A superseded caller is answered with the entry in its place (`WrongAnswer`; an assertion where two wait for
     /// one place).

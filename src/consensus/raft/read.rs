@@ -29,7 +29,7 @@ impl Raft {
         let holds_lease = self.holds_lease(now);
         match &mut self.role {
             Role::Leader(_) if holds_lease || planted(Bug::ReadsWithoutRound) => {
-                self.outbox.reads.push(ReadReady { id, index: self.commit })
+                self.outbox.reads.push(ReadReady { id, index: self.commit });
             }
             Role::Leader(_) => self.push_read(Asker { id, peer: None }),
             Role::Follower(follower) => {
