@@ -4,7 +4,7 @@ use super::plan::{Plan, SECOND};
 use super::run::run;
 use super::world::Tally;
 
-fn number(name: &str) -> Option<u64> {
+pub(super) fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect("a number"))
 }
 
