@@ -9,7 +9,7 @@ use super::machine::{Command, CommandId, Done, Saw, State};
 use crate::consensus::{Raft, RoleName};
 use crate::machine::Codec;
 use crate::types::{
-    AppendAnswer, Body, Entry, LogIndex, LogPosition, Membership, Message, NodeId, Payload, Term,
+    AppendAnswer, Body, Entry, Incarnation, LogIndex, LogPosition, Membership, Message, NodeId, Payload, Term,
 };
 
 type Judged = Result<(), Broken>;
@@ -43,7 +43,8 @@ struct Committed {
 #[derive(Default)]
 pub(super) struct Ledger {
     leaders: BTreeMap<Term, NodeId>,
-    votes: BTreeMap<(NodeId, Term), NodeId>,
+    /// By data directory: who comes back without one has forgotten what it promised, and must not be counted.
+    votes: BTreeMap<(Incarnation, Term), NodeId>,
     written: HashMap<LogPosition, Written>,
     committed: Vec<Committed>,
     /// The state machine as the committed log alone makes it, and what it held after each entry.
@@ -124,7 +125,7 @@ impl Ledger {
             }
         }
         if leads && is.commit > was.commit {
-            self.require_majority(raft, image_of)?;
+            self.require_majority(raft, was.membership.as_ref(), image_of)?;
         }
         self.judge_membership(raft)
     }
@@ -212,27 +213,30 @@ impl Ledger {
         Ok(())
     }
 
-    /// What this leader has just committed is durable on a majority of every half of the configuration in force.
+    /// What this leader has just committed is durable on a majority of every half of the configuration in force: of this
+    /// one, or of the one that was in force when its turn began.
     fn require_majority(
         &self,
         raft: &Raft,
+        before: Option<&Arc<Membership>>,
         image_of: &dyn Fn(NodeId, &mut dyn FnMut(&Image) -> bool) -> bool,
     ) -> Judged {
         let index = raft.commit();
         let Some(term) = raft.term_at(index) else { return Ok(()) };
         let committed = LogPosition::new(term, index);
-        let membership = raft.membership();
         let holds = |id: &NodeId| image_of(*id, &mut |image| image.holds(committed));
-        for half in [membership.voters(), membership.outgoing()] {
-            let holders = half.iter().filter(|id| holds(id)).count();
-            if !half.is_empty() && holders <= half.len() / 2 {
-                let members = membership.members().map(|(id, _)| id);
-                let holders = members.filter(|id| holds(id)).collect();
-                let membership = Arc::clone(membership);
-                return Err(Broken::NotOnMajority { leader: raft.id(), committed, membership, holders });
-            }
+        let has_majority = |half: &[NodeId]| {
+            half.is_empty() || half.iter().filter(|id| holds(id)).count() > half.len() / 2
+        };
+        let is_held = |membership: &Arc<Membership>| {
+            has_majority(membership.voters()) && has_majority(membership.outgoing())
+        };
+        let membership = raft.membership();
+        if is_held(membership) || before.is_some_and(is_held) {
+            return Ok(());
         }
-        Ok(())
+        let holders = membership.members().map(|(id, _)| id).filter(|id| holds(id)).collect();
+        Err(Broken::NotOnMajority { leader: raft.id(), committed, membership: Arc::clone(membership), holders })
     }
 
     /// A node's state machine has applied a command.
@@ -250,7 +254,13 @@ impl Ledger {
     }
 
     /// A message leaves a node whose durable state is `image`.
-    pub(super) fn sent(&mut self, node: NodeId, to: NodeId, message: &Message, image: &Image) -> Judged {
+    pub(super) fn sent(
+        &mut self,
+        (node, directory): (NodeId, Incarnation),
+        to: NodeId,
+        message: &Message,
+        image: &Image,
+    ) -> Judged {
         let Message { term, body } = message;
         let durable = image.hard_state;
         let later = durable.term > *term;
@@ -270,7 +280,7 @@ impl Ledger {
         }
         if matches!(body, Body::VoteAnswer { granted: true } | Body::Vote { .. }) {
             let candidate = if matches!(body, Body::Vote { .. }) { node } else { to };
-            let first = *self.votes.entry((node, *term)).or_insert(candidate);
+            let first = *self.votes.entry((directory, *term)).or_insert(candidate);
             if first != candidate {
                 return Err(Broken::VotedTwice { voter: node, term: *term, first, second: candidate });
             }

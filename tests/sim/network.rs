@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use super::chance::Chance;
+use super::plan::SECOND;
 use crate::types::{GroupId, NodeId, PeerMessage};
 use crate::wire::{frame, peer};
 
@@ -93,7 +94,7 @@ impl Network {
         link: Link,
         message: &PeerMessage,
         now: u64,
-        latency: u64,
+        (latency, bandwidth): (u64, u64),
         chance: &mut Chance,
     ) -> Option<Vec<(u64, Frame)>> {
         let connection = *self.standing.get(&link)?;
@@ -109,6 +110,7 @@ impl Network {
         if delay > 0 && chance.ppm(200_000) {
             took += chance.within(0..delay);
         }
+        took += frame.bytes.len() as u64 * SECOND / bandwidth;
         let behind = self.last_arrival.get(&link).copied().unwrap_or(0);
         let at = if chance.ppm(disordered) { now + took } else { (now + took).max(behind) };
         self.last_arrival.insert(link, behind.max(at));

@@ -73,10 +73,10 @@ impl Fault {
     fn interval(self) -> u64 {
         match self {
             Self::Loss | Self::Doubles | Self::Disorder | Self::Delay => 4 * SECOND,
-            Self::Kill | Self::Power | Self::Pause | Self::Cut => 3 * SECOND,
-            Self::Transfer | Self::Snapshot | Self::Change | Self::SlowDisk => 4 * SECOND,
-            Self::FailedSync | Self::FullDisk => 6 * SECOND,
-            Self::Rot | Self::Wipe => 15 * SECOND,
+            Self::Kill | Self::Power | Self::Pause | Self::Cut => 2 * SECOND,
+            Self::Transfer | Self::Snapshot | Self::Change | Self::SlowDisk => 2 * SECOND,
+            Self::FailedSync | Self::FullDisk => 4 * SECOND,
+            Self::Rot | Self::Wipe => 8 * SECOND,
             Self::Drift => 20 * SECOND,
         }
     }
@@ -127,7 +127,13 @@ pub(super) struct Plan {
     /// Parts of a million that are lost, come twice, are late, while that fault is on.
     pub(super) noise: u32,
     pub(super) latency: u64,
+    /// Bytes per second of each link.
+    pub(super) bandwidth: u64,
     pub(super) sync: u64,
+    /// Candidates ask first, and leaders that hear no majority step down.
+    pub(super) calm: bool,
+    /// How many of a hundred commands are large.
+    pub(super) large: u64,
     pub(super) append_entries_max: usize,
     pub(super) acts: Vec<Act>,
 }
@@ -136,16 +142,20 @@ impl Plan {
     /// What the seed stands for.
     pub(super) fn of(seed: u64) -> Self {
         let mut chance = Chance::stream(seed, "plan");
-        let nodes = *chance.pick(&[1, 3, 3, 3, 3, 4, 5, 5, 7]).unwrap_or(&3);
+        let nodes = *chance.pick(&[1, 3, 3, 3, 3, 3, 3, 4, 5, 5, 7]).unwrap_or(&3);
+        let reads = if chance.within(0..3) == 0 { Reads::Lease } else { Reads::Rounds };
         let mut plan = Self {
             seed,
             nodes,
             spare_nodes: if nodes == 1 { 2 } else { chance.within(0..3) },
-            callers: chance.within(1..7) as usize,
+            callers: chance.within(1..9) as usize,
             keys: chance.within(1..6) as u8,
-            think: chance.spread(2 * MILLISECOND..300 * MILLISECOND),
+            think: chance.spread(MILLISECOND..200 * MILLISECOND),
             ends: chance.spread(5 * SECOND..40 * SECOND),
-            reads: if chance.within(0..3) == 0 { Reads::Lease } else { Reads::Rounds },
+            reads,
+            calm: reads == Reads::Lease || chance.coin(),
+            large: [0, 2, 20][chance.below(3)],
+            bandwidth: chance.spread(500_000..100_000_000),
             forwarding: chance.within(0..4) != 0,
             snapshot_entries: chance.spread(8..1_000),
             trailing_entries: chance.spread(1..100),
@@ -167,7 +177,7 @@ impl Plan {
     }
 
     fn schedule(&mut self, fault: Fault, stream: &mut Chance) {
-        let interval = fault.interval() * stream.spread(1..16);
+        let interval = fault.interval() * stream.spread(1..8);
         let mut at = 0;
         loop {
             at += stream.within(1..2 * interval);

@@ -138,11 +138,11 @@ impl Host {
     }
 
     /// The disk is replaced by an empty one.
-    pub(super) fn wipe(&mut self, seed: u64) {
+    pub(super) fn wipe(&mut self, seed: u64, joins: bool) {
         self.disk = SimulatedDisk::default();
         self.disk.seed(seed);
         self.image = SharedImage::default();
-        self.joins = true;
+        self.joins = joins;
     }
 
     /// Opens the log and starts on it, as `Node::start` does.
@@ -240,6 +240,7 @@ fn nothing() -> Recovered {
 fn replica_config(plan: &Plan, id: NodeId, incarnation: Incarnation, joined: bool, seed: u64) -> ReplicaConfig {
     let mut raft = RaftConfig::new(id);
     (raft.heartbeat_ticks, raft.election_ticks) = (HEARTBEAT_TICKS, ELECTION_TICKS);
+    (raft.pre_vote, raft.check_quorum) = (plan.calm, plan.calm);
     raft.append_entries_max = plan.append_entries_max;
     raft.append_bytes_max = 4 << 10;
     raft.in_flight_messages_max = 8;

@@ -17,10 +17,11 @@ use super::network::{Frame, Link, Network};
 use super::plan::{MICROSECOND, MILLISECOND, Plan, SECOND};
 use super::process::{ELECTION, Host, Outcome, Process, Refused, TICK, Worker};
 use super::trace::{Trace, What};
+use crate::consensus::RoleName;
 use crate::replica::Event;
 use crate::runtime::{cluster_id, founding_entry};
 use crate::ticket::StopCause;
-use crate::types::{ClusterId, Entry, Membership, NodeId, PeerMessage};
+use crate::types::{ClusterId, Entry, LogIndex, Membership, NodeId, PeerMessage, Term};
 use callers::{Answer, Caller};
 pub(super) use callers::Operation;
 use operators::Operators;
@@ -53,6 +54,14 @@ pub(super) enum Next {
     Undo(usize),
     Operate,
     Look,
+}
+
+/// A leadership under one configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Leading {
+    term: Term,
+    membership: LogIndex,
+    since: u64,
 }
 
 struct Happening {
@@ -129,6 +138,15 @@ pub(super) struct World {
     schedule: Chance,
     wire: Chance,
     disk: Chance,
+    /// Whom each fault that lasts has struck, and which links it has cut.
+    struck: BTreeMap<usize, NodeId>,
+    cuts: BTreeMap<usize, Vec<Link>>,
+    /// When a node that stood still went on.
+    awake_since: BTreeMap<NodeId, u64>,
+    /// When a node has heard another last.
+    heard: BTreeMap<Link, u64>,
+    /// Since when a node leads in its term with its configuration, all being well.
+    leading: BTreeMap<NodeId, Leading>,
     is_over: bool,
     is_done: bool,
     /// Until then something may come late that was held up before the faults ended.
@@ -167,6 +185,11 @@ impl World {
             schedule: Chance::stream(plan.seed, "schedule"),
             wire: Chance::stream(plan.seed, "wire"),
             disk: Chance::stream(plan.seed, "disk"),
+            struck: BTreeMap::new(),
+            cuts: BTreeMap::new(),
+            awake_since: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            leading: BTreeMap::new(),
             is_over: false,
             is_done: false,
             late_until: 0,
@@ -360,7 +383,38 @@ impl World {
         let Some(process) = self.processes.get_mut(&node) else { return Ok(()) };
         let ticked = process.tick(clock);
         self.judge_writes(node)?;
-        self.take_outcome(node, ticked)
+        self.take_outcome(node, ticked)?;
+        self.require_quorum(node)
+    }
+
+    /// A leader that has heard no majority for long has stepped down (thesis §6.2).
+    fn require_quorum(&mut self, node: NodeId) -> Judged {
+        let Some(raft) = self.processes.get(&node).map(|process| process.replica.raft()) else { return Ok(()) };
+        if raft.role() != RoleName::Leader || !self.plan.calm {
+            self.leading.remove(&node);
+            return Ok(());
+        }
+        let (term, membership) = (raft.term(), raft.membership_index());
+        let is = Leading { term, membership, since: self.now };
+        let leading = self.leading.entry(node).or_insert(is);
+        if (leading.term, leading.membership) != (term, membership) {
+            *leading = is;
+        }
+        let patience = self.hosts[&node].in_world(3 * ELECTION);
+        let long_ago = |since: u64| since + patience < self.now;
+        // It has not heard anybody while it stood still.
+        let awake_since = self.awake_since.get(&node).copied().unwrap_or(0);
+        let is_unheard = |peer: &NodeId| {
+            let heard_at = self.heard.get(&(node, *peer)).copied().unwrap_or(0);
+            *peer != node && long_ago(heard_at.max(awake_since))
+        };
+        for half in [raft.membership().voters(), raft.membership().outgoing()] {
+            let unheard = half.iter().filter(|peer| is_unheard(peer)).count();
+            if long_ago(leading.since) && !half.is_empty() && half.len() - unheard <= half.len() / 2 {
+                return Err(Broken::LeadsUnheard { node, term });
+            }
+        }
+        Ok(())
     }
 
     fn take_outcome(&mut self, node: NodeId, outcome: Result<Outcome, StopCause>) -> Judged {
@@ -467,8 +521,8 @@ impl World {
     fn send_all(&mut self, node: NodeId, messages: Vec<(NodeId, PeerMessage)>) -> Judged {
         for (to, message) in messages {
             if let PeerMessage::Raft { message, .. } = &message {
-                let host = &self.hosts[&node];
-                self.ledger.sent(node, to, message, &host.image.lock())?;
+                let (host, process) = (&self.hosts[&node], &self.processes[&node]);
+                self.ledger.sent((node, process.incarnation), to, message, &host.image.lock())?;
             }
             self.send(node, to, message);
         }

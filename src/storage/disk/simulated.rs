@@ -302,13 +302,13 @@ impl Files for SimulatedDisk {
     }
 
     fn lock(&self, path: &Path, _access: Access) -> io::Result<Option<Lock>> {
-        let is_locked = std::mem::replace(&mut self.state.lock().is_locked, true);
-        if is_locked {
+        if self.state.lock().is_locked {
             return Ok(None);
         }
         if self.state.lock().file(path).is_err() {
             self.create(path)?;
         }
+        self.state.lock().is_locked = true;
         Ok(Some(Arc::new(SimulatedLock(self.clone()))))
     }
 

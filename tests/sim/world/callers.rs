@@ -71,7 +71,7 @@ pub(in crate::sim) struct Operation {
 pub(super) enum Answer {
     Done { caller: usize, request: u64, outcome: Result<Done, ProposeError> },
     Saw { caller: usize, request: u64, outcome: Result<Saw, ReadError> },
-    Changed(Result<ChangeReceipt, ChangeError>),
+    Changed { wish: u64, outcome: Result<ChangeReceipt, ChangeError> },
     Transferred(Result<NodeId, TransferError>),
     Saved(Result<SnapshotMeta, SnapshotNowError>),
 }
@@ -82,7 +82,7 @@ impl Caller {
         Self { place, chance, requests: 0, at: None, waiting: None, seen: 0, is_content: false }
     }
 
-    fn wish(&mut self, keys: u8, ballast: bool, is_over: bool) -> Wish {
+    fn wish(&mut self, keys: u8, large: u64, is_over: bool) -> Wish {
         let key = self.chance.within(0..u64::from(keys)) as u8;
         let kind = self.chance.within(0..10);
         if kind < 4 && !is_over {
@@ -90,7 +90,8 @@ impl Caller {
         }
         let id: CommandId = (self.place as u64 + 1) << 32 | self.requests;
         let deed = if kind < 7 { Deed::Write(id) } else { Deed::Swap(self.seen, id) };
-        let padding = if ballast && self.chance.within(0..20) == 0 { 3_000 } else { self.chance.within(0..60) };
+        let is_large = self.chance.within(0..100) < large;
+        let padding = self.chance.within(0..if is_large { 8_000 } else { 60 });
         Wish::Do(Command { id, key, deed, padding: padding as u16 })
     }
 }
@@ -113,7 +114,7 @@ impl World {
         };
         caller.requests += 1;
         let number = caller.requests;
-        let wish = caller.wish(self.plan.keys, self.plan.ballast > 0, self.is_over);
+        let wish = caller.wish(self.plan.keys, self.plan.large, self.is_over);
         let (life, began_at) = (self.lives[&node], self.ledger.committed());
         self.callers[place].waiting =
             Some(Request { number, node, life, wish: wish.clone(), began_at, asked_at: self.now });
@@ -158,7 +159,7 @@ impl World {
             match answer {
                 Answer::Done { caller, request, outcome } => self.was_done(caller, request, outcome)?,
                 Answer::Saw { caller, request, outcome } => self.was_seen(caller, request, outcome)?,
-                Answer::Changed(outcome) => self.was_changed(outcome),
+                Answer::Changed { wish, outcome } => self.was_changed(wish, outcome),
                 Answer::Transferred(outcome) => {
                     self.tally.transfers += u64::from(outcome.is_ok());
                     self.trace.add(self.now, || What::World(format!("transfer: {outcome:?}")));

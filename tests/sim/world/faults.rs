@@ -17,19 +17,22 @@ impl World {
         }
         let act = self.plan.acts[place];
         self.trace.add(self.now, || What::World(format!("fault: {act}")));
-        self.plan_in(act.lasts, Next::Undo(place));
         let nodes: Vec<NodeId> = self.hosts.keys().copied().collect();
-        let node = nodes[(act.place % nodes.len() as u64) as usize];
+        let node = self.place_of(act, &nodes);
+        self.struck.insert(place, node);
+        self.plan_in(act.lasts, Next::Undo(place));
         match act.fault {
             Fault::Loss => self.network.noise.lost = self.plan.noise,
             Fault::Doubles => self.network.noise.doubled = self.plan.noise,
             Fault::Disorder => self.network.noise.disordered = self.plan.noise,
             Fault::Delay => self.network.noise.delay = act.lasts,
-            Fault::Cut => self.partition(&nodes, act),
+            Fault::Cut => self.partition(place, &nodes, act),
             Fault::Kill => return self.kill(node, act),
             Fault::Power => return self.cut_power(node, act),
             Fault::Pause => {
-                self.paused.insert(node, self.now + act.lasts);
+                let until = self.now + act.lasts;
+                self.paused.insert(node, until);
+                self.awake_since.insert(node, until);
             }
             Fault::SlowDisk => {
                 let factor = 1 << (act.choice % 12);
@@ -38,7 +41,7 @@ impl World {
             Fault::FailedSync => self.refuse_sync(node, act),
             Fault::FullDisk => self.hosts[&node].disk.set_full(true),
             Fault::Rot => return self.rot(node, act),
-            Fault::Wipe => return self.wipe(node),
+            Fault::Wipe => return self.wipe(node, act),
             Fault::Change => self.change(node, act),
             Fault::Transfer => self.transfer(node, act),
             Fault::Snapshot => self.snapshot_now(node),
@@ -51,13 +54,17 @@ impl World {
     pub(super) fn undo(&mut self, place: usize) -> Judged {
         let act = self.plan.acts[place];
         let nodes: Vec<NodeId> = self.hosts.keys().copied().collect();
-        let node = nodes[(act.place % nodes.len() as u64) as usize];
+        let node = self.struck.remove(&place).unwrap_or(nodes[0]);
         match act.fault {
             Fault::Loss => self.network.noise.lost = 0,
             Fault::Doubles => self.network.noise.doubled = 0,
             Fault::Disorder => self.network.noise.disordered = 0,
             Fault::Delay => self.network.noise.delay = 0,
-            Fault::Cut => self.mend(&nodes, act),
+            Fault::Cut => {
+                for link in self.cuts.remove(&place).unwrap_or_default() {
+                    self.network.mend(link);
+                }
+            }
             Fault::FullDisk => self.hosts[&node].disk.set_full(false),
             Fault::Power | Fault::Kill => self.plan_in(0, Next::Start(node)),
             _ => {}
@@ -65,9 +72,15 @@ impl World {
         Ok(())
     }
 
-    fn links_of(nodes: &[NodeId], act: Act) -> Vec<Link> {
+    /// Whom a fault strikes: every other time whoever leads.
+    fn place_of(&self, act: Act, nodes: &[NodeId]) -> NodeId {
+        let anybody = nodes[(act.place >> 1) as usize % nodes.len()];
+        self.leader().filter(|_| act.place & 1 == 0).unwrap_or(anybody)
+    }
+
+    fn links_of(node: NodeId, nodes: &[NodeId], act: Act) -> Vec<Link> {
         let place = |node: &NodeId| nodes.iter().position(|other| other == node).unwrap_or(0) as u64;
-        let (lonely, shape) = (act.place % nodes.len() as u64, act.choice % 6);
+        let (lonely, shape) = (place(&node), act.choice % 6);
         let all = nodes.iter().flat_map(|one| nodes.iter().map(|other| (*one, *other)));
         let is_cut = |&(one, other): &Link| {
             let (one, other) = (place(&one), place(&other));
@@ -86,12 +99,10 @@ impl World {
         all.filter(|(one, other)| one != other).filter(is_cut).collect()
     }
 
-    fn partition(&mut self, nodes: &[NodeId], act: Act) {
-        Self::links_of(nodes, act).into_iter().for_each(|link| self.cut(link));
-    }
-
-    fn mend(&mut self, nodes: &[NodeId], act: Act) {
-        Self::links_of(nodes, act).into_iter().for_each(|link| self.network.mend(link));
+    fn partition(&mut self, place: usize, nodes: &[NodeId], act: Act) {
+        let links = Self::links_of(self.struck[&place], nodes, act);
+        links.iter().for_each(|link| self.cut(*link));
+        self.cuts.insert(place, links);
     }
 
     fn kill(&mut self, node: NodeId, act: Act) -> Judged {

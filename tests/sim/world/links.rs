@@ -166,8 +166,8 @@ impl World {
         if !self.hosts.contains_key(&to) || from == to {
             return;
         }
-        let latency = self.plan.latency;
-        match self.network.send((from, to), &message, self.now, latency, &mut self.wire) {
+        let speed = (self.plan.latency, self.plan.bandwidth);
+        match self.network.send((from, to), &message, self.now, speed, &mut self.wire) {
             Some(arrivals) => {
                 for (at, frame) in arrivals {
                     self.plan_at(at, Next::Deliver(frame, self.now));
@@ -187,6 +187,7 @@ impl World {
         }
         let message = open(frame.bytes);
         self.trace.add(self.now, || What::Message { from, to, sent_at, text: told(&message) });
+        self.heard.insert((to, from), self.now);
         let Some(process) = self.processes.get_mut(&to) else { return Ok(()) };
         match message {
             PeerMessage::Pull(pull) => process.hear(MoverInput::Pull { from, pull }),

@@ -1,7 +1,7 @@
 //! Operators: they change the membership, move the leadership, ask for snapshots; and when a node has lost its disk they
 //! remove it, start it anew, and add it again. They lose one disk at a time, as the guarantees ask of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::super::chance::Chance;
@@ -19,8 +19,9 @@ const PATIENCE: u64 = 6 * ELECTION;
 /// What the operators have in mind.
 pub(super) struct Operators {
     chance: Chance,
-    /// The change they wait for.
-    changing: Option<(NodeId, MembershipChange)>,
+    /// The changes they wait for, and whom they asked.
+    changing: BTreeMap<u64, (NodeId, MembershipChange)>,
+    wishes: u64,
     /// Nodes whose disk is lost: to be removed, started anew, added again.
     lost: BTreeSet<NodeId>,
     /// Nodes that were removed, as the operators were told: they get an empty disk.
@@ -35,7 +36,8 @@ impl Operators {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             chance: Chance::stream(seed, "operators"),
-            changing: None,
+            changing: BTreeMap::new(),
+            wishes: 0,
             lost: BTreeSet::new(),
             removed: BTreeSet::new(),
             damaged: BTreeSet::new(),
@@ -58,7 +60,7 @@ impl Operators {
     /// Its process is gone.
     pub(super) fn forget(&mut self, node: NodeId) {
         self.stopping.remove(&node);
-        self.changing.take_if(|(asked, _)| *asked == node);
+        self.changing.retain(|_, (asked, _)| *asked != node);
     }
 }
 
@@ -80,16 +82,22 @@ impl World {
                 continue;
             }
             self.note(node, || "was removed, and gets an empty disk".to_owned());
-            self.empty_disk(node);
+            self.empty_disk(node, true);
             self.plan_in(SECOND, Next::Start(node));
         }
         self.notice_strangers(&membership);
         let Some(&node) = self.operators.lost.first() else { return Ok(()) };
-        if self.operators.changing.is_some() {
+        if !self.operators.changing.is_empty() {
             return Ok(());
         }
         let incarnation = self.processes.get(&node).map(|process| process.incarnation);
         let known = membership.member(node).and_then(|member| member.incarnation);
+        if !membership.contains(node) && !self.hosts[&node].joins {
+            // It came back as the founder it once was. Now that it is removed it joins, as it should have.
+            self.empty_disk(node, true);
+            self.plan_in(SECOND, Next::Start(node));
+            return Ok(());
+        }
         let change = if !membership.contains(node) {
             MembershipChange::AddLearner { id: node, address: format!("host:{node}") }
         } else if incarnation.is_none() || (known.is_some() && known != incarnation) || (known.is_none() && membership.is_voter(node)) {
@@ -118,9 +126,11 @@ impl World {
 
     fn ask_for(&mut self, node: NodeId, change: MembershipChange) {
         self.trace.add(self.now, || What::World(format!("an operator asks {node}: {change:?}")));
-        self.operators.changing = Some((node, change.clone()));
+        self.operators.wishes += 1;
+        let wish = self.operators.wishes;
+        self.operators.changing.insert(wish, (node, change.clone()));
         let mailbox = Arc::clone(&self.mailbox);
-        let answer = Box::new(move |outcome| mailbox.lock().push(Answer::Changed(outcome)));
+        let answer = Box::new(move |outcome| mailbox.lock().push(Answer::Changed { wish, outcome }));
         let deadline = self.deadline(node);
         self.handle(node, Event::Change(Change { change, expected: None, answer, deadline }));
     }
@@ -129,9 +139,9 @@ impl World {
         Moment(self.hosts[&node].clock(self.now).0 + PATIENCE)
     }
 
-    pub(super) fn was_changed(&mut self, outcome: Result<ChangeReceipt, ChangeError>) {
+    pub(super) fn was_changed(&mut self, wish: u64, outcome: Result<ChangeReceipt, ChangeError>) {
         self.trace.add(self.now, || What::World(format!("change: {outcome:?}")));
-        let Some((_, change)) = self.operators.changing.take() else { return };
+        let Some((_, change)) = self.operators.changing.remove(&wish) else { return };
         let Ok(receipt) = outcome else { return };
         self.tally.changes += 1;
         let gone: Vec<NodeId> =
@@ -149,7 +159,7 @@ impl World {
 
     /// Somebody wants another membership.
     pub(super) fn change(&mut self, node: NodeId, act: Act) {
-        let is_quiet = self.operators.changing.is_none() && self.operators.lost.is_empty();
+        let is_quiet = self.operators.changing.is_empty() && self.operators.lost.is_empty();
         let Some((_, membership)) = self.lead().filter(|_| is_quiet) else { return };
         if !self.processes.contains_key(&node) {
             return;
@@ -170,8 +180,14 @@ impl World {
                 address: address(new),
             }),
         };
-        if let Some(change) = change {
-            self.ask_for(node, change);
+        let Some(change) = change else { return };
+        self.ask_for(node, change);
+        // Two operators at once: one of them has to wait, or is refused.
+        if act.choice & 128 != 0
+            && let Some(id) = pick(&spare)
+            && self.processes.contains_key(&node)
+        {
+            self.ask_for(node, MembershipChange::AddLearner { id, address: address(id) });
         }
     }
 
@@ -200,7 +216,7 @@ impl World {
     /// Whether a disk may be lost now: the others, by themselves, hold everything and go on.
     fn may_lose_disk(&self, node: NodeId) -> bool {
         let quiet = self.operators.lost.is_empty()
-            && self.operators.changing.is_none()
+            && self.operators.changing.is_empty()
             && self.operators.damaged.is_empty()
             && self.operators.removed.is_empty();
         let known_everywhere = |membership: &Membership| {
@@ -216,27 +232,33 @@ impl World {
             })
     }
 
-    pub(super) fn wipe(&mut self, node: NodeId) -> Judged {
+    /// A member comes back with an empty disk: to join, or, by mistake, as the founder it once was.
+    pub(super) fn wipe(&mut self, node: NodeId, act: Act) -> Judged {
         if self.may_lose_disk(node) {
-            self.lose_disk(node);
+            let founds = node.get() <= self.plan.nodes && act.choice & 1 == 0;
+            self.lose_disk_and_come_back(node, !founds);
         }
         Ok(())
     }
 
     /// The disk of a member is lost: the operators know, and begin.
     pub(super) fn lose_disk(&mut self, node: NodeId) {
+        self.lose_disk_and_come_back(node, true);
+    }
+
+    fn lose_disk_and_come_back(&mut self, node: NodeId, joins: bool) {
         self.note(node, || "loses its disk".to_owned());
         self.tally.lost_disks += 1;
-        self.empty_disk(node);
+        self.empty_disk(node, joins);
         self.operators.damaged.remove(&node);
         self.operators.lost.insert(node);
         self.plan_in(SECOND, Next::Start(node));
     }
 
-    fn empty_disk(&mut self, node: NodeId) {
+    fn empty_disk(&mut self, node: NodeId, joins: bool) {
         self.end_process(node, false);
         let seed = self.operators.chance.next();
-        self.hosts.get_mut(&node).expect("a host of this world").wipe(seed);
+        self.hosts.get_mut(&node).expect("a host of this world").wipe(seed, joins);
     }
 
     /// While a node is down, a byte of its disk changes: in a snapshot, or in a segment that is complete.
@@ -251,15 +273,18 @@ impl World {
         let is = |name: &std::path::Path, extension: &str| name.extension().is_some_and(|is| is == extension);
         let mut segments: Vec<_> = names.iter().filter(|name| is(name, "log")).collect();
         segments.sort();
-        segments.pop();
-        let snapshots = names.iter().filter(|name| is(name, "snap"));
-        let files: Vec<_> = segments.into_iter().chain(snapshots).collect();
+        let snapshots: Vec<_> = names.iter().filter(|name| is(name, "snapshot")).collect();
+        let files = if act.choice & 64 == 0 || snapshots.is_empty() { segments.clone() } else { snapshots };
         if let Some(file) = files.get(act.choice as usize % files.len().max(1)) {
             self.note(node, || format!("a byte of {} rots", file.display()));
             self.operators.damaged.insert(node);
             disk.alter(file, |bytes| {
-                if !bytes.is_empty() {
-                    let at = (act.choice >> 8) as usize % bytes.len();
+                // At the end of the log rot looks like a tear; that limit is known. Of the newest segment only its
+                // first part rots, if it is long.
+                let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+                let most = if Some(file) == segments.last() { (used / 4).saturating_sub(2_048) } else { used };
+                if most > 0 {
+                    let at = (act.choice >> 8) as usize % most;
                     bytes[at] ^= 1 << (act.choice % 8);
                 }
             });
@@ -273,6 +298,6 @@ impl World {
         if let Some(node) = self.operators.lost.first() {
             return Some(format!("{node} has lost its disk and is not a voter again"));
         }
-        self.operators.changing.as_ref().map(|(_, change)| format!("{change:?} is not answered"))
+        self.operators.changing.values().next().map(|(_, change)| format!("{change:?} is not answered"))
     }
 }
