@@ -122,6 +122,7 @@ mod net;
 mod replica;
 mod runtime;
 pub mod storage;
+mod sync;
 mod ticket;
 pub mod transport;
 pub mod types;
