@@ -21,7 +21,16 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "runtime",
         &[
-            "types", "sync", "ticket", "metrics", "consensus", "machine", "storage", "transport", "replica", "workers",
+            "types",
+            "sync",
+            "ticket",
+            "metrics",
+            "consensus",
+            "machine",
+            "storage",
+            "transport",
+            "replica",
+            "workers",
         ],
     ),
 ];

@@ -188,10 +188,14 @@ fn loom_the_last_word_about_a_full_disk_is_the_truth() {
         upkeep.join().unwrap();
 
         let told: Vec<_> = inputs.completions.try_iter().collect();
-        assert!(matches!(told.last(), Some(Event::DiskFull(true))), "the upkeep still finds no space: {told:?}");
-        let alternates = told.iter().enumerate().all(|(nth, event)| {
-            matches!(event, Event::DiskFull(full) if *full == nth.is_multiple_of(2))
-        });
+        assert!(
+            matches!(told.last(), Some(Event::DiskFull(true))),
+            "the upkeep still finds no space: {told:?}"
+        );
+        let alternates = told
+            .iter()
+            .enumerate()
+            .all(|(nth, event)| matches!(event, Event::DiskFull(full) if *full == nth.is_multiple_of(2)));
         assert!(alternates, "{told:?}");
     });
 }

@@ -54,7 +54,10 @@ fn assert_true(answer: &Answered, applied: bool) {
     match answer {
         Ok(response) => assert!(applied && response == b"done", "an answer to what did not happen"),
         Err(error) => {
-            assert!(!applied || error.outcome() == Outcome::Unknown, "applied, and the caller heard: {error}");
+            assert!(
+                !applied || error.outcome() == Outcome::Unknown,
+                "applied, and the caller heard: {error}"
+            );
         }
     }
 }
