@@ -65,7 +65,7 @@
 //! 3  machine/    storage/    net/             the user's trait; the log; the event loop
 //! 2  consensus/  wire/                        Raft, pure; frames and messages as bytes
 //! 1  ticket/     metrics/                     what a caller holds; what a node counts
-//! 0  types/                                   plain data
+//! 0  types/      sync/                        plain data; the locks that threads share
 //! ```
 //!
 //! # The flows
