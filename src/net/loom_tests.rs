@@ -66,9 +66,16 @@ impl Scene {
     }
 }
 
+/// At most three times a thread is interrupted where it need not wait: all orders would take minutes.
+fn model(scene: impl Fn() + Send + Sync + 'static) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(scene);
+}
+
 #[test]
 fn loom_work_brought_at_any_moment_is_never_slept_over() {
-    loom::model(|| {
+    model(|| {
         let scene = Arc::new(Scene::default());
         let bringer = thread::spawn({
             let scene = Arc::clone(&scene);
@@ -87,9 +94,7 @@ fn loom_work_brought_at_any_moment_is_never_slept_over() {
 
 #[test]
 fn loom_two_who_bring_work_wake_the_loop_once_for_each_sleep() {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(3);
-    model.check(|| {
+    model(|| {
         let scene = Arc::new(Scene::default());
         let bringers = [(); 2].map(|()| {
             let scene = Arc::clone(&scene);
