@@ -5,7 +5,7 @@
 //! lets it read. Such tests stand in the `loom_tests.rs` of a room, and are run by
 //!
 //! ```sh
-//! RUSTFLAGS="--cfg loom" cargo test --release --lib --target-dir target/loom loom_
+//! RUSTFLAGS="--cfg loom" cargo test --lib --target-dir target/loom loom_
 //! ```
 //!
 //! Under that configuration nothing else runs: a lock of loom's works only inside a model.
