@@ -65,7 +65,7 @@
 //! 3  machine/    storage/    net/             the user's trait; the log; the event loop
 //! 2  consensus/  wire/                        Raft, pure; frames and messages as bytes
 //! 1  ticket/     metrics/                     what a caller holds; what a node counts
-//! 0  types/      planted                      plain data; bugs that are in no build but that of the tests
+//! 0  types/      sync/      planted           plain data; locks; bugs that stand in the tests' build alone
 //! ```
 //!
 //! # The flows
@@ -123,6 +123,7 @@ mod planted;
 mod replica;
 mod runtime;
 pub mod storage;
+mod sync;
 mod ticket;
 pub mod transport;
 #[cfg(test)]

@@ -20,6 +20,7 @@ const GROUPS: &[(&str, usize)] = &[
     ("RS", 15),
     ("U", 10),
     ("F", 15),
+    ("N", 22),
 ];
 
 /// One row: the scenario's id, what it shows, and where.

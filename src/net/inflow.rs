@@ -195,6 +195,27 @@ mod tests {
         Ok(bodies)
     }
 
+    /// As [`Trickle`], and a signal comes before each read.
+    struct Disturbed<'a>(Trickle<'a>, bool);
+
+    impl Read for Disturbed<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.1 = !self.1;
+            if self.1 { Err(ErrorKind::Interrupted.into()) } else { self.0.read(buffer) }
+        }
+    }
+
+    #[test]
+    fn a_read_that_a_signal_interrupts_goes_on() {
+        let stream = sealed(&[10]);
+        let mut disturbed = Disturbed(Trickle { rest: &stream, step: 5 }, false);
+        let mut inflow = Inflow::new(1 << 20);
+
+        while let Taken::Bytes { .. } = inflow.read_from(&mut disturbed).expect("no error but blocking") {}
+
+        assert_eq!(inflow.next_frame().unwrap().as_deref(), Some(stream.as_slice()));
+    }
+
     #[test]
     fn frames_are_whole_in_whatever_pieces_they_come() {
         let sizes = [0, 1, 5000, 65_518, 65_519, 3, 200_000, 7];

@@ -24,6 +24,8 @@ mod connection;
 mod greeting;
 mod inflow;
 mod log_gate;
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod network;
 mod outbox;
 mod peer;

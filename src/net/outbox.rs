@@ -269,6 +269,37 @@ mod tests {
         undelivered.map(|(_, message)| request(message)).collect()
     }
 
+    /// As [`Pipe`], and a signal comes before each write.
+    #[derive(Default)]
+    struct Disturbed(Pipe, bool);
+
+    impl Write for Disturbed {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.1 = !self.1;
+            if self.1 { Err(ErrorKind::Interrupted.into()) } else { self.0.write(bytes) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_write_that_a_signal_interrupts_goes_on() {
+        let mut outbox = Outbox::new(usize::MAX);
+        let mut expected = Vec::new();
+        peer::encode(GroupId(1), &forward(1, 300), &mut expected);
+        outbox.push(GroupId(1), forward(1, 300)).unwrap();
+        let mut disturbed = Disturbed::default();
+
+        while !outbox.is_empty() {
+            disturbed.0.allowed = 7;
+            assert!(!outbox.write_to(&mut disturbed).unwrap().blocked);
+        }
+
+        assert!(disturbed.0.taken == expected);
+    }
+
     #[test]
     fn bytes_leave_in_order_however_few_the_socket_takes() {
         for step in [1, 7, 4096, usize::MAX / 2] {

@@ -5,26 +5,26 @@
 //! two fences forbid that both look too early, so no wake-up is lost, and at most one system call is made per sleep.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use mio::{Registry, Token, Waker};
+
+use crate::sync::atomic::{AtomicBool, Ordering, fence};
 
 /// The loop's end and everyone else's are the same object, shared.
 #[derive(Debug)]
 pub(crate) struct LoopWaker {
     waker: Waker,
-    asleep: AtomicBool,
+    sleep: Sleep,
 }
 
 impl LoopWaker {
     pub(super) fn new(registry: &Registry, token: Token) -> io::Result<Self> {
-        Ok(Self { waker: Waker::new(registry, token)?, asleep: AtomicBool::new(false) })
+        Ok(Self { waker: Waker::new(registry, token)?, sleep: Sleep::default() })
     }
 
     /// There is work: put it where the loop finds it before this is called.
     pub(crate) fn wake(&self) {
-        fence(Ordering::SeqCst);
-        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed) {
+        if self.sleep.is_for_us_to_end() {
             // Cannot fail in a way that a retry would mend: an event counter that is full is a wake-up under way.
             if let Err(error) = self.waker.wake() {
                 log::error!("cannot wake the network loop: {error}");
@@ -34,13 +34,38 @@ impl LoopWaker {
 
     /// The loop is about to sleep. It must look for work once more after this.
     pub(super) fn fall_asleep(&self) {
-        self.asleep.store(true, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
+        self.sleep.begin();
     }
 
     /// The loop is awake, for whatever reason.
     pub(super) fn rise(&self) {
-        self.asleep.store(false, Ordering::Relaxed);
+        self.sleep.end();
+    }
+}
+
+/// Whether the loop sleeps, as those see it who bring work.
+#[derive(Debug, Default)]
+pub(super) struct Sleep {
+    asleep: AtomicBool,
+}
+
+impl Sleep {
+    /// Work was put down: whether the loop must be woken for it. Of all who ask during one sleep, one is told so.
+    pub(super) fn is_for_us_to_end(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.asleep.load(Ordering::Relaxed)
+            && self.asleep.compare_exchange(true, false, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    pub(super) fn begin(&self) {
+        self.asleep.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+    }
+
+    /// An exchange, where a store would do: so whoever ended this sleep stands before the next one also in a model of the
+    /// memory that orders two stores only if one has seen the other. Beside a poll it costs nothing.
+    pub(super) fn end(&self) {
+        self.asleep.swap(false, Ordering::Relaxed);
     }
 }
 

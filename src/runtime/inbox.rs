@@ -2,7 +2,6 @@
 //! mover. Both are counted in bytes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_channel::Sender;
 
@@ -11,6 +10,7 @@ use super::channels::{Arrival, Arrived, Piece};
 use super::threads::Stopper;
 use crate::metrics::RuntimeMetrics;
 use crate::replica::Event;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::ticket::StopCause;
 use crate::transport::Inbox;
 use crate::types::{ClusterId, GroupId, Incarnation, NodeId, PeerMessage};
@@ -34,11 +34,11 @@ impl Waiting {
         before >= self.bytes_max && before - bytes < self.bytes_max
     }
 
-    fn add(&self, bytes: usize) {
+    pub(super) fn add(&self, bytes: usize) {
         self.bytes.fetch_add(bytes, Ordering::SeqCst);
     }
 
-    fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.bytes.load(Ordering::SeqCst) >= self.bytes_max
     }
 }

@@ -35,6 +35,8 @@ mod identity;
 mod inbox;
 mod launch;
 mod limits;
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod loops;
 mod net_end;
 mod node;

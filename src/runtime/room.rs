@@ -2,9 +2,9 @@
 //! no space to prepare.
 
 use crossbeam_channel::Sender;
-use parking_lot::Mutex;
 
 use crate::replica::Event;
+use crate::sync::Mutex;
 
 /// Who finds out.
 #[derive(Clone, Copy, Debug)]

@@ -1,11 +1,10 @@
 //! What the engine shows to those who wait for it to change: the leader, what is applied, the end.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::replica::ReplicaStatus;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Condvar, Mutex};
 use crate::types::{LogIndex, NodeId, Term};
 
 /// The facts that callers wait for.
@@ -41,16 +40,21 @@ impl View {
 
     /// Shows new facts. `shown` is what the engine showed last.
     pub(super) fn show(&self, shown: &mut Facts, facts: Facts) {
-        let somebody_waits = self.waiting.load(Ordering::SeqCst) > 0;
         let only_applied = Facts { applied: shown.applied, ..facts } == *shown;
-        if facts == *shown || (only_applied && !somebody_waits) {
+        if facts == *shown || (only_applied && !self.somebody_waits()) {
             return;
         }
         *self.facts.lock() = facts;
         *shown = facts;
-        if somebody_waits {
+        // Asked only now: who had looked at the old facts is counted since before that, and who was not counted yet when
+        // the lock was taken sees the new ones.
+        if self.somebody_waits() {
             self.changed.notify_all();
         }
+    }
+
+    fn somebody_waits(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst) > 0
     }
 
     /// Who leads, as far as the engine knew after its last turn.

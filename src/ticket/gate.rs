@@ -1,9 +1,9 @@
 //! The gate that callers pass: what is in flight is counted there, and beyond the limit it is shut.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::StopCause;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Counts requests and their bytes from the call to the answer.
 #[derive(Debug)]

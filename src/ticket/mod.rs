@@ -25,5 +25,7 @@ pub use slot::CallError;
 pub use ticket::Ticket;
 pub(crate) use ticket::panic_message;
 
+#[cfg(all(test, loom))]
+mod loom_tests;
 #[cfg(test)]
 mod tests;

@@ -4,9 +4,8 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
-
 use super::{Outcome, ProposeError, ReadError, StopCause, panic_message};
+use crate::sync::{Condvar, Mutex};
 
 /// Where one request stands. Its lock decides who wins the step from *queued*: the caller, who takes it back, or the
 /// engine, which takes it on.

@@ -114,6 +114,22 @@ pub(super) fn five_nodes() -> Cluster {
     Cluster::of(5, |_| ())
 }
 
+/// The same with other settings.
+pub(super) fn five_nodes_with(tune: Tune) -> Cluster {
+    Cluster::of(5, tune)
+}
+
+/// What becomes of a message under way.
+#[derive(Clone, Copy)]
+pub(super) enum Transit {
+    Deliver,
+    Lose,
+    /// It arrives, and will once more.
+    Double,
+    /// It arrives before what was sent earlier.
+    Overtake,
+}
+
 pub(super) struct Cluster {
     nodes: BTreeMap<u64, Node>,
     now: Moment,
@@ -375,6 +391,11 @@ impl Cluster {
         self.cut.extend([(one, other), (other, one)]);
     }
 
+    /// Messages from `from` to `to` are lost.
+    pub(super) fn cut_one_way(&mut self, from: u64, to: u64) {
+        self.cut.insert((from, to));
+    }
+
     /// Messages between `number` and everybody else are lost.
     pub(super) fn isolate(&mut self, number: u64) {
         self.numbers().into_iter().filter(|&other| other != number).for_each(|other| self.cut(number, other));
@@ -508,11 +529,26 @@ impl Cluster {
 
     /// Delivers the oldest message of the link on which the `nth` message travels.
     pub(super) fn deliver_nth(&mut self, nth: usize) {
-        let Some(&(from, to, _)) = self.in_transit.get(nth % self.in_transit.len().max(1)) else { return };
+        self.transit(nth, Transit::Deliver);
+    }
+
+    /// Something becomes of the oldest message of the link on which the `nth` message travels, or of the `nth` itself if it
+    /// overtakes; `false` if nothing is under way.
+    pub(super) fn transit(&mut self, nth: usize, how: Transit) -> bool {
+        let nth = nth % self.in_transit.len().max(1);
+        let Some(&(from, to, _)) = self.in_transit.get(nth) else { return false };
         let oldest = self.in_transit.iter().position(|message| (message.0, message.1) == (from, to));
-        if let Some((from, to, message)) = oldest.and_then(|place| self.in_transit.remove(place)) {
+        let place = if matches!(how, Transit::Overtake) { Some(nth) } else { oldest };
+        let Some((from, to, message)) = place.and_then(|place| self.in_transit.remove(place)) else {
+            return false;
+        };
+        if matches!(how, Transit::Double) {
+            self.in_transit.push_back((from, to, message.clone()));
+        }
+        if !matches!(how, Transit::Lose) {
             self.deliver_one(from, to, message);
         }
+        true
     }
 
     /// One turn of one node and its workers; `false` if there was nothing to do.

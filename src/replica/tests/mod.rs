@@ -7,6 +7,7 @@ mod forwarding;
 mod handover;
 mod log;
 mod membership;
+mod network;
 mod peers;
 mod proposals;
 mod reading;
@@ -17,5 +18,6 @@ pub(crate) use cluster::instant;
 pub(crate) use log::SharedLog;
 
 use cluster::{
-    Cluster, body, five_nodes, id, is_append, is_append_answer, one_node, three_nodes, three_nodes_with,
+    Cluster, body, five_nodes, five_nodes_with, id, is_append, is_append_answer, one_node, three_nodes,
+    three_nodes_with,
 };

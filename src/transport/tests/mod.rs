@@ -1,10 +1,11 @@
 //! What both transports promise (`contract`), and what TCP endures from those who are no peers (`strangers`) and from
-//! peers that misbehave (`broken_peers`); how TCP keeps snapshots out of
+//! peers that misbehave (`broken_peers`) or from the network itself (`faults`); how TCP keeps snapshots out of
 //! everybody's way (`bulk_lane`).
 
 mod broken_peers;
 mod bulk_lane;
 mod contract;
+mod faults;
 mod harness;
 mod raw;
 mod strangers;
