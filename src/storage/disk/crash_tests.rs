@@ -17,7 +17,10 @@ use crate::types::{
     Payload, SnapshotMeta, Term,
 };
 
+mod every_crash;
+mod failed_syncs;
 mod model;
+mod recorded;
 
 use model::{Model, Offer, Step, state_of, summary};
 
