@@ -19,6 +19,7 @@ use crate::types::{
 
 mod every_crash;
 mod failed_syncs;
+mod matrix;
 mod model;
 mod recorded;
 
