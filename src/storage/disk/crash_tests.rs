@@ -19,9 +19,12 @@ use crate::types::{
 
 mod every_crash;
 mod failed_syncs;
+mod lies;
 mod matrix;
 mod model;
+mod programs;
 mod recorded;
+mod refusals;
 
 use model::{Model, Offer, Step, state_of, summary};
 
