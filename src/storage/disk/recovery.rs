@@ -10,7 +10,8 @@
 //!
 //! So all that was ever written is scanned, not only the part that is valid. An unreadable sector is an error, never an
 //! end. The limit: rot in the newest batch before anything was written behind it looks like a tear; the witness that
-//! [`settle`](crate::storage::Storage::settle) writes makes that time short.
+//! [`settle`](crate::storage::Storage::settle) writes makes that time short. And a tail that is lost to its very end, witness
+//! and all, as on a disk whose syncs lie, leaves nothing that could give the loss away.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -5,8 +5,8 @@ use super::recorded::{crashes, depth, require_goes_on, require_same_after_interr
 use super::*;
 
 /// Runs a workload of at least so many crashes, and tries what each may leave.
-fn survives(steps: Vec<Step>, crashes_min: usize) {
-    let crashes = crashes(&steps);
+fn survives(steps: &[Step], crashes_min: usize) {
+    let crashes = crashes(steps);
     let depth = depth();
     let outcomes: u64 = crashes.iter().zip(1..).map(|(crash, seed)| crash.check(depth, seed)).sum();
     println!("{} crashes, {outcomes} outcomes", crashes.len());
@@ -41,14 +41,14 @@ pub(super) fn release_both(term: u64, index: u64) -> [Step; 2] {
 
 #[test]
 fn a_founding_happened_or_did_not() {
-    survives(vec![Step::Found], 20);
+    survives(&[Step::Found], 20);
 }
 
 #[test]
 fn appended_entries_are_there_from_the_first_to_some_last() {
     let both = |first, sizes: &[usize]| Step::Write(GROUPS.map(|id| append(id, 1, first, sizes)).into());
     survives(
-        vec![
+        &[
             Step::Found,
             Step::Upkeep,
             both(2, &[100]),
@@ -65,7 +65,7 @@ fn appended_entries_are_there_from_the_first_to_some_last() {
 #[test]
 fn a_term_and_a_vote_never_go_back() {
     survives(
-        vec![
+        &[
             Step::Found,
             Step::Write(vec![vote(1, 1, main(1, 2, &[]))]),
             Step::Write(vec![vote(1, 2, main(1, 2, &[50])), vote(3, 0, append(GROUPS[1], 3, 2, &[]))]),
@@ -80,7 +80,7 @@ fn a_term_and_a_vote_never_go_back() {
 #[test]
 fn replaced_entries_never_come_back() {
     survives(
-        vec![
+        &[
             Step::Found,
             Step::Write(vec![main(1, 2, &[700; 30])]),
             Step::Write(vec![main(2, 5, &[60])]),
@@ -100,13 +100,13 @@ fn from_one_segment_to_the_next_nothing_is_lost() {
     steps.extend((0..12).map(|nth| Step::Write(vec![main(1, 2 + nth, &[9000])])));
     steps.push(Step::Settle);
     steps.push(Step::Write(vec![vote(2, 1, main(1, 14, &[9000; 3]))]));
-    survives(steps, 50);
+    survives(&steps, 50);
 }
 
 #[test]
 fn a_write_of_many_segments_is_there_up_to_some_entry() {
     let giant = Step::Write(vec![vote(2, 1, main(2, 2, &[9000; 14]))]);
-    survives(vec![Step::Found, Step::Upkeep, giant, Step::Write(vec![main(2, 16, &[10])])], 50);
+    survives(&[Step::Found, Step::Upkeep, giant, Step::Write(vec![main(2, 16, &[10])])], 50);
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn what_was_released_may_go_and_the_rest_stays() {
     steps.push(Step::Write(vec![main(1, 10, &[5000])]));
     steps.extend(release_both(1, 12));
     steps.push(Step::Upkeep);
-    survives(steps, 50);
+    survives(&steps, 50);
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn recycled_segments_hold_nothing_of_what_they_held() {
         steps.extend(release_both(1, first + 4));
         steps.push(Step::Upkeep);
     }
-    survives(steps, 100);
+    survives(&steps, 100);
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn a_log_that_begins_anew_after_a_snapshot_is_the_old_one_or_the_new_one() {
     let offer = &Offer::of(GroupId::MAIN)[1];
     let index = offer.meta.position.index.0;
     survives(
-        vec![
+        &[
             Step::Found,
             Step::Write(vec![main(1, 2, &[3000, 3000])]),
             Step::Snapshot(GroupId::MAIN, LogIndex(3)),
@@ -149,14 +149,14 @@ fn a_log_that_begins_anew_after_a_snapshot_is_the_old_one_or_the_new_one() {
             Step::Upkeep,
             Step::Write(vec![main(2, index + 2, &[100])]),
         ],
-        60,
+        50,
     );
 }
 
 #[test]
 fn a_snapshot_is_there_as_a_whole_or_not_at_all() {
     survives(
-        vec![
+        &[
             Step::Found,
             Step::Snapshot(GroupId::MAIN, LogIndex(3)),
             Step::Snapshot(GROUPS[1], LogIndex(4)),
