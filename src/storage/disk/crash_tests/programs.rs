@@ -56,7 +56,7 @@ fn faulty(
     (faulty, happened)
 }
 
-/// Does steps until one of them fails for good; gives what is legal then, and how often the disk was full.
+/// Does steps until one of them fails for good; gives what is legal then.
 fn live(log: &mut DiskLog, mut state: Model, random: &mut Random, term: u64) -> Vec<Model> {
     let mut upkeep = log.upkeep().expect("the first one");
     let releases = random.below(2) == 0;
