@@ -9,6 +9,8 @@ mod contract;
 mod damage;
 #[path = "storage/directory.rs"]
 mod directory;
+#[path = "storage/formats.rs"]
+mod formats;
 #[path = "storage/full.rs"]
 mod full;
 #[path = "storage/segments.rs"]

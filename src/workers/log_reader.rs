@@ -38,6 +38,15 @@ mod tests {
         LogFetcher::new(Box::new(SharedLog::founded_with(founding)))
     }
 
+    struct Unreadable;
+
+    impl LogReader for Unreadable {
+        fn read(&mut self, _: GroupId, _: LogIndex, _: LogIndex, _: u64) -> Result<Vec<Entry>, StorageError> {
+            let error = std::io::Error::other("a bad sector");
+            Err(StorageError::io("read", std::path::Path::new("0000000001.log"))(error))
+        }
+    }
+
     fn job(first: u64) -> FetchJob {
         FetchJob { id: 9, first: LogIndex(first), last: LogIndex(first), bytes_max: 1 }
     }
@@ -54,5 +63,14 @@ mod tests {
         let fetched = fetcher_of_one_entry().turn(GroupId::MAIN, job(2)).unwrap();
 
         assert!(fetched.entries.is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_read_stops_the_node_and_names_the_file() {
+        let mut fetcher = LogFetcher::new(Box::new(Unreadable));
+
+        let stopped = fetcher.turn(GroupId::MAIN, job(1)).err().unwrap();
+
+        assert!(matches!(&stopped, StopCause::Storage(why) if why.contains("0000000001.log")), "{stopped}");
     }
 }

@@ -17,7 +17,14 @@ use crate::types::{
     Payload, SnapshotMeta, Term,
 };
 
+mod every_crash;
+mod failed_syncs;
+mod lies;
+mod matrix;
 mod model;
+mod programs;
+mod recorded;
+mod refusals;
 
 use model::{Model, Offer, Step, state_of, summary};
 

@@ -1,6 +1,10 @@
 //! Damage at rest, exhaustively: each single bit, and lengths that no writer ever wrote.
+//!
+//! With `QUORATE_CRASH_SEEDS` set, a bit is flipped in every single byte; without it, of the zeros that fill a block or
+//! were never written, in every sixteenth, and in all where a header would be read.
 
-use std::path::PathBuf;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use byteorder::{ByteOrder, LittleEndian};
@@ -11,7 +15,8 @@ use super::simulated::SimulatedDisk;
 use super::{DiskConfig, DiskLog};
 use crate::storage::{GroupWrite, Identity, Recovered, Storage, StorageError};
 use crate::types::{
-    ClusterId, Entry, EntryRun, GroupId, HardState, Incarnation, LogIndex, LogPosition, NodeId, Payload, Term,
+    ClusterId, Entry, EntryRun, GroupId, HardState, Incarnation, LogIndex, LogPosition, Membership, NodeId,
+    Payload, Term,
 };
 
 fn node() -> NodeId {
@@ -51,7 +56,7 @@ fn settled() -> SimulatedDisk {
 
 fn state_of(log: &mut DiskLog) -> (Recovered, Vec<Entry>) {
     let recovered = log.recovered().remove(&GroupId::MAIN).expect("the group is there");
-    let read = log.reader().read(GroupId::MAIN, LogIndex(1), LogIndex(4), u64::MAX).expect("read");
+    let read = log.reader().read(GroupId::MAIN, LogIndex(1), LogIndex(9), u64::MAX).expect("read");
     (recovered, read)
 }
 
@@ -67,33 +72,227 @@ fn require_harmless_or_refused(disk: &SimulatedDisk, expected: &(Recovered, Vec<
     }
 }
 
+/// The files of the log that a start reads, with a byte of each that is flipped, and whether anything was written to it:
+/// all that were, and of the others some or all.
+fn bytes_of(disk: &SimulatedDisk) -> Vec<(PathBuf, usize, bool)> {
+    let is_thorough = std::env::var_os("QUORATE_CRASH_SEEDS").is_some();
+    let mut bytes = Vec::new();
+    for path in disk.names() {
+        if path.extension().is_none_or(|extension| extension != "log") && !path.ends_with("identity") {
+            continue;
+        }
+        let content = disk.content(&path);
+        for at in 0..content.len() {
+            // A number may end with zeros.
+            let is_used = content[at.saturating_sub(16)..=at].iter().any(|&byte| byte != 0);
+            let is_header = at % 4096 < HEADER_BYTES;
+            if is_used || is_header || is_thorough || (at % 16 == 0 && at < 12 * 4096) {
+                bytes.push((path.clone(), at, is_used));
+            }
+        }
+    }
+    bytes
+}
+
 #[test]
 fn every_single_flipped_bit_is_harmless_or_refused() {
     let disk = settled();
     let expected = state_of(&mut open(&disk).expect("open"));
     let (mut harmless, mut refused) = (0, 0);
-    for path in
-        disk.names().into_iter().filter(|path| path.extension().is_some() || path.ends_with("identity"))
-    {
-        let used = disk.content(&path);
-        for at in
-            (0..used.len()).filter(|&at| at % 4096 < 200 && used[at & !31..].iter().take(32).any(|&b| b != 0))
-        {
-            for bit in 0..8 {
-                let damaged = disk.fork();
-                damaged.alter(&path, |bytes| bytes[at] ^= 1 << bit);
-                let what = format!("bit {bit} of byte {at} of {}", path.display());
-                let count = if require_harmless_or_refused(&damaged, &expected, &what) {
-                    &mut refused
-                } else {
-                    &mut harmless
-                };
-                *count += 1;
+    for (path, at, is_used) in bytes_of(&disk) {
+        let bits = if is_used { 0..8 } else { at / 16 % 8..at / 16 % 8 + 1 };
+        for bit in bits {
+            let damaged = disk.fork();
+            damaged.alter(&path, |bytes| bytes[at] ^= 1 << bit);
+            let what = format!("bit {bit} of byte {at} of {}", path.display());
+            if require_harmless_or_refused(&damaged, &expected, &what) {
+                refused += 1;
+            } else {
+                // The zeros that fill a block; and the last batches: the seal that the next header repeats, and the witness.
+                let is_last = path.extension().is_some() && last_batch(&disk, &path).contains(&at);
+                assert!(is_last || is_free(&disk, &path, at), "{what}: it was taken");
+                harmless += 1;
             }
         }
     }
-    // The zeros that fill a block, the seal that the next header repeats, and the last witness may be damaged.
-    assert!(refused > harmless, "{refused} refused, {harmless} harmless");
+    assert!(refused > 3000 && harmless > 3000, "{refused} refused, {harmless} harmless");
+}
+
+/// Whether a byte stands behind all that was written to its block.
+fn is_free(disk: &SimulatedDisk, path: &Path, at: usize) -> bool {
+    let content = disk.content(path);
+    let block_end = (at / 4096 + 1) * 4096;
+    content[at..block_end.min(content.len())].iter().all(|&byte| byte == 0)
+}
+
+/// Where the newest batch of the newest segment stands, and how long it is.
+fn last_batch(disk: &SimulatedDisk, path: &Path) -> std::ops::Range<usize> {
+    let bytes = disk.content(path);
+    let salt = &bytes[48..56];
+    let mut starts = (1..bytes.len() / 4096).map(|block| block * 4096);
+    let last = starts.rfind(|&at| bytes[at..].starts_with(salt)).expect("a batch");
+    last..last + LittleEndian::read_u32(&bytes[last + 16..last + 20]) as usize
+}
+
+/// The limit, to the byte: the newest batch, its header and its records, as long as nothing was written behind it. Rot in
+/// it looks like a tear. Everywhere else it is harmless or refused.
+#[test]
+fn rot_is_taken_for_a_tear_in_the_bytes_of_the_newest_batch_and_in_no_others() {
+    let newest = PathBuf::from("/data/0000000002.log");
+    let disk = settled();
+    let mut log = open(&disk).expect("open");
+    write(&mut log, &[entry(3, 5), entry(3, 6)], Some(HardState { term: Term(3), voted_for: None }));
+    drop(log);
+    let expected = state_of(&mut open(&disk).expect("open"));
+    let last = last_batch(&disk, &newest);
+    assert!(last.len() > 100);
+
+    let mut cut = Vec::new();
+    for (path, at, _) in bytes_of(&disk) {
+        let damaged = disk.fork();
+        damaged.alter(&path, |bytes| bytes[at] ^= 0x10);
+        let Ok(mut log) = open(&damaged) else { continue };
+        let found = state_of(&mut log);
+        if found != expected {
+            assert_eq!(
+                found.1,
+                expected.1[..4],
+                "byte {at} of {}: more than a batch is gone",
+                path.display()
+            );
+            cut.push((path, at));
+        }
+    }
+
+    let limit: Vec<_> = last.map(|at| (newest.clone(), at)).collect();
+    assert_eq!(cut, limit);
+}
+
+/// Once anything is written behind it, were it the witness of a node that fell idle, rot in it is refused.
+#[test]
+fn rot_in_a_batch_that_has_a_witness_is_refused_in_each_of_its_bytes() {
+    let newest = PathBuf::from("/data/0000000002.log");
+    let disk = settled();
+    let mut log = open(&disk).expect("open");
+    write(&mut log, &[entry(3, 5)], Some(HardState { term: Term(3), voted_for: None }));
+    let last = last_batch(&disk, &newest);
+    log.settle().expect("settle");
+    drop(log);
+
+    for at in last {
+        let damaged = disk.fork();
+        damaged.alter(&newest, |bytes| bytes[at] ^= 0x10);
+        let refused = open(&damaged).err().unwrap_or_else(|| panic!("byte {at} is taken"));
+        assert!(matches!(refused, StorageError::Corrupt { .. }), "byte {at}: {refused}");
+    }
+}
+
+/// Lost sectors, lost blocks, and everything from some place on: of zeros or of ones. Whatever a whole batch behind it
+/// gives away is refused. If all is gone to the end, witness and all, nothing is left that could give it away: then the
+/// log is one that was true once.
+#[test]
+fn lost_sectors_and_blocks_are_refused_and_a_lost_tail_leaves_a_log_that_was_true_once() {
+    let newest = PathBuf::from("/data/0000000002.log");
+    let disk = settled();
+    let expected = state_of(&mut open(&disk).expect("open"));
+    let length = disk.content(&newest).len();
+    for filling in [0x00, 0xff] {
+        for sector in 0..8 * 4 {
+            let at = sector * 512;
+            for bytes_lost in [512, 4096, length] {
+                let damaged = disk.fork();
+                damaged.alter(&newest, |bytes| bytes[at..(at + bytes_lost).min(length)].fill(filling));
+                let what = format!("{bytes_lost} bytes of {filling:#x} from {at} on");
+                match open(&damaged) {
+                    Err(StorageError::Corrupt { .. }) => {}
+                    Err(other) => panic!("{what}: {other}"),
+                    Ok(mut log) => {
+                        let found = log.recovered().remove(&GroupId::MAIN).expect("the group is there");
+                        let is_prefix = expected.0.entries.starts_with(&found.entries);
+                        let is_older = found.entries.len() == 3;
+                        assert!(is_prefix || is_older, "{what}: {found:?}");
+                        assert!(
+                            found == expected.0 || bytes_lost == length,
+                            "{what}: the log forgets, and a batch behind it stands"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What any file of the directory may be instead of what it was: nothing of it is believed, and nothing is taken for more
+/// than the file has.
+#[test]
+fn garbage_of_any_kind_in_any_file_is_refused_or_harmless() {
+    let disk = settled();
+    let mut seed = 7_u64;
+    let mut any = move || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize
+    };
+    let files: Vec<_> = disk.names().into_iter().filter(|path| !path.ends_with("lock")).collect();
+    let mut refused = 0;
+    for _ in 0..400 {
+        let damaged = disk.fork();
+        let path = &files[any() % files.len()];
+        damaged.alter(path, |bytes| {
+            let at = any() % bytes.len();
+            let from = if any() % 2 == 0 { at / 4096 * 4096 } else { at };
+            let count = any() % 6000;
+            match any() % 3 {
+                0 => bytes.truncate(from),
+                1 => bytes.extend((0..count).map(|_| 0xa5)),
+                _ => bytes.iter_mut().skip(from).take(count).for_each(|byte| *byte = any() as u8),
+            }
+        });
+        match open(&damaged) {
+            Ok(_) => {}
+            Err(StorageError::Corrupt { .. } | StorageError::NewerFormat { .. }) => refused += 1,
+            Err(other) => panic!("{}: {other}", path.display()),
+        }
+    }
+    assert!(refused > 100, "{refused} refused");
+}
+
+/// A small snapshot: of which every bit in turn is another one.
+#[test]
+fn every_single_flipped_bit_of_a_snapshot_is_refused_and_the_log_is_not() {
+    let disk = settled();
+    let log = open(&disk).expect("open");
+    let mut store = log.snapshots();
+    let members = Membership::founding([(node(), "a:1".to_owned())]).expect("one member");
+    let at = LogPosition::new(Term(2), LogIndex(4));
+    let mut sink = store.create(GroupId::MAIN, at, &Arc::new(members)).expect("create");
+    sink.write_all(b"what the machine held").expect("write");
+    let meta = sink.finish().expect("finish");
+    let path = disk.names().into_iter().find(|path| path.extension().is_some_and(|kind| kind == "snapshot"));
+    let path = path.expect("a snapshot");
+    let length = disk.content(&path).len();
+
+    for bit in 0..length * 8 {
+        let flip = || disk.alter(&path, |bytes| bytes[bit / 8] ^= 1 << (bit % 8));
+        flip();
+        let read = store.open(GroupId::MAIN, meta.id).map_err(|_| ()).and_then(|mut source| {
+            let mut content = Vec::new();
+            source.read_to_end(&mut content).map_err(|_| ())
+        });
+        assert!(read.is_err(), "bit {bit} is taken");
+        let piece = store.piece(GroupId::MAIN, meta.id, 0, u32::MAX);
+        assert!(!matches!(piece, Ok(Some(_))), "bit {bit} is sent");
+        flip();
+    }
+    drop((store, log));
+    for byte in (0..length).filter(|byte| byte % 16 == 0 || *byte < 130) {
+        let damaged = disk.fork();
+        damaged.alter(&path, |bytes| bytes[byte] ^= 1);
+        match open(&damaged) {
+            Ok(mut log) => assert_eq!(state_of(&mut log).1.len(), 4),
+            Err(StorageError::NewerFormat { .. }) => assert!((8..12).contains(&byte), "byte {byte}"),
+            Err(other) => panic!("byte {byte}: {other}"),
+        }
+    }
 }
 
 /// Changes a field of the header of the batch at `at` and makes its checksum right again.

@@ -44,7 +44,9 @@
 //!
 //! # What is assumed of the disk
 //! A sync that returned is durable; a sector of 512 bytes is written whole or not at all; pages reach the disk in any
-//! order. Sizes and names may be lost until their sync, each by itself.
+//! order. Sizes and names may be lost until their sync, each by itself. After a sync that failed nothing is assumed of its
+//! pages: they may be gone, or stand in the page cache and count as written; so a start writes once more what it cannot be
+//! sure of. A file system that fails to sync its names is assumed to keep them, or to take nothing more.
 
 mod appender;
 mod batch;

@@ -92,8 +92,9 @@ impl DiskLog {
     /// Goes on where the recovered log ends.
     fn resume(&mut self, recovery: Recovery) -> Result<(), StorageError> {
         let Recovery { mut segments, groups } = recovery;
-        // What was read may have come from the page cache alone. The newest segment, the seal in front of it, and their
-        // names are all that a crash of the process can have left behind unsynced.
+        // What was read may have come from the page cache alone. The last batch, the seal in front of its segment, and
+        // the names are all that a crash of the process can have left behind unsynced.
+        segments.last().expect("a recovered log has a segment").write_last_batch_again()?;
         for segment in segments.iter().rev().take(2) {
             segment.file.sync_data().map_err(StorageError::io("sync", &segment.path))?;
         }
@@ -128,9 +129,8 @@ impl DiskLog {
     fn complete_rotation(&mut self, before: &Scanned, newest: &Scanned) -> Result<(), StorageError> {
         self.append_to(cold(before), before);
         let next = Arc::new(hot(newest)?);
-        if before.ending != Ending::Sealed {
-            self.seal(&next)?;
-        }
+        // Also if a seal is there: it may stand in the page cache alone.
+        self.seal(&next)?;
         self.enter(next)
     }
 

@@ -10,7 +10,8 @@
 //!
 //! So all that was ever written is scanned, not only the part that is valid. An unreadable sector is an error, never an
 //! end. The limit: rot in the newest batch before anything was written behind it looks like a tear; the witness that
-//! [`settle`](crate::storage::Storage::settle) writes makes that time short.
+//! [`settle`](crate::storage::Storage::settle) writes makes that time short. And a tail that is lost to its very end, witness
+//! and all, as on a disk whose syncs lie, leaves nothing that could give the loss away.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -38,6 +39,8 @@ pub(super) struct Scanned {
     pub(super) header: SegmentHeader,
     /// Where its valid batches end: before the seal, if there is one.
     pub(super) end: End,
+    /// Where the last of them starts; their end, if there is none.
+    pub(super) last_batch: u64,
     /// What stands there.
     pub(super) ending: Ending,
     /// How many batches are valid, the seal not counted.
@@ -59,6 +62,22 @@ pub(super) enum Ending {
     Sealed,
     /// The next segment's header names this place, but no seal stands here.
     Cut,
+}
+
+impl Scanned {
+    /// Writes the last batch once more, as it was read. All before it is durable; it may stand in the page cache alone,
+    /// and after a failed sync as clean, so that no other sync would bring it to the disk.
+    pub(super) fn write_last_batch_again(&self) -> Result<(), StorageError> {
+        let mut at = self.last_batch;
+        let mut piece = Vec::new();
+        while at < self.end.offset {
+            piece.resize((self.end.offset - at).min(READ_BYTES as u64) as usize, 0);
+            self.file.read_exact_at(&mut piece, at).map_err(StorageError::io("read", &self.path))?;
+            self.file.write_all_at(&piece, at).map_err(StorageError::io("write", &self.path))?;
+            at += piece.len() as u64;
+        }
+        Ok(())
+    }
 }
 
 /// A log that can be gone on with.
@@ -276,6 +295,7 @@ impl Scan {
                 .map_err(|reason| self.corrupt(segment, at, reason))?;
         }
         segment.end = End { offset: header.next_offset(at), chain: header.checksum };
+        segment.last_batch = at;
         segment.batches += 1;
         segment.records += u64::from(header.records);
         segment.is_settled = is_witness;
@@ -353,5 +373,15 @@ fn open(
     file.read_exact_at(&mut block, 0).map_err(StorageError::io("read", &path))?;
     let header = SegmentHeader::decode(&block, &path, identity, number, length)?;
     let end = End { offset: BLOCK_BYTES, chain: header.follows.chain };
-    Ok(Scanned { path, file, header, end, ending: Ending::Clean, batches: 0, records: 0, is_settled: false })
+    Ok(Scanned {
+        path,
+        file,
+        header,
+        end,
+        last_batch: end.offset,
+        ending: Ending::Clean,
+        batches: 0,
+        records: 0,
+        is_settled: false,
+    })
 }

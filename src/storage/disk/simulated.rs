@@ -5,6 +5,8 @@
 //! unsynced change of a name happened or did not. Operations can be counted and made to fail at any of them.
 
 mod content;
+pub(crate) mod faulty;
+pub(crate) mod losses;
 
 use std::collections::BTreeMap;
 use std::io;

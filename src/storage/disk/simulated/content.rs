@@ -39,6 +39,15 @@ impl Content {
         self.disk.resize(self.cache.len(), 0);
     }
 
+    /// One page alone is written, and is clean then.
+    pub(super) fn sync_page(&mut self, page: usize) {
+        for sector in page * PAGE_SECTORS..(page + 1) * PAGE_SECTORS {
+            if self.dirty.remove(&sector) {
+                self.persist(sector);
+            }
+        }
+    }
+
     fn persist(&mut self, sector: usize) {
         let start = sector * SECTOR_BYTES;
         let end = (start + SECTOR_BYTES).min(self.cache.len());

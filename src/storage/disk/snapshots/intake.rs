@@ -1,7 +1,8 @@
 //! Takes the file of a snapshot from another node.
 //!
 //! Nothing reaches the file that was not judged, part by part. So what stands in it after a crash is good up to the
-//! first part that is not; a transfer that was broken off goes on from there. Its space is reserved ahead, so that a
+//! first part that is not; a transfer that was broken off goes on from there. What another process has received is
+//! written once more on the way: a sync that failed may have left it in the page cache alone. Its space is reserved ahead, so that a
 //! full disk is found before anything is sent.
 
 use std::io;
@@ -76,12 +77,15 @@ impl Intake {
             return Ok(None);
         };
         let length = draft.file().len().map_err(StorageError::io("measure", &draft.path))?;
+        let is_sure = name.stage == Stage::Whole || draft.is_sure();
         if planted(Bug::ResumesUnjudged) {
             judge.good = length.min(judge.expected.bytes);
         } else {
-            judge.read(draft.file(), length);
+            judge.read(draft.file(), length, is_sure).map_err(shared.io_or_full("write", &draft.path))?;
         }
-        draft.go_on_at(judge.good);
+        if name.stage != Stage::Whole {
+            draft.go_on_at(judge.good);
+        }
         Ok(Some(Self::new(draft, judge)))
     }
 
@@ -298,19 +302,24 @@ impl Judge {
         Ok(())
     }
 
-    /// Judges what was received before, as far as it is good.
-    fn read(&mut self, file: &dyn DataFile, length: u64) {
+    /// Judges what was received before, as far as it is good; and makes that durable, unless it surely is.
+    fn read(&mut self, file: &dyn DataFile, length: u64, is_sure: bool) -> io::Result<()> {
         let mut piece = vec![0; READ_BYTES];
         loop {
             let left = length.min(self.expected.bytes).saturating_sub(self.good);
             piece.truncate(left.min(READ_BYTES as u64) as usize);
             // What cannot be read is received again.
-            if piece.is_empty() || file.read_exact_at(&mut piece, self.good).is_err() {
-                return;
+            let at = self.good;
+            if piece.is_empty() || file.read_exact_at(&mut piece, at).is_err() {
+                return Ok(());
             }
             let (parts, verdict) = self.parts(&piece);
+            if !is_sure && parts > 0 {
+                file.write_all_at(&piece[..parts], at)?;
+                file.sync_data()?;
+            }
             if parts == 0 || verdict.is_err() {
-                return;
+                return Ok(());
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What all handles on the snapshots of a data directory share, and the file of a snapshot in the making.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,6 +29,9 @@ pub(in crate::storage) struct Snapshots {
     cluster: OnceLock<ClusterId>,
     /// Unfinished files that somebody goes on with, and how many do.
     in_use: Mutex<BTreeMap<PathBuf, usize>>,
+    /// Unfinished files of which this process wrote every byte, and no sync failed. What is read of any other may stand
+    /// in the page cache alone, and after a failed sync as clean: no sync would bring it to the disk.
+    sure: Mutex<BTreeSet<PathBuf>>,
     /// Handles may outlive the log: until they are gone, nobody else may take over the directory.
     _lock: Lock,
 }
@@ -40,8 +43,8 @@ impl Snapshots {
         metrics: Arc<StorageMetrics>,
         lock: Lock,
     ) -> Self {
-        let (cluster, in_use) = (OnceLock::new(), Mutex::default());
-        Self { files, dir, metrics, cluster, in_use, _lock: lock }
+        let (cluster, in_use, sure) = (OnceLock::new(), Mutex::default(), Mutex::default());
+        Self { files, dir, metrics, cluster, in_use, sure, _lock: lock }
     }
 
     /// The storage is founded, in that cluster.
@@ -164,6 +167,7 @@ impl Draft {
         let path = name.path(&shared.dir);
         let in_use = InUse::new(shared, &path);
         let file = shared.files.create(&path).map_err(shared.io_or_full("create", &path))?;
+        shared.sure.lock().insert(path.clone());
         Ok(Self::new(in_use, name, path, file))
     }
 
@@ -188,9 +192,15 @@ impl Draft {
         &*self.file
     }
 
-    /// What is there is good up to `offset`: the next bytes go there.
+    /// Whether all that is there was written by this process, and no sync of it failed.
+    pub(super) fn is_sure(&self) -> bool {
+        self.shared.sure.lock().contains(&self.path)
+    }
+
+    /// What is there is good up to `offset`, and sure: the next bytes go there.
     pub(super) fn go_on_at(&mut self, offset: u64) {
         self.offset = offset;
+        self.shared.sure.lock().insert(self.path.clone());
     }
 
     /// Reserves the space of the whole file, where that is possible: a full disk is found before anything is sent.
@@ -224,6 +234,7 @@ impl Draft {
         }
         let path = self.name.with_stage(Stage::Whole).path(dir);
         files.rename(&self.path, &path).map_err(self.shared.io_or_full("rename", &self.path))?;
+        self.shared.sure.lock().remove(&self.path);
         if planted(Bug::ReleasesBeforeSnapshotIsNamed) {
             return Ok(());
         }
@@ -235,6 +246,7 @@ impl Draft {
 
     /// Gives the space back. An error leaves a file that the next [`prune`](super::DiskSnapshots) removes.
     pub(super) fn discard(&self) {
+        self.shared.sure.lock().remove(&self.path);
         let _ = self.shared.remove(&self.path);
     }
 }
