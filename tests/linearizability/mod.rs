@@ -13,7 +13,7 @@
 //!
 //! This module knows of no cluster and needs nothing but `std`.
 
-#![allow(dead_code, reason = "each test that includes this module uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each test that includes this module uses a part of it")]
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
