@@ -19,8 +19,13 @@ const GROUPS: &[(&str, usize)] = &[
     ("RD", 18),
     ("RS", 15),
     ("U", 10),
+    ("P", 16),
+    ("K", 14),
     ("F", 15),
 ];
+
+/// Scenarios of parts that are not there yet: without a row until they are.
+const LATER: &[&str] = &["K4", "K10"];
 
 /// One row: the scenario's id, what it shows, and where.
 struct Row<'a> {
@@ -33,6 +38,7 @@ fn every_scenario_has_its_row_and_no_row_stands_twice() {
     let table = table();
     let mut wanted: BTreeSet<String> =
         GROUPS.iter().flat_map(|(group, count)| (1..=*count).map(move |n| format!("{group}{n}"))).collect();
+    wanted.retain(|id| !LATER.contains(&id.as_str()));
     let mut wrong = Vec::new();
     for row in rows(&table) {
         if !wanted.remove(row.id) {
