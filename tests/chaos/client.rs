@@ -118,7 +118,7 @@ impl<'a> Recorder<'a> {
     pub(crate) fn read_counter(&mut self, key: String) -> bool {
         self.read(&[b"GET", key.as_bytes()], |answer| match answer {
             Answer::Null => Some(0),
-            Answer::Bulk(digits) => Some(number(&digits) as i64),
+            Answer::Bulk(digits) => Some(number(&digits).cast_signed()),
             _ => None,
         })
         .note(&mut self.seen.counters, self.number, key, counter::Input::Read)
@@ -160,7 +160,7 @@ impl<'a> Recorder<'a> {
         let called = self.moment();
         let Some(Heard::Answer(Answer::Array(values))) = self.ask(&words) else { return false };
         let balance = |value: &Answer| match value {
-            Answer::Bulk(digits) => number(digits) as i64,
+            Answer::Bulk(digits) => number(digits).cast_signed(),
             other => panic!("an account holds {other:?}"),
         };
         let balances = values.iter().map(balance).collect();

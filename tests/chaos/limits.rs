@@ -14,7 +14,7 @@ const STACK_BYTES: &str = if cfg!(debug_assertions) { "131072" } else { "65536" 
 /// Sets what a process may have of something; gives what it might have before. It may be given back: the utmost, which
 /// a child has from its parent, stays.
 fn limit(process: u32, resource: Resource, current: Option<u64>) -> Option<u64> {
-    let process = Pid::from_raw(process as i32).expect("a process");
+    let process = Pid::from_raw(process.cast_signed()).expect("a process");
     let limit = Rlimit { current, maximum: getrlimit(resource).maximum };
     prlimit(Some(process), resource, limit).expect("one's own children can be limited").current
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::linearizability::bank::{self, Reading};
-use crate::linearizability::{Checked, Fate, Operation, Spec, check, counter, list, register};
+use crate::linearizability::{Checked, Fate, Operation, OperationOf, check, counter, list, register};
 
-type Operations<S> = Vec<Operation<String, <S as Spec>::Input, <S as Spec>::Output>>;
+type Operations<S> = Vec<OperationOf<S, String>>;
 
 #[derive(Default)]
 pub(crate) struct Seen {

@@ -25,7 +25,7 @@ pub(crate) struct World {
 impl World {
     /// Three nodes that lead and follow, and clients that have begun.
     pub(crate) fn start(seed: u64) -> Self {
-        Self::start_with(seed, |stand, id| stand.start_node(id))
+        Self::start_with(seed, Stand::start_node)
     }
 
     pub(crate) fn start_with(seed: u64, start: impl Fn(&mut Stand, usize)) -> Self {
@@ -49,7 +49,9 @@ impl World {
 
     /// SIGKILL.
     pub(crate) fn kill(&mut self, ids: &[usize]) {
-        ids.iter().for_each(|&id| self.stand.kill(id));
+        for &id in ids {
+            self.stand.kill(id);
+        }
         self.still.retain(|id| !ids.contains(id));
     }
 
@@ -64,13 +66,17 @@ impl World {
 
     /// SIGSTOP.
     pub(crate) fn stop(&mut self, ids: &[usize]) {
-        ids.iter().for_each(|&id| signal("STOP", self.stand.process_id(id)));
+        for &id in ids {
+            signal("STOP", self.stand.process_id(id));
+        }
         self.still.extend(ids);
     }
 
     /// SIGCONT.
     pub(crate) fn resume(&mut self, ids: &[usize]) {
-        ids.iter().for_each(|&id| signal("CONT", self.stand.process_id(id)));
+        for &id in ids {
+            signal("CONT", self.stand.process_id(id));
+        }
         self.still.retain(|id| !ids.contains(id));
     }
 
@@ -81,12 +87,16 @@ impl World {
 
     /// Nothing of this node reaches the others.
     pub(crate) fn mute(&self, id: usize, cut: Cut) {
-        others(id).into_iter().for_each(|other| self.cut(id, other, cut));
+        for other in others(id) {
+            self.cut(id, other, cut);
+        }
     }
 
     /// Nothing of the others reaches this node.
     pub(crate) fn deafen(&self, id: usize, cut: Cut) {
-        others(id).into_iter().for_each(|other| self.cut(other, id, cut));
+        for other in others(id) {
+            self.cut(other, id, cut);
+        }
     }
 
     pub(crate) fn heal_network(&self) {
@@ -133,7 +143,7 @@ impl World {
         });
         seen.merge(last);
         println!("{seen}");
-        seen.judge((CLIENTS as u64 * MONEY) as i64);
+        seen.judge((CLIENTS as u64 * MONEY).cast_signed());
     }
 }
 

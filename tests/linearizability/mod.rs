@@ -51,6 +51,9 @@ pub(crate) trait Spec {
     fn explains(cause: &Self::Input, input: &Self::Input, output: &Self::Output) -> bool;
 }
 
+/// An operation on such an object.
+pub(crate) type OperationOf<S, K> = Operation<K, <S as Spec>::Input, <S as Spec>::Output>;
+
 /// What was looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Checked {
@@ -62,9 +65,9 @@ pub(crate) struct Checked {
 
 /// Finds for every key an order that explains all its answers.
 pub(crate) fn check<S: Spec, K: Clone + Debug + Ord>(
-    history: &[Operation<K, S::Input, S::Output>],
+    history: &[OperationOf<S, K>],
 ) -> Result<Checked, Box<Violation<S, K>>> {
-    let mut keys: BTreeMap<&K, Vec<&Operation<K, S::Input, S::Output>>> = BTreeMap::new();
+    let mut keys: BTreeMap<&K, Vec<&OperationOf<S, K>>> = BTreeMap::new();
     for operation in history {
         keys.entry(&operation.key).or_default().push(operation);
     }

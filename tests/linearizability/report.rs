@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fmt::Debug;
 
-use super::{Operation, Spec};
+use super::{Operation, OperationOf, Spec};
 
 /// A long history is told from its end.
 const LINES_MAX: usize = 60;
@@ -24,7 +24,7 @@ pub(crate) struct Violation<S: Spec, K> {
     /// How many operations there were on this key.
     pub(crate) of: usize,
     /// Few of them that suffice, by the moment of their call.
-    pub(crate) operations: Vec<Operation<K, S::Input, S::Output>>,
+    pub(crate) operations: Vec<OperationOf<S, K>>,
     /// The longest beginning of an order of them, as places among `operations`.
     pub(crate) deepest: Vec<usize>,
 }
@@ -40,7 +40,7 @@ impl<S: Spec, K> Violation<S, K> {
     }
 
     /// What is not in that beginning, and has an answer.
-    fn unexplained(&self) -> impl Iterator<Item = &Operation<K, S::Input, S::Output>> {
+    fn unexplained(&self) -> impl Iterator<Item = &OperationOf<S, K>> {
         let rest = self.operations.iter().enumerate().filter(|(at, _)| !self.deepest.contains(at));
         rest.map(|(_, operation)| operation).filter(|operation| operation.output().is_some())
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::hash::Hash;
 
-use super::{Fate, Operation, Spec};
+use super::{Fate, OperationOf, Spec};
 
 /// A history that takes more than this many configurations is left undecided, rather than to wait for ever.
 pub(super) const VISITED_MAX: usize = 2_000_000;
@@ -20,10 +20,7 @@ pub(super) enum Found {
 }
 
 /// Looks for an order of the operations on one key; says also how many configurations were visited.
-pub(super) fn search<S: Spec, K>(
-    history: &[&Operation<K, S::Input, S::Output>],
-    visited_max: usize,
-) -> (Found, usize) {
+pub(super) fn search<S: Spec, K>(history: &[&OperationOf<S, K>], visited_max: usize) -> (Found, usize) {
     Search::<S, K>::new(history).run(visited_max)
 }
 
@@ -111,9 +108,9 @@ impl<T> Reach<T> {
 
 struct Search<'a, S: Spec, K> {
     /// The operations with an answer by the moment of their call, and their places in the history.
-    known: Vec<(usize, &'a Operation<K, S::Input, S::Output>)>,
+    known: Vec<(usize, &'a OperationOf<S, K>)>,
     /// Likewise those without.
-    unknown: Vec<(usize, &'a Operation<K, S::Input, S::Output>)>,
+    unknown: Vec<(usize, &'a OperationOf<S, K>)>,
     /// For each of those without, one of the same input that was called before it: where this one would do, that one does.
     twins: Vec<Option<usize>>,
     visited: HashMap<(Bits, S::State), Vec<Bits>>,
@@ -123,7 +120,7 @@ struct Search<'a, S: Spec, K> {
 }
 
 impl<'a, S: Spec, K> Search<'a, S, K> {
-    fn new(history: &[&'a Operation<K, S::Input, S::Output>]) -> Self {
+    fn new(history: &[&'a OperationOf<S, K>]) -> Self {
         let by_call = |wanted: fn(&Fate<S::Output>) -> bool| {
             let places = history.iter().copied().enumerate().filter(|(_, operation)| wanted(&operation.fate));
             let mut places: Vec<_> = places.collect();
@@ -195,7 +192,7 @@ impl<'a, S: Spec, K> Search<'a, S, K> {
             if self.is_new(&done, &state, &config.used) {
                 let first = (config.first..self.known.len()).find(|&number| !done.has(number));
                 let first = first.unwrap_or(self.known.len());
-                let step = self.note_step(config, place);
+                let step = Some(self.note_step(config, place));
                 let (done_count, used) = (config.done_count + 1, config.used.clone());
                 configs.push(Config { done, done_count, first, used, state, step });
             }
@@ -220,7 +217,7 @@ impl<'a, S: Spec, K> Search<'a, S, K> {
             let Some(state) = next.filter(|next| *next != config.state) else { continue };
             let used = config.used.with(number);
             if self.is_new(&config.done, &state, &used) {
-                let step = self.note_step(config, place);
+                let step = Some(self.note_step(config, place));
                 let Config { done_count, first, .. } = *config;
                 configs.push(Config { done: config.done.clone(), done_count, first, used, state, step });
             }
@@ -255,9 +252,9 @@ impl<'a, S: Spec, K> Search<'a, S, K> {
         is_new
     }
 
-    fn note_step(&mut self, before: &Config<S::State>, place: usize) -> Option<usize> {
+    fn note_step(&mut self, before: &Config<S::State>, place: usize) -> usize {
         self.steps.push((before.step, place));
-        Some(self.steps.len() - 1)
+        self.steps.len() - 1
     }
 
     fn way_to(&self, last: Option<usize>) -> Vec<usize> {

@@ -9,15 +9,13 @@ use std::ops::Range;
 
 use super::report::{Fault, Violation};
 use super::search::{Found, VISITED_MAX, search};
-use super::{Fate, Operation, Spec};
-
-type Op<S, K> = Operation<K, <S as Spec>::Input, <S as Spec>::Output>;
+use super::{Fate, Operation, OperationOf, Spec};
 
 /// Shrinking may visit this many configurations in all; then what it has will do.
 const VISITED_MAX_TO_SHRINK: usize = 1_000_000;
 
 /// Explains why the operations on one key have no order.
-pub(super) fn explain<S: Spec, K: Clone + Debug>(history: &[&Op<S, K>]) -> Violation<S, K> {
+pub(super) fn explain<S: Spec, K: Clone + Debug>(history: &[&OperationOf<S, K>]) -> Violation<S, K> {
     let key = history.first().expect("nothing at all is linearizable").key.clone();
     let whole: Vec<_> = history.iter().map(|&operation| operation.clone()).collect();
     let of = whole.len();
@@ -33,7 +31,10 @@ pub(super) fn explain<S: Spec, K: Clone + Debug>(history: &[&Op<S, K>]) -> Viola
 }
 
 /// Sorts operations by their calls; gives their places anew.
-fn by_call<S: Spec, K: Clone>(operations: &[Op<S, K>], places: &[usize]) -> (Vec<Op<S, K>>, Vec<usize>) {
+fn by_call<S: Spec, K: Clone>(
+    operations: &[OperationOf<S, K>],
+    places: &[usize],
+) -> (Vec<OperationOf<S, K>>, Vec<usize>) {
     let mut sorted: Vec<_> = (0..operations.len()).collect();
     sorted.sort_by_key(|&at| operations[at].called);
     let place = |old: &usize| sorted.iter().position(|at| at == old).expect("it is a place among them");
@@ -44,14 +45,14 @@ fn by_call<S: Spec, K: Clone>(operations: &[Op<S, K>], places: &[usize]) -> (Vec
 struct Shrink<S: Spec, K> {
     budget: usize,
     /// They have no order.
-    operations: Vec<Op<S, K>>,
+    operations: Vec<OperationOf<S, K>>,
     /// The longest beginning of one.
     deepest: Vec<usize>,
 }
 
 impl<S: Spec, K: Clone> Shrink<S, K> {
     /// The longest beginning of an order, if it is certain that there is no order.
-    fn stuck(&mut self, history: &[Op<S, K>]) -> Option<Vec<usize>> {
+    fn stuck(&mut self, history: &[OperationOf<S, K>]) -> Option<Vec<usize>> {
         let (found, visited) = search::<S, K>(&history.iter().collect::<Vec<_>>(), self.budget);
         self.budget = self.budget.saturating_sub(visited);
         match found {
@@ -61,7 +62,7 @@ impl<S: Spec, K: Clone> Shrink<S, K> {
     }
 
     /// Takes these instead, if they have no order either.
-    fn take(&mut self, operations: Vec<Op<S, K>>) -> bool {
+    fn take(&mut self, operations: Vec<OperationOf<S, K>>) -> bool {
         let stuck = self.stuck(&operations);
         let taken = stuck.map(|deepest| (self.operations, self.deepest) = (operations, deepest));
         taken.is_some()
@@ -104,7 +105,7 @@ impl<S: Spec, K: Clone> Shrink<S, K> {
 }
 
 /// What was called by that moment.
-fn until<S: Spec, K: Clone>(history: &[Op<S, K>], moment: u64) -> Vec<Op<S, K>> {
+fn until<S: Spec, K: Clone>(history: &[OperationOf<S, K>], moment: u64) -> Vec<OperationOf<S, K>> {
     let mut begun: Vec<_> = history.iter().filter(|operation| operation.called <= moment).cloned().collect();
     for operation in &mut begun {
         if operation.returned().is_some_and(|returned| returned > moment) {
@@ -115,7 +116,7 @@ fn until<S: Spec, K: Clone>(history: &[Op<S, K>], moment: u64) -> Vec<Op<S, K>> 
 }
 
 /// Without these operations, nor those whose answers they explain.
-fn without<S: Spec, K: Clone>(history: &[Op<S, K>], out: Range<usize>) -> Vec<Op<S, K>> {
+fn without<S: Spec, K: Clone>(history: &[OperationOf<S, K>], out: Range<usize>) -> Vec<OperationOf<S, K>> {
     let mut is_out: Vec<_> = (0..history.len()).map(|at| out.contains(&at)).collect();
     let mut causes: Vec<_> = out.collect();
     while let Some(cause) = causes.pop() {

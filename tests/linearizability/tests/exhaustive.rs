@@ -5,9 +5,9 @@ use proptest::prelude::*;
 use crate::linearizability::counter::{self, Counter};
 use crate::linearizability::list::{self, AppendList};
 use crate::linearizability::register::{self, Register};
-use crate::linearizability::{Fate, Operation, Spec, check};
+use crate::linearizability::{Fate, Operation, OperationOf, Spec, check};
 
-type Op<S> = Operation<(), <S as Spec>::Input, <S as Spec>::Output>;
+type Op<S> = OperationOf<S, ()>;
 
 /// Whether the rest can be done in some order behind this state. Without memory, cunning or haste.
 fn has_order<S: Spec>(state: &S::State, rest: &[&Op<S>]) -> bool {

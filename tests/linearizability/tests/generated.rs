@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use crate::linearizability::counter::{self, Counter};
 use crate::linearizability::list::{self, AppendList};
 use crate::linearizability::register::{self, Register};
-use crate::linearizability::{Fate, Operation, Spec, check};
+use crate::linearizability::{Fate, Operation, OperationOf, Spec, check};
 
 /// `SplitMix64`: a history of thousands of choices is had from one number.
 pub(crate) struct Random(pub(crate) u64);
@@ -67,7 +67,7 @@ impl Object for Counter {
         if let counter::Input::Add(_) = input {
             object.push(0);
         }
-        object.len() as i64
+        i64::try_from(object.len()).expect("a small number")
     }
 }
 
@@ -108,7 +108,7 @@ struct Pending<S: Spec> {
     is_orphan: bool,
 }
 
-pub(crate) type History<S> = Vec<Operation<u64, <S as Spec>::Input, <S as Spec>::Output>>;
+pub(crate) type History<S> = Vec<OperationOf<S, u64>>;
 
 pub(crate) fn history<S: Object>(plan: Plan) -> History<S> {
     let mut random = Random(plan.seed);
@@ -125,26 +125,28 @@ pub(crate) fn history<S: Object>(plan: Plan) -> History<S> {
             let busy = |client: u32| {
                 pending.iter().any(|pending| !pending.is_orphan && history[pending.at].client == client)
             };
-            let client = (0..).find(|&client| !busy(client)).expect("one is free");
+            let client = (0..plan.clients as u32).find(|&client| !busy(client)).expect("one is free");
             let (key, input) = (random.below(plan.keys), S::input(&mut random));
             pending.push(Pending { at: history.len(), output: None, is_orphan: false });
             history.push(Operation { client, key, called: moment, input, fate: Fate::Unknown });
         } else if !pending.is_empty() {
             let chosen = random.below(pending.len() as u64) as usize;
             let operation = &mut history[pending[chosen].at];
+            let luck = if pending[chosen].is_orphan { u64::MAX } else { random.below(plan.unanswered) };
             if let Some(output) = pending[chosen].output.take() {
                 operation.fate = Fate::Known { returned: moment, output };
                 pending.swap_remove(chosen);
-            } else if !pending[chosen].is_orphan && random.below(plan.unanswered) == 0 {
+            } else if luck == 0 {
                 pending[chosen].is_orphan = true;
-            } else if !pending[chosen].is_orphan && random.below(plan.unanswered) == 0 {
+            } else if luck == 1 {
                 operation.fate = Fate::Refused;
                 pending.swap_remove(chosen);
             } else {
                 let output = S::apply(&mut objects[operation.key as usize], &operation.input);
-                match pending[chosen].is_orphan {
-                    true => drop(pending.swap_remove(chosen)),
-                    false => pending[chosen].output = Some(output),
+                if pending[chosen].is_orphan {
+                    pending.swap_remove(chosen);
+                } else {
+                    pending[chosen].output = Some(output);
                 }
             }
         }
@@ -213,4 +215,30 @@ fn a_long_history_of_many_clients_is_judged() {
     }
     check::<Counter, _>(&history::<Counter>(plan)).unwrap();
     check::<AppendList, _>(&history::<AppendList>(plan)).unwrap();
+}
+
+#[test]
+fn zz_perf() {
+    use std::time::Instant;
+    for (keys, operations, clients) in
+        [(10, 5000, 16), (3, 1000, 16), (1, 300, 16), (1, 1000, 8), (1, 1000, 16)]
+    {
+        for seed in 0..3 {
+            let plan = Plan { seed, operations, keys, clients, unanswered: 50 };
+            let mut h = history::<Register>(plan);
+            let t = Instant::now();
+            let r = check::<Register, _>(&h).map(|c| c.visited).map_err(|v| format!("{:?}", v.fault));
+            println!("{keys} {operations} {clients}: {r:?} {:?}", t.elapsed());
+            let last = h
+                .iter()
+                .rposition(|o| matches!(o.fate, Fate::Known { output: register::Output::Value(Some(_)), .. }))
+                .unwrap();
+            if let Fate::Known { output, .. } = &mut h[last].fate {
+                *output = register::Output::Value(Some(u64::MAX));
+            }
+            let t = Instant::now();
+            let r = check::<Register, _>(&h).map(|c| c.visited).map_err(|v| (v.fault, v.operations.len()));
+            println!("  bad: {r:?} {:?}", t.elapsed());
+        }
+    }
 }

@@ -45,6 +45,6 @@ pub(crate) fn cas(
     known(client, moments, Input::Cas { expected, new }, Output::Swapped(swapped))
 }
 
-pub(crate) fn violation(history: &[RegisterOperation]) -> Box<Violation<Register, &'static str>> {
-    check(history).expect_err("there is no order")
+pub(crate) fn violation(history: &[RegisterOperation]) -> Violation<Register, &'static str> {
+    *check(history).expect_err("there is no order")
 }
