@@ -28,6 +28,10 @@ impl Spec for Counter {
         output.is_none_or(|output| *output == next).then_some(next)
     }
 
+    fn only_reads(input: &Input, _output: Option<&i64>) -> bool {
+        matches!(input, Input::Read)
+    }
+
     /// What is added shows in every count.
     fn explains(cause: &Input, _input: &Input, _output: &i64) -> bool {
         matches!(cause, Input::Add(_))

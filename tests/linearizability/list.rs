@@ -78,6 +78,10 @@ impl Spec for AppendList {
         }
     }
 
+    fn only_reads(input: &Input, _output: Option<&Output>) -> bool {
+        matches!(input, Input::Read)
+    }
+
     fn explains(cause: &Input, _input: &Input, output: &Output) -> bool {
         matches!((cause, output), (Input::Append(item), Output::Items(items)) if items.contains(item))
     }

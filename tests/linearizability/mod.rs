@@ -9,7 +9,8 @@
 //! The search is that of Wing and Gong with Lowe's memory: which operations are done and what the state then is decides
 //! everything that follows, so that no such configuration is visited twice. Operations without an answer would ruin it, since
 //! none ever has to be done and any may come next. So they come in only where nothing else leads on, the fewest first; and a
-//! configuration is not visited if another differs only in having used fewer of them.
+//! configuration is not visited if another differs only in having used fewer of them. And a read that fits is taken at
+//! once: no order is missed by that.
 //!
 //! This module knows of no cluster and needs nothing but `std`.
 
@@ -46,6 +47,11 @@ pub(crate) trait Spec {
 
     /// The state behind `input`; `None` if `output` cannot be the answer to it. Without an output any answer will do.
     fn step(state: &Self::State, input: &Self::Input, output: Option<&Self::Output>) -> Option<Self::State>;
+
+    /// Whether an operation with this answer changes nothing, whatever the state. To say no is never wrong, but slower.
+    fn only_reads(_input: &Self::Input, _output: Option<&Self::Output>) -> bool {
+        false
+    }
 
     /// Whether `output` may be what it is because of `cause`. A report never leaves out a cause and keeps its effect.
     fn explains(cause: &Self::Input, input: &Self::Input, output: &Self::Output) -> bool;

@@ -46,6 +46,10 @@ impl Spec for Register {
         output.is_none_or(|output| *output == answer).then_some(next)
     }
 
+    fn only_reads(input: &Input, output: Option<&Output>) -> bool {
+        matches!((input, output), (Input::Get, _) | (Input::Cas { .. }, Some(Output::Swapped(false))))
+    }
+
     fn explains(cause: &Input, input: &Input, output: &Output) -> bool {
         let (Input::Set(written) | Input::Cas { new: written, .. }) = *cause else { return false };
         match (input, output) {

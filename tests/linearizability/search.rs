@@ -76,6 +76,13 @@ struct Layer<T> {
     stuck: Vec<Config<T>>,
 }
 
+/// Where a configuration leads.
+enum Next<T> {
+    /// Nothing is missed by going there alone; or by going nowhere, if it was visited before.
+    Sure(Option<Config<T>>),
+    Choice(Vec<Config<T>>),
+}
+
 enum Task<T> {
     GoOn(Config<T>),
     UseUnknown(Config<T>),
@@ -147,15 +154,18 @@ impl<'a, S: Spec, K> Search<'a, S, K> {
             }
             match reach.take() {
                 Some(Task::GoOn(config)) => {
-                    let mut next = self.next(&config);
-                    reach.layer(0).stuck.push(config);
-                    if next.last().is_some_and(|next| next.done_count > furthest.0) {
-                        let further = next.pop().expect("there is a last one");
+                    let mut next = match self.next(&config) {
+                        Next::Sure(next) => next.into_iter().collect(),
+                        Next::Choice(next) => {
+                            reach.layer(0).stuck.push(config);
+                            next
+                        }
+                    };
+                    let further = next.pop_if(|next| next.done_count > furthest.0);
+                    reach.layer(0).open.append(&mut next);
+                    if let Some(further) = further {
                         furthest = (further.done_count, further.step);
-                        reach.layer(0).open.append(&mut next);
                         reaches.push(Reach::of(further));
-                    } else {
-                        reach.layer(0).open.append(&mut next);
                     }
                 }
                 Some(Task::UseUnknown(config)) => {
@@ -180,24 +190,37 @@ impl<'a, S: Spec, K> Search<'a, S, K> {
     }
 
     /// Where an operation with an answer leads that may come next; the likeliest last.
-    fn next(&mut self, config: &Config<S::State>) -> Vec<Config<S::State>> {
-        let (mut next, _) = self.allowed(config);
+    fn next(&mut self, config: &Config<S::State>) -> Next<S::State> {
+        let (mut allowed, _) = self.allowed(config);
         // Who returns first is tried first: mostly that is the order in which it was.
-        next.sort_by_key(|&number| std::cmp::Reverse(self.known[number].1.returned()));
-        let mut configs = Vec::new();
-        for number in next {
-            let (place, operation) = self.known[number];
-            let Some(state) = S::step(&config.state, &operation.input, operation.output()) else { continue };
-            let done = config.done.with(number);
-            if self.is_new(&done, &state, &config.used) {
-                let first = (config.first..self.known.len()).find(|&number| !done.has(number));
-                let first = first.unwrap_or(self.known.len());
-                let step = Some(self.note_step(config, place));
-                let (done_count, used) = (config.done_count + 1, config.used.clone());
-                configs.push(Config { done, done_count, first, used, state, step });
-            }
+        allowed.sort_by_key(|&number| std::cmp::Reverse(self.known[number].1.returned()));
+        let mut next: Vec<_> = allowed.into_iter().filter_map(|number| self.step(config, number)).collect();
+        // One that changes nothing may as well come at once, whatever comes later.
+        let reads = |number: usize| S::only_reads(&self.known[number].1.input, self.known[number].1.output());
+        if let Some(at) = next.iter().position(|(number, _)| reads(*number)) {
+            return Next::Sure(self.go(config, next.swap_remove(at)));
         }
-        configs
+        Next::Choice(next.into_iter().filter_map(|step| self.go(config, step)).collect())
+    }
+
+    fn step(&self, config: &Config<S::State>, number: usize) -> Option<(usize, S::State)> {
+        let operation = self.known[number].1;
+        Some((number, S::step(&config.state, &operation.input, operation.output())?))
+    }
+
+    /// Goes there, unless it was visited before.
+    fn go(
+        &mut self,
+        config: &Config<S::State>,
+        (number, state): (usize, S::State),
+    ) -> Option<Config<S::State>> {
+        let done = config.done.with(number);
+        self.is_new(&done, &state, &config.used).then(|| {
+            let first = (config.first..self.known.len()).find(|&number| !done.has(number));
+            let first = first.unwrap_or(self.known.len());
+            let step = Some(self.note_step(config, self.known[number].0));
+            Config { done, done_count: config.done_count + 1, first, used: config.used.clone(), state, step }
+        })
     }
 
     /// Where an operation without an answer leads. One that changes nothing may as well never have been.

@@ -34,7 +34,7 @@ fn operations<S: Spec>(
     answered: impl Strategy<Value = (S::Input, S::Output)>,
 ) -> impl Strategy<Value = Vec<Op<S>>> {
     let fate = prop_oneof![6 => Just(0), 2 => Just(1), 1 => Just(2)];
-    let operation = (0u64..12, 0u64..6, answered, fate).prop_map(|(called, takes, (input, output), fate)| {
+    let operation = (0u64..9, 0u64..7, answered, fate).prop_map(|(called, takes, (input, output), fate)| {
         let fate = match fate {
             0 => Fate::Known { returned: called + takes, output },
             1 => Fate::Unknown,
@@ -42,16 +42,16 @@ fn operations<S: Spec>(
         };
         Operation { client: 0, key: (), called, input, fate }
     });
-    prop::collection::vec(operation, 1..7)
+    prop::collection::vec(operation, 1..8)
 }
 
 fn register() -> impl Strategy<Value = (register::Input, register::Output)> {
     use register::Input;
     use register::Output;
     prop_oneof![
-        (0u64..3).prop_map(|value| (Input::Set(value), Output::Done)),
-        prop::option::weighted(0.8, 0u64..3).prop_map(|value| (Input::Get, Output::Value(value))),
-        (0u64..3, 0u64..3, any::<bool>())
+        (0u64..2).prop_map(|value| (Input::Set(value), Output::Done)),
+        prop::option::weighted(0.8, 0u64..2).prop_map(|value| (Input::Get, Output::Value(value))),
+        (0u64..2, 0u64..2, any::<bool>())
             .prop_map(|(expected, new, swapped)| (Input::Cas { expected, new }, Output::Swapped(swapped))),
     ]
 }
