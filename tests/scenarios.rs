@@ -19,10 +19,15 @@ const GROUPS: &[(&str, usize)] = &[
     ("RD", 18),
     ("RS", 15),
     ("U", 10),
+    ("P", 16),
+    ("K", 14),
     ("F", 15),
     ("N", 22),
     ("D", 200),
 ];
+
+/// Scenarios of parts that are not there yet: without a row until they are.
+const LATER: &[&str] = &["K4", "K10"];
 
 /// One row: the scenario's id, or several as `D1-D8`; what it shows, and where. A void one shows nothing, and says why.
 struct Row<'a> {
@@ -51,6 +56,7 @@ fn every_scenario_has_its_row_and_no_row_stands_twice() {
     let table = table();
     let mut wanted: BTreeSet<String> =
         GROUPS.iter().flat_map(|(group, count)| (1..=*count).map(move |n| format!("{group}{n}"))).collect();
+    wanted.retain(|id| !LATER.contains(&id.as_str()));
     let mut wrong = Vec::new();
     for row in rows(&table) {
         for id in row.ids() {

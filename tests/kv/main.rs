@@ -19,6 +19,7 @@ mod operators;
 mod protocol;
 mod random;
 mod snapshots;
+#[allow(dead_code, reason = "`tests/chaos.rs` uses the rest of it")]
 mod stand;
 mod start;
 mod wiped;

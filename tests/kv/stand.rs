@@ -60,14 +60,20 @@ struct Node {
     raft: String,
     redis: String,
     joins: bool,
+    options: Vec<String>,
     process: Option<Child>,
 }
 
 impl Stand {
     /// Finds places for nodes, and starts none of them.
     pub(crate) fn prepare(count: usize) -> Self {
+        Self::prepare_behind(count, |_, raft| raft.to_owned())
+    }
+
+    /// As [`Stand::prepare`]; the nodes know each other by other addresses than those at which they listen.
+    pub(crate) fn prepare_behind(count: usize, mut known_as: impl FnMut(usize, &str) -> String) -> Self {
         let nodes: Vec<_> = (0..count).map(|_| Node::somewhere(false)).collect();
-        let members = (1..).zip(&nodes).map(|(id, node)| format!("{id}={}", node.raft));
+        let members = (1..).zip(&nodes).map(|(id, node)| format!("{id}={}", known_as(id, &node.raft)));
         let members = members.collect::<Vec<String>>().join(",");
         let directory = TempDir::new().expect("a temporary directory");
         Self { directory, members, options: Vec::new(), nodes }
@@ -128,6 +134,26 @@ impl Stand {
         Log::of(process.stderr.take().expect("stderr is a pipe"))
     }
 
+    /// As [`Stand::start_node`], with options that this node keeps.
+    pub(crate) fn start_node_with_options(&mut self, id: usize, options: &[&str]) {
+        self.nodes[id - 1].options = options.iter().map(|&option| option.to_owned()).collect();
+        self.start_node(id);
+    }
+
+    /// Starts a node with this in its environment, and waits until it says that it is ready.
+    pub(crate) fn start_node_in(&mut self, id: usize, variable: &str, value: &str) {
+        let mut program = Command::new(program());
+        program.env(variable, value);
+        self.start_with(id, program);
+    }
+
+    /// Starts a node and does not wait for it.
+    pub(crate) fn begin_node(&mut self, id: usize) {
+        let mut program = Command::new(program());
+        program.args(self.arguments(id)).stdin(Stdio::null()).stdout(Stdio::null());
+        self.nodes[id - 1].process = Some(program.spawn().expect("the program starts"));
+    }
+
     fn start_with(&mut self, id: usize, mut command: Command) {
         let mut process = command
             .args(self.arguments(id))
@@ -152,7 +178,8 @@ impl Stand {
         } else {
             vec!["--cluster".to_owned(), self.members.clone()]
         };
-        words.into_iter().chain(origin).chain(self.options.clone()).collect()
+        let options = self.options.iter().chain(&node.options).cloned();
+        words.into_iter().chain(origin).chain(options).collect()
     }
 
     pub(crate) fn data(&self, id: usize) -> PathBuf {
@@ -173,6 +200,11 @@ impl Stand {
 
     pub(crate) fn client(&self, id: usize) -> Client {
         Client::connect(self.redis(id)).expect("the node takes clients")
+    }
+
+    /// The process of a node that runs.
+    pub(crate) fn process_id(&self, id: usize) -> u32 {
+        self.nodes[id - 1].process.as_ref().expect("the node runs").id()
     }
 
     /// SIGKILL.
@@ -251,7 +283,7 @@ impl Stand {
 
 impl Node {
     fn somewhere(joins: bool) -> Self {
-        Self { raft: free_address(), redis: free_address(), joins, process: None }
+        Self { raft: free_address(), redis: free_address(), joins, options: Vec::new(), process: None }
     }
 }
 
