@@ -67,7 +67,7 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    fn new(name: &'static str, budget: Budget) -> Self {
+    pub(crate) fn new(name: &'static str, budget: Budget, sights: &[Sight]) -> Self {
         Self {
             name,
             founders: 3,
@@ -87,7 +87,7 @@ impl Rules {
             check_quorum: false,
             append_entries_max: 8,
             seed: 1,
-            sights: Vec::new(),
+            sights: sights.to_vec(),
             mutant: Mutant::Nothing,
         }
     }
@@ -98,7 +98,7 @@ impl Rules {
     }
 }
 
-const NOTHING: Budget = Budget {
+pub(crate) const NOTHING: Budget = Budget {
     timeouts: 0,
     ticks: 0,
     proposals: 0,
@@ -110,31 +110,60 @@ const NOTHING: Budget = Budget {
     transfers: 0,
 };
 
-pub(crate) fn by_name(name: &str) -> Option<Rules> {
-    all().into_iter().find(|rules| rules.name == name)
-}
-
-pub(crate) fn all() -> Vec<Rules> {
+/// The worlds that `cargo test --test model` visits: some seconds each, also in a debug build.
+pub(crate) fn small() -> Vec<Rules> {
+    use Sight::{
+        ChangeCommitted, LedInJoint, LogReplaced, OldEntryCommitted, ProposalCommitted, ReadAnswered,
+        SnapshotInstalled, Succession, TookOver, WriteLost,
+    };
     vec![
-        Rules::new("replication", Budget { timeouts: 2, proposals: 1, ..NOTHING }),
-        Rules::new("elections", Budget { timeouts: 3, duplicates: 1, ..NOTHING })
-            .with(|rules| { rules.order = Order::Any; rules.term_max = 3; rules.link_messages = 3 }),
-        Rules::new("disks", Budget { timeouts: 2, crashes: 1, ..NOTHING }).with(|rules| rules.disks_are_instant = false),
-        Rules::new("reads", Budget { timeouts: 2, reads: 1, ..NOTHING }),
-        Rules::new("snapshots", Budget { timeouts: 2, snapshots: 1, ..NOTHING }),
-        Rules::new("transfer", Budget { timeouts: 1, transfers: 1, ..NOTHING }),
-        Rules::new("removal", Budget { timeouts: 2, changes: 1, ..NOTHING })
-            .with(|rules| rules.changes = vec![MembershipChange::Remove { id: id(2) }]),
-        Rules::new("growth", Budget { timeouts: 1, changes: 2, ..NOTHING }).with(|rules| {
-            rules.founders = 2;
-            rules.standing = &[0, 1];
-            rules.changes = vec![MembershipChange::AddLearner { id: id(2), address: address(2) }, MembershipChange::Promote { id: id(2) }];
+        Rules::new("elections", Budget { timeouts: 2, duplicates: 1, ..NOTHING }, &[Succession])
+            .with(|rules| (rules.order, rules.link_messages) = (Order::Any, 1)),
+        Rules::new("pre-votes", Budget { timeouts: 2, ticks: 2, ..NOTHING }, &[Succession]).with(|rules| {
+            (rules.pre_vote, rules.check_quorum, rules.all_tick) = (true, true, true);
+            (rules.standing, rules.link_messages) = (&[0, 1], 1);
         }),
-        Rules::new("figure-8", Budget { timeouts: 4, ..NOTHING }).with(|rules| {
-            rules.standing = &[0, 1];
-            rules.term_max = 4;
-            rules.append_entries_max = 1;
-            rules.link_messages = 1;
+        Rules::new("replication", Budget { timeouts: 2, proposals: 1, ..NOTHING }, &[Succession, LogReplaced, ProposalCommitted, OldEntryCommitted])
+            .with(|rules| (rules.standing, rules.link_messages) = (&[0, 1], 1)),
+        Rules::new("disks", Budget { timeouts: 2, crashes: 1, ..NOTHING }, &[Succession, WriteLost]).with(|rules| {
+            rules.disks_are_instant = false;
+            (rules.standing, rules.crashing, rules.link_messages) = (&[0, 1], &[2], 1);
+        }),
+        Rules::new("turns", Budget { timeouts: 1, proposals: 1, ..NOTHING }, &[ProposalCommitted]).with(|rules| {
+            (rules.disks_are_instant, rules.late_turns, rules.link_messages) = (false, true, 1);
+        }),
+        Rules::new("reads", Budget { timeouts: 2, reads: 1, ..NOTHING }, &[Succession, ReadAnswered])
+            .with(|rules| (rules.standing, rules.link_messages) = (&[0, 1], 1)),
+        Rules::new("snapshots", Budget { timeouts: 2, snapshots: 1, ..NOTHING }, &[Succession, SnapshotInstalled])
+            .with(|rules| (rules.standing, rules.link_messages) = (&[0, 1], 1)),
+        Rules::new("transfer", Budget { timeouts: 1, transfers: 1, ..NOTHING }, &[Succession, TookOver]),
+        Rules::new("removal", Budget { timeouts: 2, changes: 1, ..NOTHING }, &[Succession, ChangeCommitted, LedInJoint]).with(|rules| {
+            (rules.standing, rules.link_messages) = (&[0, 1], 1);
+            rules.changes = vec![MembershipChange::Remove { id: id(2) }];
+        }),
+        Rules::new("growth", Budget { timeouts: 2, changes: 2, ..NOTHING }, &[Succession, ChangeCommitted, LedInJoint]).with(|rules| {
+            rules.founders = 2;
+            (rules.standing, rules.link_messages) = (&[0, 1], 1);
+            let learner = MembershipChange::AddLearner { id: id(2), address: address(2) };
+            rules.changes = vec![learner, MembershipChange::Promote { id: id(2) }];
         }),
     ]
+}
+
+/// Worlds that take a release build, and minutes.
+pub(crate) fn large() -> Vec<Rules> {
+    let mut large: Vec<_> = small();
+    for rules in &mut large {
+        rules.link_messages += 1;
+    }
+    large.push(figure_8());
+    large
+}
+
+/// §5.4.2: one entry in a message, so that an old one arrives without the one that opens its leader's term.
+pub(crate) fn figure_8() -> Rules {
+    Rules::new("figure-8", Budget { timeouts: 4, ..NOTHING }, &[]).with(|rules| {
+        (rules.standing, rules.term_max) = (&[0, 1], 4);
+        (rules.append_entries_max, rules.link_messages) = (1, 1);
+    })
 }

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fmt::Write;
 use std::hash::BuildHasherDefault;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -65,10 +66,32 @@ pub(crate) fn search(rules: &Rules, watched: Laws) -> Found {
             found.broken = Some(Broken { laws, way });
             return found;
         }
+        if found.worlds > 1 << 20 {
+            println!("{} at depth {}: {} worlds", rules.name, found.depth, found.worlds);
+        }
         found.depth += usize::from(!next.worlds.is_empty());
         level = next.worlds;
     }
     found
+}
+
+/// The way, as lines to read: each step, and what the nodes are after it.
+pub(crate) fn tell(way: &[Action], rules: &Rules) -> String {
+    let mut world = World::new(rules);
+    let mut told = String::new();
+    for &action in way {
+        let step = after(&world, action, rules).expect("a step that was taken before");
+        writeln!(told, "{action:?} -> {:?}", step.broken).expect("a string takes all");
+        world = step.world;
+        for node in &world.nodes {
+            let (raft, disk) = (&node.raft, &node.disk);
+            let (role, term, commit, last) = (raft.role(), raft.term(), raft.commit(), raft.last());
+            let (durable, end) = (disk.hard_state.term, disk.last());
+            writeln!(told, "    {role:?} in term {term}, log to {last}, committed {commit}; on disk: term {durable}, log to {end}")
+                .expect("a string takes all");
+        }
+    }
+    told
 }
 
 /// What follows from one level.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use quorate::consensus::{Outgoing, Persisted, Raft, RaftConfig, ReadReady, Ready, RestoreError, RoleName};
+use quorate::consensus::{Outgoing, Persisted, Raft, RaftConfig, ReadReady, Ready, RestoreError, RoleName, WriteSeq};
 use quorate::types::{
     Body, EntryKind, EntryMeta, HardState, LogIndex, LogPosition, LogSpan, Membership, Moment, NodeId,
     SnapshotId, SnapshotMeta,
@@ -99,6 +99,9 @@ impl Node {
         if mutant == Mutant::ReportsBeforeItIsDurable {
             self.raft.persisted(Persisted { through: seq });
             write.seq = None;
+        }
+        if mutant == Mutant::ReportsWhatItNeverGot {
+            self.raft.persisted(Persisted { through: WriteSeq(seq.0 + 1) });
         }
         self.writes.push_back(write);
     }
