@@ -67,7 +67,7 @@ impl World {
         if self.may_time_out(place, rules) {
             actions.push(Action::Timeout(place));
         }
-        if left.ticks > 0 && (node.leads() || rules.all_tick) {
+        if left.ticks > 0 && (node.leads() || rules.time_is_told) {
             actions.push(Action::Tick(place));
         }
         if rules.late_turns && node.raft.has_ready() {

@@ -1,6 +1,6 @@
 //! The small worlds, by name: what may happen in each, and how often.
 
-use quorate::types::MembershipChange;
+use quorate::types::{MembershipChange, Term};
 
 use super::actions::id;
 use super::mutants::Mutant;
@@ -40,6 +40,8 @@ pub(crate) struct Rules {
     pub(crate) standing: &'static [usize],
     /// Who may crash.
     pub(crate) crashing: &'static [usize],
+    /// The terms of the entries that each node has behind the founding one.
+    pub(crate) past: [&'static [u64]; 3],
     /// Whether all that stand are alike at first, so that the first timeout may be that of the first.
     pub(crate) alike: bool,
     /// Nobody campaigns from this term on.
@@ -55,8 +57,8 @@ pub(crate) struct Rules {
     pub(crate) disks_are_instant: bool,
     /// Whether several inputs may come together in one turn.
     pub(crate) late_turns: bool,
-    /// Whether ticks come to all, or to leaders alone.
-    pub(crate) all_tick: bool,
+    /// Whether time passes by ticks alone, which come to all. Else it passes unseen, and ticks come to leaders, for heartbeats.
+    pub(crate) time_is_told: bool,
     pub(crate) pre_vote: bool,
     pub(crate) check_quorum: bool,
     pub(crate) append_entries_max: usize,
@@ -66,30 +68,37 @@ pub(crate) struct Rules {
     pub(crate) mutant: Mutant,
 }
 
+/// Three founders, links of one message that may be lost, disks that are never late; more is said world by world.
+pub(crate) fn rules(name: &'static str, budget: Budget, sights: &[Sight]) -> Rules {
+    Rules {
+        name,
+        founders: 3,
+        standing: &[0, 1, 2],
+        crashing: &[0, 1, 2],
+        past: [&[]; 3],
+        alike: true,
+        term_max: 2,
+        budget,
+        changes: Vec::new(),
+        order: Order::Kept,
+        link_messages: 1,
+        loses: true,
+        disks_are_instant: true,
+        late_turns: false,
+        time_is_told: false,
+        pre_vote: false,
+        check_quorum: false,
+        append_entries_max: 8,
+        seed: 1,
+        sights: sights.to_vec(),
+        mutant: Mutant::Nothing,
+    }
+}
+
 impl Rules {
-    pub(crate) fn new(name: &'static str, budget: Budget, sights: &[Sight]) -> Self {
-        Self {
-            name,
-            founders: 3,
-            standing: &[0, 1, 2],
-            crashing: &[0, 1, 2],
-            alike: true,
-            term_max: 2,
-            budget,
-            changes: Vec::new(),
-            order: Order::Kept,
-            link_messages: 2,
-            loses: true,
-            disks_are_instant: true,
-            late_turns: false,
-            all_tick: false,
-            pre_vote: false,
-            check_quorum: false,
-            append_entries_max: 8,
-            seed: 1,
-            sights: sights.to_vec(),
-            mutant: Mutant::Nothing,
-        }
+    /// The term that all have reached before the beginning.
+    pub(crate) fn past_term(&self) -> Term {
+        Term(self.past.iter().copied().flatten().copied().max().unwrap_or(0))
     }
 
     pub(crate) fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
@@ -110,60 +119,127 @@ pub(crate) const NOTHING: Budget = Budget {
     transfers: 0,
 };
 
-/// The worlds that `cargo test --test model` visits: some seconds each, also in a debug build.
+/// The worlds that `cargo test --test model` visits.
 pub(crate) fn small() -> Vec<Rules> {
-    use Sight::{
-        ChangeCommitted, LedInJoint, LogReplaced, OldEntryCommitted, ProposalCommitted, ReadAnswered,
-        SnapshotInstalled, Succession, TookOver, WriteLost,
-    };
     vec![
-        Rules::new("elections", Budget { timeouts: 2, duplicates: 1, ..NOTHING }, &[Succession])
-            .with(|rules| (rules.order, rules.link_messages) = (Order::Any, 1)),
-        Rules::new("pre-votes", Budget { timeouts: 2, ticks: 2, ..NOTHING }, &[Succession]).with(|rules| {
-            (rules.pre_vote, rules.check_quorum, rules.all_tick) = (true, true, true);
-            (rules.standing, rules.link_messages) = (&[0, 1], 1);
-        }),
-        Rules::new("replication", Budget { timeouts: 2, proposals: 1, ..NOTHING }, &[Succession, LogReplaced, ProposalCommitted, OldEntryCommitted])
-            .with(|rules| (rules.standing, rules.link_messages) = (&[0, 1], 1)),
-        Rules::new("disks", Budget { timeouts: 2, crashes: 1, ..NOTHING }, &[Succession, WriteLost]).with(|rules| {
-            rules.disks_are_instant = false;
-            (rules.standing, rules.crashing, rules.link_messages) = (&[0, 1], &[2], 1);
-        }),
-        Rules::new("turns", Budget { timeouts: 1, proposals: 1, ..NOTHING }, &[ProposalCommitted]).with(|rules| {
-            (rules.disks_are_instant, rules.late_turns, rules.link_messages) = (false, true, 1);
-        }),
-        Rules::new("reads", Budget { timeouts: 2, reads: 1, ..NOTHING }, &[Succession, ReadAnswered])
-            .with(|rules| (rules.standing, rules.link_messages) = (&[0, 1], 1)),
-        Rules::new("snapshots", Budget { timeouts: 2, snapshots: 1, ..NOTHING }, &[Succession, SnapshotInstalled])
-            .with(|rules| (rules.standing, rules.link_messages) = (&[0, 1], 1)),
-        Rules::new("transfer", Budget { timeouts: 1, transfers: 1, ..NOTHING }, &[Succession, TookOver]),
-        Rules::new("removal", Budget { timeouts: 2, changes: 1, ..NOTHING }, &[Succession, ChangeCommitted, LedInJoint]).with(|rules| {
-            (rules.standing, rules.link_messages) = (&[0, 1], 1);
-            rules.changes = vec![MembershipChange::Remove { id: id(2) }];
-        }),
-        Rules::new("growth", Budget { timeouts: 2, changes: 2, ..NOTHING }, &[Succession, ChangeCommitted, LedInJoint]).with(|rules| {
-            rules.founders = 2;
-            (rules.standing, rules.link_messages) = (&[0, 1], 1);
-            let learner = MembershipChange::AddLearner { id: id(2), address: address(2) };
-            rules.changes = vec![learner, MembershipChange::Promote { id: id(2) }];
-        }),
+        rules("elections", Budget { timeouts: 2, ..NOTHING }, &[Sight::Succession])
+            .with(|rules| (rules.order, rules.link_messages) = (Order::Any, 2)),
+        rules("pre-votes", Budget { timeouts: 2, ..NOTHING }, &[Sight::Succession])
+            .with(|rules| (rules.standing, rules.pre_vote, rules.check_quorum) = (&[0, 1], true, true)),
+        rules("replication", Budget { timeouts: 2, proposals: 1, ..NOTHING }, REPLICATED)
+            .with(|rules| rules.standing = &[0, 1]),
+        rules("votes on disks", Budget { timeouts: 2, crashes: 1, ..NOTHING }, &[Sight::WriteLost])
+            .with(|rules| (rules.standing, rules.term_max, rules.disks_are_instant) = (&[0, 1], 1, false)),
+        rules("entries on disks", Budget { timeouts: 1, proposals: 1, crashes: 1, ..NOTHING }, ON_DISKS)
+            .with(|rules| (rules.standing, rules.disks_are_instant) = (&[0], false)),
+        rules("turns", Budget { timeouts: 1, proposals: 1, ..NOTHING }, &[Sight::ProposalCommitted])
+            .with(|rules| (rules.disks_are_instant, rules.late_turns) = (false, true)),
+        rules(
+            "reads",
+            Budget { timeouts: 2, reads: 1, ..NOTHING },
+            &[Sight::Succession, Sight::ReadAnswered],
+        )
+        .with(|rules| (rules.standing, rules.loses) = (&[0, 1], false)),
+        rules("snapshots", Budget { timeouts: 2, snapshots: 1, ..NOTHING }, &[Sight::SnapshotInstalled])
+            .with(|rules| rules.standing = &[0, 1]),
+        rules("transfer", Budget { timeouts: 1, transfers: 1, ..NOTHING }, &[Sight::TookOver]),
+        rules("removal", Budget { timeouts: 2, changes: 1, ..NOTHING }, CHANGED)
+            .with(|rules| (rules.standing, rules.changes) = (&[0, 1], vec![remove(2)])),
+        rules("growth", Budget { timeouts: 2, changes: 2, ..NOTHING }, CHANGED)
+            .with(|rules| (rules.founders, rules.standing, rules.changes) = (2, &[0, 1], grow())),
+        figure_8_from_b(),
     ]
 }
 
-/// Worlds that take a release build, and minutes.
+/// The worlds that `QUORATE_MODEL=large cargo test --release --test model` visits: minutes.
 pub(crate) fn large() -> Vec<Rules> {
-    let mut large: Vec<_> = small();
-    for rules in &mut large {
-        rules.link_messages += 1;
-    }
-    large.push(figure_8());
-    large
+    vec![
+        rules(
+            "elections with a duplicate",
+            Budget { timeouts: 2, duplicates: 1, ..NOTHING },
+            &[Sight::Succession],
+        )
+        .with(|rules| (rules.order, rules.link_messages) = (Order::Any, 2)),
+        rules("pre-votes with ticks", Budget { timeouts: 2, ticks: 1, ..NOTHING }, &[Sight::Succession])
+            .with(|rules| {
+                (rules.standing, rules.pre_vote, rules.check_quorum, rules.time_is_told) =
+                    (&[0, 1], true, true, true);
+            }),
+        rules("replication on long links", Budget { timeouts: 2, proposals: 1, ..NOTHING }, REPLICATED)
+            .with(|rules| rules.link_messages = 2),
+        rules(
+            "replication with a crash",
+            Budget { timeouts: 2, proposals: 1, crashes: 1, ..NOTHING },
+            REPLICATED,
+        )
+        .with(|rules| rules.standing = &[0, 1]),
+        rules(
+            "successions on disks",
+            Budget { timeouts: 2, crashes: 1, ..NOTHING },
+            &[Sight::Succession, Sight::WriteLost],
+        )
+        .with(|rules| (rules.standing, rules.crashing, rules.disks_are_instant) = (&[0, 1], &[2], false)),
+        rules(
+            "reads that are lost",
+            Budget { timeouts: 2, reads: 1, ..NOTHING },
+            &[Sight::Succession, Sight::ReadAnswered],
+        )
+        .with(|rules| rules.standing = &[0, 1]),
+        rules(
+            "snapshots with a crash",
+            Budget { timeouts: 2, snapshots: 1, crashes: 1, ..NOTHING },
+            &[Sight::SnapshotInstalled],
+        )
+        .with(|rules| (rules.standing, rules.crashing) = (&[0, 1], &[2])),
+        rules(
+            "snapshots on disks",
+            Budget { timeouts: 1, ticks: 1, snapshots: 1, crashes: 1, ..NOTHING },
+            &[Sight::WriteLost],
+        )
+        .with(|rules| (rules.standing, rules.disks_are_instant) = (&[0], false)),
+        rules("transfer and timeout", Budget { timeouts: 2, transfers: 1, ..NOTHING }, &[Sight::TookOver])
+            .with(|rules| (rules.standing, rules.term_max) = (&[0, 1], 3)),
+        rules("removal of anybody", Budget { timeouts: 2, changes: 1, ..NOTHING }, CHANGED).with(|rules| {
+            (rules.standing, rules.alike) = (&[0, 1], false);
+            rules.changes = vec![remove(0), remove(1), remove(2)];
+        }),
+        rules("growth with a crash", Budget { timeouts: 2, changes: 2, crashes: 1, ..NOTHING }, CHANGED)
+            .with(|rules| (rules.founders, rules.standing, rules.changes) = (2, &[0, 1], grow())),
+        rules("replacement", Budget { timeouts: 2, changes: 1, ..NOTHING }, CHANGED).with(|rules| {
+            (rules.founders, rules.alike, rules.link_messages) = (2, false, 2);
+            let (old, new) = (id(1), id(2));
+            rules.changes = vec![MembershipChange::Replace { old, new, address: address(2) }];
+        }),
+        figure_8(),
+    ]
 }
 
-/// §5.4.2: one entry in a message, so that an old one arrives without the one that opens its leader's term.
+/// Figure 8 from its beginning, in a group of three. One entry in a message, so that an old one arrives without the one that
+/// opens its leader's term.
 pub(crate) fn figure_8() -> Rules {
-    Rules::new("figure-8", Budget { timeouts: 4, ..NOTHING }, &[]).with(|rules| {
-        (rules.standing, rules.term_max) = (&[0, 1], 4);
-        (rules.append_entries_max, rules.link_messages) = (1, 1);
+    rules("figure 8", Budget { timeouts: 4, ..NOTHING }, &[Sight::OldEntryCommitted, Sight::LogReplaced])
+        .with(|rules| (rules.standing, rules.term_max, rules.append_entries_max) = (&[0, 1], 4, 1))
+}
+
+/// The same from its step (b) on: the first node has led in term 1, the second in term 2, and nobody else has their entries.
+pub(crate) fn figure_8_from_b() -> Rules {
+    figure_8().with(|rules| {
+        (rules.name, rules.budget.timeouts, rules.alike) = ("figure 8 from (b)", 2, false);
+        rules.past = [&[1], &[2], &[]];
     })
+}
+
+const REPLICATED: &[Sight] =
+    &[Sight::Succession, Sight::LogReplaced, Sight::ProposalCommitted, Sight::OldEntryCommitted];
+const ON_DISKS: &[Sight] = &[Sight::ProposalCommitted, Sight::WriteLost];
+const CHANGED: &[Sight] = &[Sight::Succession, Sight::ChangeCommitted, Sight::LedInJoint];
+
+fn remove(place: usize) -> MembershipChange {
+    MembershipChange::Remove { id: id(place) }
+}
+
+/// The third node learns, and then votes.
+fn grow() -> Vec<MembershipChange> {
+    let learner = MembershipChange::AddLearner { id: id(2), address: address(2) };
+    vec![learner, MembershipChange::Promote { id: id(2) }]
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use quorate::consensus::{Outgoing, Restored, WriteSeq};
-use quorate::types::{EntryMeta, HardState, LogIndex, LogPosition, Membership, SnapshotMeta};
+use quorate::types::{
+    EntryKind, EntryMeta, HardState, LogIndex, LogPosition, Membership, SnapshotMeta, Term,
+};
 
 use super::mutants::Mutant;
 
@@ -52,6 +54,16 @@ impl Disk {
     /// That of a founding member.
     pub(crate) fn founded(founding: EntryMeta) -> Self {
         Self { entries: vec![founding], ..Self::default() }
+    }
+
+    /// The openings of these terms were written, and `term` was reached, in which nobody votes any more.
+    pub(crate) fn with_past(mut self, openings: &[u64], term: Term) -> Self {
+        for &opened in openings {
+            let position = LogPosition::new(Term(opened), self.last().index.next());
+            self.entries.push(EntryMeta { position, bytes: 0, kind: EntryKind::Noop });
+        }
+        self.hard_state.term = term;
+        self
     }
 
     /// An entry drops what was written at its index and behind it.

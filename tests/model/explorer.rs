@@ -49,12 +49,17 @@ pub(crate) struct Broken {
 
 /// Visits all, or as many as it takes to break a law of `watched`.
 pub(crate) fn search(rules: &Rules, watched: Laws) -> Found {
+    search_within(usize::MAX, rules, watched)
+}
+
+/// The same, of what is no more than `depth` steps away.
+pub(crate) fn search_within(depth: usize, rules: &Rules, watched: Laws) -> Found {
     let first = World::new(rules);
     let known = Known::default();
     known.is_new(fingerprint(&first), 0);
     let mut found = Found { worlds: 1, ..Found::default() };
     let mut level = vec![first];
-    while !level.is_empty() {
+    while !level.is_empty() && found.depth < depth {
         let next = follow(&level, rules, watched, &known);
         found.worlds += next.worlds.len();
         found.steps += next.steps;
@@ -66,7 +71,7 @@ pub(crate) fn search(rules: &Rules, watched: Laws) -> Found {
             found.broken = Some(Broken { laws, way });
             return found;
         }
-        if found.worlds > 1 << 20 {
+        if found.worlds > 1 << 19 {
             println!("{} at depth {}: {} worlds", rules.name, found.depth, found.worlds);
         }
         found.depth += usize::from(!next.worlds.is_empty());
@@ -158,9 +163,8 @@ impl Next {
 
 /// A replica that finds its own invariants broken stops, and the world as it was before stays.
 fn after(world: &World, action: Action, rules: &Rules) -> Option<Step> {
-    catch_unwind(AssertUnwindSafe(|| world.after(action, rules))).unwrap_or_else(|_| {
-        Some(Step { broken: Laws::only(Law::AssertionsHold), ..Step::of(world.clone()) })
-    })
+    catch_unwind(AssertUnwindSafe(|| world.after(action, rules)))
+        .unwrap_or_else(|_| Some(Step { broken: Laws::only(Law::AssertionsHold), ..Step::of(world.clone()) }))
 }
 
 /// The fingerprints of all worlds that were seen, each with that of the one it was first reached from.

@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
-use quorate::consensus::{Outgoing, Persisted, Raft, RaftConfig, ReadReady, Ready, RestoreError, RoleName, WriteSeq};
+use quorate::consensus::{
+    Outgoing, Persisted, Raft, RaftConfig, ReadReady, Ready, RestoreError, RoleName, WriteSeq,
+};
 use quorate::types::{
     Body, EntryKind, EntryMeta, HardState, LogIndex, LogPosition, LogSpan, Membership, Moment, NodeId,
     SnapshotId, SnapshotMeta,
@@ -165,8 +167,11 @@ impl Node {
         }
     }
 
-    /// Makes nodes that differ only in counts equal.
-    pub(crate) fn forget_counts(&mut self) {
+    /// Makes nodes that differ only in counts equal. Where time passes unseen, whoever leads was last heard long ago.
+    pub(crate) fn forget_counts(&mut self, time_is_told: bool) {
+        if !time_is_told {
+            self.raft.miss_leader();
+        }
         let lowered_by = self.raft.forget_counts();
         for seq in self.writes.iter_mut().filter_map(|write| write.seq.as_mut()) {
             seq.0 -= lowered_by;
@@ -175,7 +180,11 @@ impl Node {
 
     /// Up to here the node takes its log for committed.
     pub(crate) fn commit(&self, mutant: Mutant) -> LogIndex {
-        if mutant == Mutant::CountsOldTerms { self.raft.commit().max(self.counted()) } else { self.raft.commit() }
+        if mutant == Mutant::CountsOldTerms {
+            self.raft.commit().max(self.counted())
+        } else {
+            self.raft.commit()
+        }
     }
 
     /// Up to where a majority holds the leader's log, of whatever term.

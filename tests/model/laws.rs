@@ -122,8 +122,7 @@ pub(crate) fn broken_by(nodes: &[Shared<Node>; 3], changed: usize, committed: &[
 fn logs_match(node: &Node, other: &Node) -> bool {
     let (memory, disk): (Vec<_>, _) = (node.log().collect(), &node.disk.entries);
     let (their_memory, their_disk): (Vec<_>, _) = (other.log().collect(), &other.disk.entries);
-    let pairs =
-        [(&memory, &their_memory), (&memory, their_disk), (disk, &their_memory), (disk, their_disk)];
+    let pairs = [(&memory, &their_memory), (&memory, their_disk), (disk, &their_memory), (disk, their_disk)];
     pairs.into_iter().all(|(one, other)| entries_match(one, other))
 }
 

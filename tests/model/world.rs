@@ -45,14 +45,14 @@ impl World {
         let nodes = [0, 1, 2].map(|place| {
             let is_founder = (place as u64) < rules.founders;
             let disk = if is_founder { Disk::founded(founding.clone()) } else { Disk::default() };
+            let disk = disk.with_past(rules.past[place], rules.past_term());
             let mut node = Node::start(rules.config(place), disk).expect("a good beginning");
             node.turn(rules.mutant, &mut Given::default());
-            node.forget_counts();
+            node.forget_counts(rules.time_is_told);
             node
         });
         let governing = Arc::clone(nodes[0].raft.membership());
-        let committed =
-            vec![Committed { entry: founding, in_term: Term::ZERO, governing }];
+        let committed = vec![Committed { entry: founding, in_term: Term::ZERO, governing }];
         Self {
             nodes: nodes.map(Shared::new),
             network: Network::default(),
@@ -77,7 +77,7 @@ impl World {
             node.persist(rules.mutant, &mut given);
             node.turn(rules.mutant, &mut given);
         }
-        node.forget_counts();
+        node.forget_counts(rules.time_is_told);
         let (mut history, mut broken) = ((*self.history).clone(), Laws::default());
         let before = &self.nodes[place];
         for outgoing in &given.sent {
@@ -90,7 +90,8 @@ impl World {
         history.saw_commit(&node, rules.mutant, &mut broken);
         history.applied(&given.applied, &mut broken);
         let read_answered = history.reads_answered(&given.reads, &mut broken);
-        let sights = self.sights(place, &node, &given, &history, Happened { began_to_lead, read_answered, crashed });
+        let sights =
+            self.sights(place, &node, &given, &history, Happened { began_to_lead, read_answered, crashed });
 
         for outgoing in given.sent {
             let to = outgoing.to.get() as usize - 1;
@@ -104,7 +105,14 @@ impl World {
     }
 
     /// What is worth mentioning in a step from the node that stands here to `node`.
-    fn sights(&self, place: usize, node: &Node, given: &Given, history: &History, happened: Happened) -> Sights {
+    fn sights(
+        &self,
+        place: usize,
+        node: &Node,
+        given: &Given,
+        history: &History,
+        happened: Happened,
+    ) -> Sights {
         let (before, mut sights) = (&self.nodes[place], Sights::default());
         let news = &history.committed[self.history.committed.len()..];
         let is_proposal = |committed: &Committed| committed.entry.kind == EntryKind::Normal;

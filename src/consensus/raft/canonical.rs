@@ -15,4 +15,12 @@ impl Raft {
         self.assert_invariants();
         lowered_by
     }
+
+    /// As if nothing had been heard for the shortest election timeout: from now on candidates are listened to, though it does
+    /// not stand for election itself. For a model checker, whose steps lie as far apart as it likes.
+    #[doc(hidden)]
+    pub fn miss_leader(&mut self) {
+        self.timer.grow_stale();
+        self.assert_invariants();
+    }
 }
