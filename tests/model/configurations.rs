@@ -4,7 +4,10 @@ use quorate::types::{MembershipChange, Term};
 
 use super::actions::id;
 use super::mutants::Mutant;
-use super::sights::Sight;
+use super::sights::Sight::{
+    self, ChangeCommitted, LedInJoint, LogReplaced, OldEntryCommitted, ProposalCommitted, ReadAnswered,
+    SnapshotInstalled, Succession, TookOver, WriteLost,
+};
 use super::world::address;
 
 /// In which order the messages of one link arrive.
@@ -122,93 +125,81 @@ pub(crate) const NOTHING: Budget = Budget {
 /// The worlds that `cargo test --test model` visits.
 pub(crate) fn small() -> Vec<Rules> {
     vec![
-        rules("elections", Budget { timeouts: 2, ..NOTHING }, &[Sight::Succession])
-            .with(|rules| (rules.order, rules.link_messages) = (Order::Any, 2)),
-        rules("pre-votes", Budget { timeouts: 2, ..NOTHING }, &[Sight::Succession])
+        rules("elections", Budget { timeouts: 2, ..NOTHING }, &[Succession]).with(|rules| {
+            (rules.standing, rules.order, rules.link_messages, rules.loses) = (&[0, 1], Order::Any, 2, false);
+        }),
+        rules("pre-votes", Budget { timeouts: 2, ..NOTHING }, &[Succession])
             .with(|rules| (rules.standing, rules.pre_vote, rules.check_quorum) = (&[0, 1], true, true)),
         rules("replication", Budget { timeouts: 2, proposals: 1, ..NOTHING }, REPLICATED)
-            .with(|rules| rules.standing = &[0, 1]),
-        rules("votes on disks", Budget { timeouts: 2, crashes: 1, ..NOTHING }, &[Sight::WriteLost])
+            .with(|rules| (rules.standing, rules.loses) = (&[0, 1], false)),
+        rules("votes on disks", Budget { timeouts: 2, crashes: 1, ..NOTHING }, &[WriteLost])
             .with(|rules| (rules.standing, rules.term_max, rules.disks_are_instant) = (&[0, 1], 1, false)),
         rules("entries on disks", Budget { timeouts: 1, proposals: 1, crashes: 1, ..NOTHING }, ON_DISKS)
             .with(|rules| (rules.standing, rules.disks_are_instant) = (&[0], false)),
-        rules("turns", Budget { timeouts: 1, proposals: 1, ..NOTHING }, &[Sight::ProposalCommitted])
+        rules("turns", Budget { timeouts: 1, proposals: 1, ..NOTHING }, &[ProposalCommitted])
             .with(|rules| (rules.disks_are_instant, rules.late_turns) = (false, true)),
-        rules(
-            "reads",
-            Budget { timeouts: 2, reads: 1, ..NOTHING },
-            &[Sight::Succession, Sight::ReadAnswered],
-        )
-        .with(|rules| (rules.standing, rules.loses) = (&[0, 1], false)),
-        rules("snapshots", Budget { timeouts: 2, snapshots: 1, ..NOTHING }, &[Sight::SnapshotInstalled])
-            .with(|rules| rules.standing = &[0, 1]),
-        rules("transfer", Budget { timeouts: 1, transfers: 1, ..NOTHING }, &[Sight::TookOver]),
-        rules("removal", Budget { timeouts: 2, changes: 1, ..NOTHING }, CHANGED)
-            .with(|rules| (rules.standing, rules.changes) = (&[0, 1], vec![remove(2)])),
+        rules("reads", Budget { timeouts: 2, reads: 1, ..NOTHING }, &[Succession, ReadAnswered])
+            .with(|rules| (rules.standing, rules.loses) = (&[0, 1], false)),
+        rules("snapshots", Budget { timeouts: 2, snapshots: 1, ..NOTHING }, &[Succession, SnapshotInstalled])
+            .with(|rules| (rules.standing, rules.loses) = (&[0, 1], false)),
+        rules("transfer", Budget { timeouts: 1, transfers: 1, ..NOTHING }, &[Succession, TookOver]),
+        rules("removal", Budget { timeouts: 2, changes: 1, ..NOTHING }, &[Succession, ChangeCommitted])
+            .with(|rules| (rules.standing, rules.loses, rules.changes) = (&[0, 1], false, vec![remove(2)])),
         rules("growth", Budget { timeouts: 2, changes: 2, ..NOTHING }, CHANGED)
             .with(|rules| (rules.founders, rules.standing, rules.changes) = (2, &[0, 1], grow())),
-        figure_8_from_b(),
     ]
 }
 
-/// The worlds that `QUORATE_MODEL=large cargo test --release --test model` visits: minutes.
+/// The worlds that `QUORATE_MODEL=large cargo test --release --test model` visits.
 pub(crate) fn large() -> Vec<Rules> {
     vec![
-        rules(
-            "elections with a duplicate",
-            Budget { timeouts: 2, duplicates: 1, ..NOTHING },
-            &[Sight::Succession],
-        )
-        .with(|rules| (rules.order, rules.link_messages) = (Order::Any, 2)),
-        rules("pre-votes with ticks", Budget { timeouts: 2, ticks: 1, ..NOTHING }, &[Sight::Succession])
-            .with(|rules| {
-                (rules.standing, rules.pre_vote, rules.check_quorum, rules.time_is_told) =
-                    (&[0, 1], true, true, true);
-            }),
+        rules("elections with a duplicate", Budget { timeouts: 2, duplicates: 1, ..NOTHING }, &[Succession])
+            .with(|rules| (rules.standing, rules.order, rules.link_messages) = (&[0, 1], Order::Any, 2)),
+        rules("pre-votes with a tick", Budget { timeouts: 2, ticks: 1, ..NOTHING }, &[]).with(|rules| {
+            (rules.standing, rules.pre_vote, rules.check_quorum) = (&[0, 1], true, true);
+            rules.time_is_told = true;
+        }),
         rules("replication on long links", Budget { timeouts: 2, proposals: 1, ..NOTHING }, REPLICATED)
-            .with(|rules| rules.link_messages = 2),
+            .with(|rules| (rules.standing, rules.link_messages) = (&[0, 1], 2)),
         rules(
             "replication with a crash",
             Budget { timeouts: 2, proposals: 1, crashes: 1, ..NOTHING },
             REPLICATED,
         )
-        .with(|rules| rules.standing = &[0, 1]),
+        .with(|rules| (rules.standing, rules.crashing) = (&[0, 1], &[2])),
         rules(
             "successions on disks",
             Budget { timeouts: 2, crashes: 1, ..NOTHING },
-            &[Sight::Succession, Sight::WriteLost],
+            &[Succession, WriteLost],
         )
-        .with(|rules| (rules.standing, rules.crashing, rules.disks_are_instant) = (&[0, 1], &[2], false)),
+        .with(|rules| {
+            (rules.standing, rules.crashing) = (&[0, 1], &[2]);
+            (rules.disks_are_instant, rules.loses) = (false, false);
+        }),
         rules(
             "reads that are lost",
             Budget { timeouts: 2, reads: 1, ..NOTHING },
-            &[Sight::Succession, Sight::ReadAnswered],
+            &[Succession, ReadAnswered],
         )
         .with(|rules| rules.standing = &[0, 1]),
         rules(
             "snapshots with a crash",
             Budget { timeouts: 2, snapshots: 1, crashes: 1, ..NOTHING },
-            &[Sight::SnapshotInstalled],
+            INSTALLED,
         )
         .with(|rules| (rules.standing, rules.crashing) = (&[0, 1], &[2])),
-        rules(
-            "snapshots on disks",
-            Budget { timeouts: 1, ticks: 1, snapshots: 1, crashes: 1, ..NOTHING },
-            &[Sight::WriteLost],
-        )
-        .with(|rules| (rules.standing, rules.disks_are_instant) = (&[0], false)),
-        rules("transfer and timeout", Budget { timeouts: 2, transfers: 1, ..NOTHING }, &[Sight::TookOver])
-            .with(|rules| (rules.standing, rules.term_max) = (&[0, 1], 3)),
+        rules("transfer and timeout", Budget { timeouts: 2, transfers: 1, ..NOTHING }, &[TookOver])
+            .with(|rules| rules.standing = &[0, 1]),
         rules("removal of anybody", Budget { timeouts: 2, changes: 1, ..NOTHING }, CHANGED).with(|rules| {
             (rules.standing, rules.alike) = (&[0, 1], false);
             rules.changes = vec![remove(0), remove(1), remove(2)];
         }),
         rules("growth with a crash", Budget { timeouts: 2, changes: 2, crashes: 1, ..NOTHING }, CHANGED)
             .with(|rules| (rules.founders, rules.standing, rules.changes) = (2, &[0, 1], grow())),
-        rules("replacement", Budget { timeouts: 2, changes: 1, ..NOTHING }, CHANGED).with(|rules| {
-            (rules.founders, rules.alike, rules.link_messages) = (2, false, 2);
-            let (old, new) = (id(1), id(2));
-            rules.changes = vec![MembershipChange::Replace { old, new, address: address(2) }];
+        rules("replacement", Budget { timeouts: 2, changes: 2, ..NOTHING }, CHANGED).with(|rules| {
+            (rules.founders, rules.standing, rules.alike) = (2, &[0, 1], false);
+            rules.changes =
+                vec![learn(), MembershipChange::Replace { old: id(1), new: id(2), address: address(2) }];
         }),
         figure_8(),
     ]
@@ -217,7 +208,7 @@ pub(crate) fn large() -> Vec<Rules> {
 /// Figure 8 from its beginning, in a group of three. One entry in a message, so that an old one arrives without the one that
 /// opens its leader's term.
 pub(crate) fn figure_8() -> Rules {
-    rules("figure 8", Budget { timeouts: 4, ..NOTHING }, &[Sight::OldEntryCommitted, Sight::LogReplaced])
+    rules("figure 8", Budget { timeouts: 4, ..NOTHING }, &[OldEntryCommitted, LogReplaced])
         .with(|rules| (rules.standing, rules.term_max, rules.append_entries_max) = (&[0, 1], 4, 1))
 }
 
@@ -229,17 +220,20 @@ pub(crate) fn figure_8_from_b() -> Rules {
     })
 }
 
-const REPLICATED: &[Sight] =
-    &[Sight::Succession, Sight::LogReplaced, Sight::ProposalCommitted, Sight::OldEntryCommitted];
-const ON_DISKS: &[Sight] = &[Sight::ProposalCommitted, Sight::WriteLost];
-const CHANGED: &[Sight] = &[Sight::Succession, Sight::ChangeCommitted, Sight::LedInJoint];
+const REPLICATED: &[Sight] = &[Succession, LogReplaced, ProposalCommitted, OldEntryCommitted];
+const ON_DISKS: &[Sight] = &[ProposalCommitted, WriteLost];
+const INSTALLED: &[Sight] = &[Succession, SnapshotInstalled];
+const CHANGED: &[Sight] = &[Succession, ChangeCommitted, LedInJoint];
 
 fn remove(place: usize) -> MembershipChange {
     MembershipChange::Remove { id: id(place) }
 }
 
+fn learn() -> MembershipChange {
+    MembershipChange::AddLearner { id: id(2), address: address(2) }
+}
+
 /// The third node learns, and then votes.
 fn grow() -> Vec<MembershipChange> {
-    let learner = MembershipChange::AddLearner { id: id(2), address: address(2) };
-    vec![learner, MembershipChange::Promote { id: id(2) }]
+    vec![learn(), MembershipChange::Promote { id: id(2) }]
 }
