@@ -1,4 +1,40 @@
-//! Model.
+//! Not some schedules but all of them: every state that three real replicas can reach in a small world is visited, and in each
+//! one the laws hold.
+//!
+//! A world ([`world`]) is three nodes, what is under way between them, and what has happened so far. A node ([`host`]) is the
+//! real `Raft`, its durable image and the writes on their way there; a crash leaves the image and any beginning of those
+//! writes. What may happen stands in [`actions`], how often in [`configurations`], what must hold in [`laws`]. The search is
+//! our own ([`explorer`]): breadth first, so that a broken law comes with the shortest way there, and the same numbers come out
+//! however many threads take part.
+//!
+//! Each law is broken by a mutant ([`mutants`]): the same replica with a host, a disk or a network that breaks one rule.
+//!
+//! ```text
+//! cargo test --test model                                              the small worlds and the mutants
+//! QUORATE_MODEL=large cargo test --release --test model -- --nocapture     the large ones
+//! QUORATE_MODEL="figure 8,removal" cargo test --release --test model -- --nocapture     these
+//! ```
+//!
+//! | world | different worlds | steps | depth |
+//! | --- | ---: | ---: | ---: |
+//! | elections | 39,780 | 152,529 | 22 |
+//! | pre-votes | 27,676 | 123,642 | 26 |
+//! | replication | 30,341 | 82,794 | 26 |
+//! | votes on disks | 21,193 | 110,161 | 21 |
+//! | entries on disks | 25,893 | 99,678 | 26 |
+//! | turns | 18,628 | 62,285 | 37 |
+//! | snapshots | 23,012 | 62,900 | 24 |
+//! | transfer | 12,438 | 45,119 | 22 |
+//! | removal | 22,428 | 58,183 | 28 |
+//! | growth | 39,035 | 148,354 | 36 |
+//! | reads and a succession (large) | 103,975 | 278,949 | 27 |
+//! | growth with a crash (large) | 221,762 | 957,427 | 37 |
+//!
+//! A debug build takes some 50,000 steps in a second of one core, a release build some 200,000. The search prints a line
+//! like these for each world.
+//!
+//! What no world has: leases (they rest on time, which has no place here), nodes that lose their disks, more than three
+//! nodes, and more than one of most things at once.
 
 #[path = "model/actions.rs"]
 mod actions;

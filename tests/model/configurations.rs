@@ -138,8 +138,8 @@ pub(crate) fn small() -> Vec<Rules> {
             .with(|rules| (rules.standing, rules.disks_are_instant) = (&[0], false)),
         rules("turns", Budget { timeouts: 1, proposals: 1, ..NOTHING }, &[ProposalCommitted])
             .with(|rules| (rules.disks_are_instant, rules.late_turns) = (false, true)),
-        rules("reads", Budget { timeouts: 2, reads: 1, ..NOTHING }, &[Succession, ReadAnswered])
-            .with(|rules| (rules.standing, rules.loses) = (&[0, 1], false)),
+        rules("reads", Budget { timeouts: 1, reads: 1, ..NOTHING }, &[ReadAnswered])
+            .with(|rules| (rules.standing, rules.link_messages) = (&[0], 2)),
         rules("snapshots", Budget { timeouts: 2, snapshots: 1, ..NOTHING }, &[Succession, SnapshotInstalled])
             .with(|rules| (rules.standing, rules.loses) = (&[0, 1], false)),
         rules("transfer", Budget { timeouts: 1, transfers: 1, ..NOTHING }, &[Succession, TookOver]),
