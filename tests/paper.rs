@@ -20,8 +20,6 @@ mod conflicts;
 mod durability;
 #[path = "paper/elections.rs"]
 mod elections;
-#[path = "paper/exhaustive.rs"]
-mod exhaustive;
 #[path = "paper/figure_8.rs"]
 mod figure_8;
 #[path = "paper/flow_control.rs"]

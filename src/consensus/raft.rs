@@ -19,6 +19,7 @@ use crate::types::{
     Message, NodeId, SnapshotMeta, Term,
 };
 
+mod canonical;
 mod election;
 mod follower;
 mod invariants;

@@ -52,6 +52,17 @@ impl ElectionTimer {
         self.timeout = drawn.saturating_add(self.reluctance_ticks);
     }
 
+    /// As if this were the first timeout that is drawn; what was counted stays counted.
+    pub(super) fn forget_draws(&mut self, reluctance: u32, seed: u64) {
+        let (elapsed, is_restarted) = (self.elapsed, self.is_restarted);
+        *self = Self { elapsed, is_restarted, ..Self::new(self.election_ticks, reluctance, seed) };
+    }
+
+    /// The last restart is the shortest timeout ago.
+    pub(super) fn grow_stale(&mut self) {
+        (self.elapsed, self.is_restarted) = (self.election_ticks, false);
+    }
+
     /// Whether the last restart is less than the shortest timeout ago: no election can be due anywhere that heard the same.
     pub(super) fn is_fresh(&self) -> bool {
         self.elapsed < self.election_ticks

@@ -124,6 +124,16 @@ impl Writes {
         }
     }
 
+    /// Numbers the writes under way from 1 again. By how much their numbers went down.
+    pub(super) fn renumber(&mut self) -> u64 {
+        let lowered_by = self.last.0 - self.under_way.len() as u64;
+        self.last.0 -= lowered_by;
+        for write in &mut self.under_way {
+            write.seq.0 -= lowered_by;
+        }
+        lowered_by
+    }
+
     /// Whether a restart became durable whose snapshot the state machine has not got yet.
     pub(super) fn is_restored(&self) -> bool {
         self.restored.is_some()
@@ -226,6 +236,21 @@ mod tests {
         writes.persisted(through(2));
 
         assert_eq!((writes.stable(), writes.take_restored()), (LogIndex(90), Some(snapshot(90))));
+    }
+
+    #[test]
+    fn writes_that_are_renumbered_come_back_by_their_new_numbers() {
+        let mut writes = writes_with_stable(0);
+        for last in 1..=3 {
+            writes.hand_over(None, LogIndex(last));
+        }
+        writes.persisted(through(1));
+
+        assert_eq!(writes.renumber(), 1);
+        writes.persisted(through(1));
+
+        assert_eq!(writes.stable(), LogIndex(2));
+        assert_eq!(writes.hand_over(None, LogIndex(4)), WriteSeq(3));
     }
 
     #[test]

@@ -1,0 +1,76 @@
+//! The network: a link from each node to each other one, which holds few messages. What does not fit is lost.
+
+use quorate::types::{Body, Message, Term};
+
+use super::configurations::Order;
+use super::shared::Shared;
+
+/// From each of three nodes to each.
+#[derive(Clone, Debug, Default, Hash)]
+pub(crate) struct Network {
+    links: [Vec<Shared<Message>>; 9],
+}
+
+/// Which message: from whom, to whom, and which one of that link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    pub(crate) nth: usize,
+}
+
+impl Network {
+    pub(crate) fn send(&mut self, from: usize, to: usize, message: Message, order: Order, capacity: usize) {
+        let link = &mut self.links[3 * from + to];
+        if link.len() < capacity {
+            link.push(Shared::new(message));
+        }
+        if order == Order::Any {
+            link.sort_by_key(Shared::fingerprint);
+        }
+    }
+
+    /// The messages that may arrive next.
+    pub(crate) fn arriving(&self, order: Order) -> impl Iterator<Item = Place> {
+        let links = (0..3).flat_map(|from| (0..3).map(move |to| (from, to)));
+        links.flat_map(move |(from, to)| {
+            let link = &self.links[3 * from + to];
+            let at_once = if order == Order::Kept { link.len().min(1) } else { link.len() };
+            let is_new = |&nth: &usize| nth == 0 || link[nth].fingerprint() != link[nth - 1].fingerprint();
+            let places = (0..at_once).filter(is_new).collect::<Vec<_>>();
+            places.into_iter().map(move |nth| Place { from, to, nth })
+        })
+    }
+
+    /// How many messages are on the way from one to the other.
+    pub(crate) fn under_way(&self, from: usize, to: usize) -> usize {
+        self.links[3 * from + to].len()
+    }
+
+    pub(crate) fn at(&self, place: Place) -> &Message {
+        &self.links[3 * place.from + place.to][place.nth]
+    }
+
+    pub(crate) fn remove(&mut self, place: Place) {
+        self.links[3 * place.from + place.to].remove(place.nth);
+    }
+
+    /// Forgets answers of terms before `durable` on their way to `to`: they say nothing, now or after a crash.
+    pub(crate) fn forget_old_answers(&mut self, to: usize, durable: Term) {
+        for from in 0..3 {
+            let link = &mut self.links[3 * from + to];
+            link.retain(|message| message.term >= durable || !says_nothing_later(&message.body));
+        }
+    }
+}
+
+fn says_nothing_later(body: &Body) -> bool {
+    matches!(
+        body,
+        Body::VoteAnswer { .. }
+            | Body::AppendAnswer(_)
+            | Body::HeartbeatAnswer(_)
+            | Body::ReadIndexAnswer { .. }
+            | Body::TimeoutNow
+    )
+}
