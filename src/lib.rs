@@ -122,6 +122,8 @@ mod net;
 mod replica;
 mod runtime;
 pub mod storage;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod ticket;
 pub mod transport;
 pub mod types;
