@@ -15,6 +15,8 @@
 //! - A snapshot is listed only once it is durable as a whole; the log is released only up to a snapshot that is.
 //! - Several groups share one storage; they are told apart by their [`GroupId`](crate::types::GroupId) and share each sync.
 
+#[cfg(test)]
+mod contract_tests;
 pub mod disk;
 mod error;
 pub mod memory;

@@ -19,7 +19,7 @@
 
 mod clause;
 // pub mod machine;
-// pub mod storage;
+pub mod storage;
 pub mod transport;
 
 pub use clause::Broken;

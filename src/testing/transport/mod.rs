@@ -93,6 +93,11 @@ impl Fabric for MemoryNetwork {
     fn transport(&self, id: NodeId) -> Box<dyn Transport> {
         Box::new(MemoryNetwork::transport(self, id))
     }
+
+    /// What cannot be handed over at once is lost: nothing is queued.
+    fn queue_bytes_max(&self) -> usize {
+        0
+    }
 }
 
 /// Holds a transport against every clause of its contract, each on a network of its own.

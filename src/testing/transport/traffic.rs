@@ -11,8 +11,10 @@ use crate::types::{Admin, AdminTask, GroupId, MembershipChange, PeerMessage};
 
 /// How much the command of a forward carries that a slow peer is sent.
 const FORWARD_BYTES: usize = 1 << 18;
-/// What may be under way in sockets besides, and in what a transport reads and writes at once.
-const KERNEL_BYTES: usize = 16 << 20;
+/// What a transport may have taken from a queue to write it at once.
+const AT_ONCE_BYTES: usize = 4 << 20;
+/// What sockets may hold besides, before a queue fills.
+const SOCKET_BYTES: usize = 16 << 20;
 
 pub(super) const CLAUSES: &[Clause] = &[
     (
@@ -242,8 +244,8 @@ fn a_slow_peer_costs_its_queue_and_delays_nobody(fabric: &dyn Fabric) {
 
     two.set_full(true);
     let command = Arc::new(vec![7; FORWARD_BYTES]);
-    let (allowed, mut sent) = (fabric.queue_bytes_max() + KERNEL_BYTES, 0);
-    while sent < 2 * allowed {
+    let (allowed, mut sent) = (fabric.queue_bytes_max() + AT_ONCE_BYTES, 0);
+    while sent < 2 * allowed + SOCKET_BYTES {
         let shared = Bytes::from_owner(Shared(Arc::clone(&command)));
         one.send(2, forward_of(1, sent as u64, shared));
         sent += FORWARD_BYTES;

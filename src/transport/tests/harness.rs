@@ -44,7 +44,12 @@ impl Fabric for Loopback {
     }
 
     fn transport(&self, id: NodeId) -> Box<dyn Transport> {
-        Box::new(TcpTransport::bind(self.config(id)).unwrap())
+        let config = TcpConfig { queue_bytes_max: self.queue_bytes_max(), ..self.config(id) };
+        Box::new(TcpTransport::bind(config).unwrap())
+    }
+
+    fn queue_bytes_max(&self) -> usize {
+        4 << 20
     }
 }
 
