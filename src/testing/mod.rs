@@ -18,7 +18,7 @@
 //! on a disk, or what two threads do to each other in the worst order, takes a simulator of that disk or those threads.
 
 mod clause;
-// pub mod machine;
+pub mod machine;
 pub mod storage;
 pub mod transport;
 

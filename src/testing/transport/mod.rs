@@ -53,7 +53,9 @@ mod traffic;
 
 use std::time::Duration;
 
-pub(crate) use self::messages::{Seen, chunk, connected, directory, forward, id, joiner, local, numbered};
+#[cfg(test)]
+pub(crate) use self::messages::directory;
+pub(crate) use self::messages::{Seen, chunk, connected, forward, id, joiner, local, numbered};
 pub(crate) use self::node::{TestNode, known};
 use super::Broken;
 use super::clause;
