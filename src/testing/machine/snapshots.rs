@@ -78,7 +78,7 @@ fn replacing<S: StateMachine>(suite: &Suite<S>) {
 
 fn broken_source<S: StateMachine>(suite: &Suite<S>) {
     let snapshot = suite.replica(suite.all()).snapshot();
-    for good in moments(snapshot.len()) {
+    for good in moments(snapshot.len()).filter(|good| *good < snapshot.len()) {
         let mut replica = suite.replica(0);
         let mut source = (&snapshot[..good]).chain(Broken);
         let restored = replica.machine.restore(&mut source);
