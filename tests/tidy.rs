@@ -11,7 +11,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ticket", &["types"]),
     ("consensus", &["types"]),
     ("wire", &["types"]),
-    ("machine", &["types"]),
+    ("machine", &["types", "wire"]),
     ("storage", &["types", "wire", "metrics"]),
     ("net", &["types", "wire", "metrics"]),
     ("transport", &["types", "wire", "metrics", "net"]),
@@ -21,6 +21,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "runtime",
         &["types", "ticket", "metrics", "consensus", "machine", "storage", "transport", "replica", "workers"],
     ),
+    ("testing", &["types", "machine", "storage", "transport"]),
 ];
 
 /// What the pure rooms must never touch.
@@ -104,7 +105,10 @@ fn channels_are_made_in_one_file_and_unsafe_code_stands_in_one() {
         let text = code(&file);
         let makes_channels = ["bounded(", "bounded::<", "channel(", "channel::<"];
         if makes_channels.iter().any(|maker| text.contains(maker)) {
-            assert!(file.ends_with("runtime/channels.rs"), "{} makes a channel", file.display());
+            // A transport is given its jobs in a channel: a suite that stands in for a node makes it.
+            let is_allowed = ["runtime/channels.rs", "testing/transport/node.rs"];
+            let is_allowed = is_allowed.iter().any(|allowed| file.ends_with(allowed));
+            assert!(is_allowed, "{} makes a channel", file.display());
         }
         if text.contains("unsafe") {
             assert!(file.ends_with("storage/disk/map.rs"), "{} is unsafe", file.display());

@@ -3,8 +3,9 @@
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use quorate::metrics::NetMetrics;
 use quorate::storage::disk::{DiskConfig, DiskLog};
 use quorate::storage::memory::{MemoryDisk, MemoryLog};
@@ -91,7 +92,7 @@ impl Fabric for Loopback {
     }
 
     fn transport(&self, id: NodeId) -> Box<dyn Transport> {
-        let listen = match self.reserved.lock().expect("no panic")[id.get() as usize - 1].take() {
+        let listen = match self.reserved.lock()[id.get() as usize - 1].take() {
             Some(listener) => Listen::Socket(listener),
             None => Listen::Address(self.address(id)),
         };

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::mem::take;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use quorate::storage::memory::{MemoryDisk, MemoryLog};
 use quorate::storage::{
     GroupWrite, Identity, LogReader, Recovered, SnapshotIntake, SnapshotSink, SnapshotSource, SnapshotStore,
@@ -23,7 +24,6 @@ enum Wrong {
     ResurrectsWhatWasReleased,
     KeepsTheLogOverARestart,
     MixesGroups,
-    IsFoundedTwice,
     ReadsWithAHole,
     GivesNothingThatDoesNotFit,
     ListsWhatIsNotFinished,
@@ -44,7 +44,6 @@ fn each_wrong_storage_is_caught_by_the_clause_it_breaks() {
         (ResurrectsWhatWasReleased, "Released entries are gone, also after a restart"),
         (KeepsTheLogOverARestart, "A log that began anew holds nothing"),
         (MixesGroups, "Several groups share one storage"),
-        (IsFoundedTwice, "Founding a storage that is founded already"),
         (ReadsWithAHole, "What a reader gives follows without a gap"),
         (GivesNothingThatDoesNotFit, "A reader gives as many entries as fit"),
         (ListsWhatIsNotFinished, "A snapshot that is not finished was never there"),
@@ -85,7 +84,7 @@ impl Stand for WrongStand {
     }
 
     fn crash(&mut self, storage: Box<dyn Storage>) {
-        self.pending.lock().unwrap().clear();
+        self.pending.lock().clear();
         self.disk.break_down();
         drop(storage);
     }
@@ -110,7 +109,7 @@ impl Over {
     }
 
     fn flush(&mut self) -> Result<(), StorageError> {
-        let pending = take(&mut *self.shared.pending.lock().unwrap());
+        let pending = take(&mut *self.shared.pending.lock());
         if pending.is_empty() { Ok(()) } else { self.inner.write(&pending) }
     }
 
@@ -140,7 +139,9 @@ impl Over {
 
 impl Drop for Over {
     fn drop(&mut self) {
-        let _ = self.flush();
+        if !std::thread::panicking() {
+            let _ = self.flush();
+        }
     }
 }
 
@@ -150,9 +151,6 @@ impl Storage for Over {
     }
 
     fn found(&mut self, identity: Identity, groups: &[(GroupId, Option<Entry>)]) -> Result<(), StorageError> {
-        if self.is(IsFoundedTwice) && self.identity().is_some() {
-            return Ok(());
-        }
         self.inner.found(identity, groups)
     }
 
@@ -169,7 +167,7 @@ impl Storage for Over {
             }
         }
         if self.is(AnswersBeforeItIsDurable) {
-            *self.shared.pending.lock().unwrap() = twisted;
+            *self.shared.pending.lock() = twisted;
             return Ok(());
         }
         self.inner.write(&twisted)
@@ -190,7 +188,7 @@ impl Storage for Over {
         membership: &Arc<Membership>,
     ) -> Result<(), StorageError> {
         if self.is(ResurrectsWhatWasReleased) {
-            let mut released = self.shared.released.lock().unwrap();
+            let mut released = self.shared.released.lock();
             let until = released.entry(group).or_default();
             *until = through.index.max(*until);
             return Ok(());
@@ -225,7 +223,7 @@ impl LogReader for OverReader {
         last: LogIndex,
         bytes_max: u64,
     ) -> Result<Vec<Entry>, StorageError> {
-        if self.shared.released.lock().unwrap().get(&group).is_some_and(|through| first <= *through) {
+        if self.shared.released.lock().get(&group).is_some_and(|through| first <= *through) {
             return Err(StorageError::NoSuchEntry { index: first });
         }
         let mut read = self.inner.read(group, first, last, bytes_max)?;

@@ -1,11 +1,12 @@
 //! Transports that are wrong on purpose, each in one way, over the network in memory.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
+use parking_lot::Mutex;
 use quorate::testing::transport::{Fabric, verify};
 use quorate::transport::{
     Inbox, LocalNode, MemoryNetwork, MemoryTransport, SendJob, Transport, TransportError, Wake,
@@ -107,7 +108,7 @@ impl Transport for WrongTransport {
         jobs: Receiver<SendJob>,
         inbox: Arc<dyn Inbox>,
     ) -> Result<(), TransportError> {
-        self.inboxes.lock().unwrap().insert(local.id, Arc::clone(&inbox));
+        self.inboxes.lock().insert(local.id, Arc::clone(&inbox));
         if self.wrong == TalksToAnyCluster {
             local.cluster = Some(ClusterId(1));
         }
@@ -122,7 +123,7 @@ impl Transport for WrongTransport {
             hoard: Mutex::default(),
         };
         let ended = Box::new(self.inner).run(local, jobs, Arc::new(inbox));
-        self.inboxes.lock().unwrap().remove(&local.id);
+        self.inboxes.lock().remove(&local.id);
         ended
     }
 }
@@ -146,12 +147,10 @@ impl Inbox for WrongInbox {
                 self.inner.deliver(group, from, message.clone(), bytes);
                 self.inner.deliver(group, from, message, bytes);
             }
-            (Reorders, message) if is_tenth => {
-                *self.held.lock().unwrap() = Some((group, from, message, bytes))
-            }
+            (Reorders, message) if is_tenth => *self.held.lock() = Some((group, from, message, bytes)),
             (Reorders, message) => {
                 self.inner.deliver(group, from, message, bytes);
-                if let Some((group, from, message, bytes)) = self.held.lock().unwrap().take() {
+                if let Some((group, from, message, bytes)) = self.held.lock().take() {
                     self.inner.deliver(group, from, message, bytes);
                 }
             }
@@ -163,13 +162,13 @@ impl Inbox for WrongInbox {
             }
             (TellsAnotherGroup, message) => self.inner.deliver(GroupId::MAIN, from, message, bytes),
             (DeliversToAnother, message) if is_tenth => {
-                let inboxes = self.inboxes.lock().unwrap();
+                let inboxes = self.inboxes.lock();
                 let other = inboxes.iter().find(|(id, _)| **id != self.me && **id != from);
                 other.map_or(&self.inner, |(_, inbox)| inbox).deliver(group, from, message, bytes);
             }
             (NamesAnotherSender, message) if is_tenth => self.inner.deliver(group, self.me, message, bytes),
             (ReturnsWhatArrived, message @ PeerMessage::Forward(_)) if is_tenth => {
-                if let Some(sender) = self.inboxes.lock().unwrap().get(&from) {
+                if let Some(sender) = self.inboxes.lock().get(&from) {
                     sender.undelivered(group, self.me, message.clone());
                 }
                 self.inner.deliver(group, from, message, bytes);
@@ -209,7 +208,7 @@ impl Inbox for WrongInbox {
     fn undelivered(&self, group: GroupId, to: NodeId, message: PeerMessage) {
         match self.wrong {
             ForgetsWhatIsUndelivered => {}
-            HoardsWhatIsUndelivered => self.hoard.lock().unwrap().push(message),
+            HoardsWhatIsUndelivered => self.hoard.lock().push(message),
             _ => self.inner.undelivered(group, to, message),
         }
     }

@@ -36,20 +36,22 @@ fn each_wrong_machine_on_disk_is_caught_by_the_clause_it_breaks() {
     ] {
         require_caught(suite(wrong).verify(), clause);
     }
-    let in_memory = Suite::new(move || open(tempfile::tempdir().unwrap().path(), Nothing)).commands(1..9);
+    let in_memory =
+        Suite::new(move || open(tempfile::tempdir().expect("a temporary directory").path(), Nothing))
+            .commands(1..9);
     require_caught(in_memory.verify(), "A machine in memory holds nothing when it starts");
 }
 
-fn suite(wrong: Wrong) -> Suite<Total> {
+fn suite(wrong: Wrong) -> Suite<Adder> {
     let place = move || {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().expect("a temporary directory");
         move || open(dir.path(), wrong)
     };
     Suite::on_disk(place).commands((0..30).map(|n| n * n)).queries([()])
 }
 
 /// A sum, in a file that is replaced as a whole.
-struct Total {
+struct Adder {
     path: PathBuf,
     wrong: Wrong,
     total: u64,
@@ -57,12 +59,12 @@ struct Total {
     held: Held,
 }
 
-fn open(dir: &Path, wrong: Wrong) -> Total {
+fn open(dir: &Path, wrong: Wrong) -> Adder {
     let path = dir.join("total");
     let bytes = fs::read(&path).unwrap_or_else(|_| vec![0; 24]);
-    let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
     let position = LogPosition::new(Term(word(8)), LogIndex(word(16)));
-    Total {
+    Adder {
         path,
         wrong,
         total: word(0),
@@ -71,7 +73,7 @@ fn open(dir: &Path, wrong: Wrong) -> Total {
     }
 }
 
-impl Total {
+impl Adder {
     fn store(&self, position: LogPosition, sidecar: &[u8]) -> Result<(), MachineError> {
         let total = if self.wrong == StoresThePositionAlone { 0 } else { self.total };
         let words = [total, position.term.0, position.index.0].map(u64::to_le_bytes).concat();
@@ -80,7 +82,7 @@ impl Total {
     }
 }
 
-impl StateMachine for Total {
+impl StateMachine for Adder {
     type Command = u64;
     type Query = ();
     type Response = u64;
@@ -88,7 +90,7 @@ impl StateMachine for Total {
     fn apply(&mut self, _: LogPosition, add: u64) -> u64 {
         self.total += add;
         if self.wrong == StoresBeforeTheBatchEnds {
-            self.store(self.held.position, &self.held.sidecar).unwrap();
+            self.store(self.held.position, &self.held.sidecar).expect("stored");
         }
         self.total
     }

@@ -5,6 +5,7 @@ use crate::machine::{Codec, StateMachine};
 
 pub(super) fn clauses<S: StateMachine>() -> Vec<Clause<S>> {
     vec![
+        ("A command does after its byte form what it would have done before.", same_effect),
         ("What is encoded decodes to itself.", round_trip),
         (
             "A byte form takes up all of the bytes: what is cut short or goes on is not taken for the whole.",
@@ -21,20 +22,20 @@ struct Forms {
     again: fn(&[u8]) -> Option<Vec<u8>>,
     /// As `again`, behind bytes that are there already.
     behind: fn(&[u8], &[u8]) -> Option<Vec<u8>>,
-    forms: Vec<Vec<u8>>,
+    examples: Vec<Vec<u8>>,
 }
 
 impl Forms {
-    fn of<T: Codec>(what: &'static str, mut forms: Vec<Vec<u8>>) -> Self {
-        forms.sort_unstable();
-        forms.dedup();
+    fn of<T: Codec>(what: &'static str, mut examples: Vec<Vec<u8>>) -> Self {
+        examples.sort_unstable();
+        examples.dedup();
         let again = |bytes: &[u8]| T::decode(bytes).ok().map(|value| encoded(&value));
         let behind = |before: &[u8], bytes: &[u8]| {
             let mut out = before.to_vec();
             T::decode(bytes).ok()?.encode(&mut out);
             Some(out)
         };
-        Self { what, again, behind, forms }
+        Self { what, again, behind, examples }
     }
 }
 
@@ -52,9 +53,20 @@ fn all_forms<S: StateMachine>(suite: &Suite<S>) -> [Forms; 3] {
     ]
 }
 
+fn same_effect<S: StateMachine>(suite: &Suite<S>) {
+    let mut decoded = suite.replica(0);
+    for (answer, count) in suite.answers.iter().zip(1..) {
+        assert_eq!(
+            decoded.apply(),
+            *answer,
+            "command {count} gets another response once it was encoded and decoded"
+        );
+    }
+}
+
 fn round_trip<S: StateMachine>(suite: &Suite<S>) {
-    for Forms { what, again, forms, .. } in all_forms(suite) {
-        for form in forms {
+    for Forms { what, again, examples, .. } in all_forms(suite) {
+        for form in examples {
             let decoded = again(&form);
             assert_eq!(decoded.as_ref(), Some(&form), "the {what} {form:?} comes back as another one");
         }
@@ -62,8 +74,8 @@ fn round_trip<S: StateMachine>(suite: &Suite<S>) {
 }
 
 fn whole<S: StateMachine>(suite: &Suite<S>) {
-    for Forms { what, again, forms, .. } in all_forms(suite) {
-        for form in forms {
+    for Forms { what, again, examples, .. } in all_forms(suite) {
+        for form in examples {
             for garbage in [&[0][..], &[255], &[0; 8], b"and more"] {
                 let longer = [&form[..], garbage].concat();
                 let taken = again(&longer);
@@ -90,7 +102,7 @@ fn garbage<S: StateMachine>(suite: &Suite<S>) {
         seed ^= seed << 17;
         seed
     };
-    for Forms { again, forms, .. } in all_forms(suite) {
+    for Forms { again, examples, .. } in all_forms(suite) {
         // Whether such bytes mean something is the codec's to say: here it must only not panic.
         for length in 0..64 {
             for fill in [0, 1, 127, 128, 255] {
@@ -98,7 +110,7 @@ fn garbage<S: StateMachine>(suite: &Suite<S>) {
             }
             again(&(0..length).map(|_| random() as u8).collect::<Vec<_>>());
         }
-        for form in forms.iter().take(200) {
+        for form in examples.iter().take(200) {
             for length in 0..form.len().min(64) {
                 again(&form[..length]);
                 let mut changed = form.clone();
@@ -110,8 +122,8 @@ fn garbage<S: StateMachine>(suite: &Suite<S>) {
 }
 
 fn appending<S: StateMachine>(suite: &Suite<S>) {
-    for Forms { what, behind, forms, .. } in all_forms(suite) {
-        for form in forms {
+    for Forms { what, behind, examples, .. } in all_forms(suite) {
+        for form in examples {
             let out = behind(b"before", &form);
             let expected = [b"before", &form[..]].concat();
             assert_eq!(out, Some(expected), "the {what} {form:?} is not appended");

@@ -58,6 +58,9 @@ pub struct Suite<S: StateMachine> {
     make: Box<dyn Fn() -> S>,
     place: Option<MakePlace<S>>,
     commands: Vec<Vec<u8>>,
+    /// What applied the commands as they came, and what it answered.
+    original: Option<S>,
+    answers: Vec<Vec<u8>>,
     queries: Vec<Vec<u8>>,
     responses: Vec<Vec<u8>>,
     same_state: Option<SameState<S>>,
@@ -74,8 +77,16 @@ type Clause<S> = (&'static str, fn(&Suite<S>));
 impl<S: StateMachine> Suite<S> {
     /// A suite for the machine that `make` makes: a blank one with each call, as a new replica begins with.
     pub fn new(make: impl Fn() -> S + 'static) -> Self {
-        let (commands, queries, responses) = (Vec::new(), Vec::new(), Vec::new());
-        Self { make: Box::new(make), place: None, commands, queries, responses, same_state: None }
+        Self {
+            make: Box::new(make),
+            place: None,
+            commands: Vec::new(),
+            original: None,
+            answers: Vec::new(),
+            queries: Vec::new(),
+            responses: Vec::new(),
+            same_state: None,
+        }
     }
 
     /// A suite for a machine that keeps its state on disk. `place` makes a blank place for one, and gives back what opens
@@ -146,9 +157,16 @@ impl<S: StateMachine> Suite<S> {
         suite
     }
 
-    /// What is applied, in this order.
+    /// What is applied, in this order. One machine applies the commands at once, as they are; all others after their byte
+    /// forms.
     pub fn commands(mut self, commands: impl IntoIterator<Item = S::Command>) -> Self {
-        self.commands.extend(commands.into_iter().map(|command| encoded(&command)));
+        for command in commands {
+            self.commands.push(encoded(&command));
+            let at = replica::position(self.commands.len());
+            let original = self.original.get_or_insert_with(&self.make);
+            self.answers.push(encoded(&original.apply(at, command)));
+            original.end_batch(at, &[]).unwrap_or_else(|error| panic!("a batch does not end: {error}"));
+        }
         self
     }
 

@@ -63,7 +63,7 @@ pub(super) fn founding_entry() -> Entry {
 }
 
 pub(super) fn command(term: u64, index: u64, bytes: usize) -> Entry {
-    let command = (0..bytes).map(|byte| (byte as u64 * 7 + index * 13 + term) as u8).collect::<Bytes>();
+    let command = Bytes::from(content(bytes, term << 32 | index));
     Entry { position: at(term, index), payload: Payload::Normal { origin: None, command } }
 }
 
@@ -127,7 +127,11 @@ pub(super) fn require_missing(reader: &mut dyn LogReader, index: u64) {
 
 /// Content that is different everywhere.
 pub(super) fn content(bytes: usize, seed: u64) -> Vec<u8> {
-    (0..bytes as u64).map(|at| (at.wrapping_mul(0x9E37_79B9).wrapping_add(seed) >> 7) as u8).collect()
+    let word =
+        |at: u64| (at + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23).wrapping_add(seed << 7 | seed);
+    let mut content: Vec<u8> = (0..bytes.div_ceil(8) as u64).flat_map(|at| word(at).to_le_bytes()).collect();
+    content.truncate(bytes);
+    content
 }
 
 pub(super) fn write_snapshot(

@@ -18,7 +18,7 @@ pub(super) const CLAUSES: &[Clause] = &[
 
 fn arriving(make: Make<'_>) {
     for (bytes, chunk_bytes) in
-        [(0, 1), (1000, 7), (1_300_000, 1000), (1_300_000, 1 << 20), (5_000_000, 300_000)]
+        [(0, 1), (1000, 7), (700_000, 1000), (1_300_000, 1 << 20), (2_500_000, 300_000)]
     {
         let offer = Offer::new(make(), 9, bytes);
         let mut place = make();

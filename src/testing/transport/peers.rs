@@ -97,13 +97,12 @@ fn a_contradiction_that_is_learnt_later_ends_the_connection(fabric: &dyn Fabric)
 }
 
 fn who_joined_may_show_another_directory_while_they_may_be_former(fabric: &dyn Fabric) {
-    const JOINED: u64 = 1 << 63;
+    let [before, again] = [666, 777].map(|random| Incarnation(1 << 63 | random));
     let one = start(fabric, local(1), &[]);
-    let expected = |id| (id, fabric.address(messages::id(id)), Some(Incarnation(JOINED | 666)));
+    let expected = |id| (id, fabric.address(messages::id(id)), Some(before));
     one.set_peers_perhaps_former([expected(2), expected(3)]);
 
     // Node 3 comes when all know what to expect of it; that it reached node 2 shows that it had time to reach node 1.
-    let again = Incarnation(JOINED | 777);
     let two = start(fabric, LocalNode { incarnation: again, ..local(2) }, &[1, 3]);
     assert_eq!(one.next(), Seen::Connected(2, again));
     assert_eq!(two.next(), connected(1));
