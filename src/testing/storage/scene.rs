@@ -125,11 +125,15 @@ pub(super) fn require_missing(reader: &mut dyn LogReader, index: u64) {
     );
 }
 
-/// Content that is different everywhere.
+/// Content of which no two stretches are alike: each is stamped with its place.
 pub(super) fn content(bytes: usize, seed: u64) -> Vec<u8> {
-    let word =
-        |at: u64| (at + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23).wrapping_add(seed << 7 | seed);
-    let mut content: Vec<u8> = (0..bytes.div_ceil(8) as u64).flat_map(|at| word(at).to_le_bytes()).collect();
+    let stamp = |at: u64| (at + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23) ^ (seed << 7 | seed);
+    let stretch: Vec<u8> = (0..63).flat_map(|at| stamp(at).to_le_bytes()).collect();
+    let mut content = Vec::with_capacity(bytes + 512);
+    while content.len() < bytes {
+        content.extend_from_slice(&stamp(content.len() as u64 + 100).to_le_bytes());
+        content.extend_from_slice(&stretch);
+    }
     content.truncate(bytes);
     content
 }
