@@ -36,9 +36,8 @@ fn each_wrong_machine_on_disk_is_caught_by_the_clause_it_breaks() {
     ] {
         require_caught(suite(wrong).verify(), clause);
     }
-    let in_memory =
-        Suite::new(move || open(tempfile::tempdir().expect("a temporary directory").path(), Nothing))
-            .commands(1..9);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let in_memory = Suite::new(move || open(dir.path(), Nothing)).commands(1..9);
     require_caught(in_memory.verify(), "A machine in memory holds nothing when it starts");
 }
 
@@ -47,7 +46,7 @@ fn suite(wrong: Wrong) -> Suite<Adder> {
         let dir = tempfile::tempdir().expect("a temporary directory");
         move || open(dir.path(), wrong)
     };
-    Suite::on_disk(place).commands((0..30).map(|n| n * n)).queries([()])
+    Suite::on_disk(place).commands((0..10).map(|n| n * n)).queries([()])
 }
 
 /// A sum, in a file that is replaced as a whole.
