@@ -52,14 +52,15 @@
 //! From there: [`Codec`] for commands of your own, [`ProposeError::outcome`] for what an error lets you conclude,
 //! [`Ticket`] for thousands of requests in flight, [`Config`] for what can be set. The modules [`storage`], [`transport`],
 //! [`consensus`] and [`types`] are for those who bring a log or a network of their own ([`Node::start_with`]) or test with
-//! the ones in memory.
+//! the ones in memory. With the feature `testing` there are suites that hold such an implementation, or a state machine,
+//! against its contract.
 //!
 //! # The house
 //!
 //! A room imports only from the floors below it.
 //!
 //! ```text
-//! 6  runtime/                                 threads, channels, Node, Config
+//! 6  runtime/    testing/                     threads, channels, Node, Config; suites for what users bring (a feature)
 //! 5  workers/                                 log writer and reader, applier, snapshot saver and mover: plain structs
 //! 4  replica/    transport/                   one group without threads; TCP and a network in memory
 //! 3  machine/    storage/    net/             the user's trait; the log; the event loop
@@ -122,13 +123,15 @@ mod net;
 mod planted;
 mod replica;
 mod runtime;
-pub mod storage;
-mod sync;
-mod ticket;
-pub mod transport;
 #[cfg(test)]
 #[path = "../tests/sim/mod.rs"]
 mod sim;
+pub mod storage;
+mod sync;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+mod ticket;
+pub mod transport;
 pub mod types;
 mod wire;
 mod workers;

@@ -1,10 +1,8 @@
-//! The storages under their common contract, and the log on real disks.
+//! The log on real disks, snapshots at rest and on their way. The contract itself is held by the suite of `src/testing/storage`.
 
 #[path = "storage/fixtures.rs"]
 mod fixtures;
 
-#[path = "storage/contract.rs"]
-mod contract;
 #[path = "storage/damage.rs"]
 mod damage;
 #[path = "storage/directory.rs"]
@@ -13,6 +11,8 @@ mod directory;
 mod formats;
 #[path = "storage/full.rs"]
 mod full;
+#[path = "storage/in_memory.rs"]
+mod in_memory;
 #[path = "storage/segments.rs"]
 mod segments;
 #[path = "storage/snapshots.rs"]

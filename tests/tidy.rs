@@ -12,7 +12,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ticket", &["types", "sync"]),
     ("consensus", &["types"]),
     ("wire", &["types"]),
-    ("machine", &["types"]),
+    ("machine", &["types", "wire"]),
     ("storage", &["types", "wire", "metrics"]),
     ("net", &["types", "sync", "wire", "metrics"]),
     ("transport", &["types", "wire", "metrics", "net"]),
@@ -33,6 +33,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "workers",
         ],
     ),
+    ("testing", &["types", "machine", "storage", "transport"]),
 ];
 
 /// What every room may import beside, being a file and no room: the bugs that only the library's own tests plant.
@@ -125,7 +126,10 @@ fn channels_are_made_in_one_file_and_unsafe_code_stands_in_one() {
         let text = code(&file);
         let makes_channels = ["bounded(", "bounded::<", "channel(", "channel::<"];
         if makes_channels.iter().any(|maker| text.contains(maker)) {
-            assert!(file.ends_with("runtime/channels.rs"), "{} makes a channel", file.display());
+            // A transport is given its jobs in a channel: a suite that stands in for a node makes it.
+            let is_allowed = ["runtime/channels.rs", "testing/transport/node.rs"];
+            let is_allowed = is_allowed.iter().any(|allowed| file.ends_with(allowed));
+            assert!(is_allowed, "{} makes a channel", file.display());
         }
         if text.contains("unsafe") {
             assert!(file.ends_with("storage/disk/map.rs"), "{} is unsafe", file.display());

@@ -1,6 +1,7 @@
 //! What users write: a [`StateMachine`] and the [`Codec`]s of its types.
 
 mod codec;
+mod log_codec;
 #[expect(clippy::module_inception, reason = "the trait the room is named for")]
 mod machine;
 mod state_machine;

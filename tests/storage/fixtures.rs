@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use quorate::storage::disk::{DiskConfig, DiskLog};
+use quorate::storage::memory::{MemoryDisk, MemoryLog};
 use quorate::storage::{GroupWrite, Identity, Recovered, Storage, StorageError};
 use quorate::types::{
     ClusterId, Entry, EntryRun, GroupId, HardState, Incarnation, LogIndex, LogPosition, Membership, NodeId,
@@ -63,10 +64,26 @@ pub(crate) fn vote(term: u64, voted_for: u64) -> GroupWrite {
     GroupWrite { group: GroupId::MAIN, hard_state: Some(hard_state), restart: None, entries: Vec::new() }
 }
 
-/// The log of the main group begins anew after `position`.
-pub(crate) fn restart(position: LogPosition) -> GroupWrite {
-    let restart = Some((position, membership()));
-    GroupWrite { group: GroupId::MAIN, hard_state: None, restart, entries: Vec::new() }
+/// Opens the same storage again and again.
+pub(crate) type Open<'a> = &'a dyn Fn() -> Box<dyn Storage>;
+
+/// Plays a scene in memory, and on disk with segments of two sizes.
+pub(crate) fn check(scene: impl Fn(Open<'_>)) {
+    let disk = MemoryDisk::new();
+    scene(&|| Box::new(MemoryLog::open(&disk).expect("open")));
+
+    for segment_bytes in [DiskConfig::SEGMENT_BYTES_MIN, 1 << 20] {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let config = DiskConfig::new(dir.path(), node(1)).segment_bytes(segment_bytes);
+        scene(&|| Box::new(DiskLog::open(config.clone()).expect("open")));
+    }
+}
+
+pub(crate) fn founded(open: Open<'_>) -> Box<dyn Storage> {
+    let mut log = open();
+    let groups = [(GroupId::MAIN, Some(founding_entry())), (GroupId(7), Some(founding_entry()))];
+    log.found(identity(), &groups).expect("found");
+    log
 }
 
 /// A founded directory with the smallest segments.

@@ -10,8 +10,7 @@ use quorate::storage::memory::{MemoryDisk, MemoryLog};
 use quorate::storage::{Storage, StorageError};
 use quorate::types::{GroupId, LogIndex, SnapshotMeta};
 
-use crate::contract::{Open, founded};
-use crate::fixtures::{append, at, membership, node};
+use crate::fixtures::{Open, append, at, founded, membership, node};
 use crate::snapshots::{content, file_of, read_snapshot, write_snapshot};
 
 /// A file system in memory, of few bytes, until dropped.

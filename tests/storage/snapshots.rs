@@ -7,8 +7,7 @@ use quorate::storage::memory::{MemoryDisk, MemoryLog};
 use quorate::storage::{SnapshotStore, Storage, StorageError};
 use quorate::types::{GroupId, LogIndex, LogPosition, SnapshotId, SnapshotMeta};
 
-use crate::contract::{check, founded};
-use crate::fixtures::{alter, at, membership, node};
+use crate::fixtures::{alter, at, check, founded, membership, node};
 
 /// What a block holds, and so where the next one begins.
 pub(crate) const BLOCK_CONTENT_BYTES: usize = (256 << 10) - 8;
@@ -81,44 +80,6 @@ fn a_snapshot_of_any_length_is_read_back_as_it_was_written() {
 
         log = open();
         assert_eq!(listed(&mut *log.snapshots()).len(), 12, "they are there after a restart");
-    });
-}
-
-#[test]
-fn a_snapshot_that_is_not_finished_was_never_there() {
-    check(|open| {
-        let log = founded(open);
-        let mut store = log.snapshots();
-        let mut sink = store.create(GroupId::MAIN, at(1, 5), &membership()).unwrap();
-        sink.write_all(&content(3_000_000, 1)).unwrap();
-        assert_eq!(listed(&mut *log.snapshots()), []);
-        drop(sink);
-
-        assert_eq!(listed(&mut *store), []);
-        drop((store, log));
-        assert_eq!(listed(&mut *open().snapshots()), []);
-    });
-}
-
-#[test]
-fn snapshots_are_listed_newest_first_and_each_group_has_its_own() {
-    check(|open| {
-        let log = founded(open);
-        let mut store = log.snapshots();
-        let old = write_snapshot(&mut *store, at(1, 5), b"old");
-        let new = write_snapshot(&mut *store, at(2, 9), b"new");
-        let middle = write_snapshot(&mut *store, at(2, 7), b"middle");
-        let mut other = store.create(GroupId(7), at(1, 6), &membership()).unwrap();
-        other.write_all(b"other").unwrap();
-        let other = other.finish().unwrap();
-
-        assert_eq!(listed(&mut *store), [new, middle, old.clone()]);
-        assert_eq!(store.list(GroupId(7)).unwrap(), std::slice::from_ref(&other));
-        assert_eq!(read_snapshot(&mut *store, old.id).unwrap(), b"old");
-        assert!(matches!(
-            read_snapshot(&mut *store, other.id),
-            Err(StorageError::NoSuchSnapshot { id }) if id == other.id
-        ));
     });
 }
 

@@ -4,8 +4,7 @@ use quorate::storage::memory::{MemoryDisk, MemoryLog};
 use quorate::storage::{Identity, SnapshotIntake, SnapshotStore, Storage, StorageError};
 use quorate::types::{ClusterId, GroupId, LogIndex, SnapshotId, SnapshotMeta};
 
-use crate::contract::{check, founded};
-use crate::fixtures::{at, identity};
+use crate::fixtures::{at, check, founded, identity};
 use crate::snapshots::{BLOCK_CONTENT_BYTES, content, file_of, read_snapshot, write_snapshot};
 
 /// What a leader offers, and the bytes of its file.
@@ -96,19 +95,6 @@ fn a_snapshot_arrives_as_it_was_in_chunks_of_any_size() {
 }
 
 #[test]
-fn an_empty_snapshot_arrives_too() {
-    let offer = Offer::new(9, 0);
-    check(|open| {
-        let log = founded(open);
-        let mut store = log.snapshots();
-        let mut intake = offer.begin(&mut *store);
-        offer.send(&mut *intake, offer.file.len(), &[1]);
-        intake.finish().unwrap();
-        offer.require_received(&mut *store);
-    });
-}
-
-#[test]
 fn a_transfer_goes_on_where_it_was_broken_off() {
     let offer = Offer::new(9, 4 * BLOCK_CONTENT_BYTES + 10);
     let block = 256 << 10;
@@ -148,43 +134,6 @@ fn a_snapshot_that_is_there_already_needs_no_byte_of_it_again() {
         assert_eq!(again.offset(), offer.meta.bytes);
         assert_eq!(again.finish().unwrap(), offer.meta);
         offer.require_received(&mut *store);
-    });
-}
-
-#[test]
-fn what_was_received_of_another_snapshot_is_dropped_and_the_current_one_survives_pruning() {
-    let (first, second) = (Offer::new(9, 900_000), Offer::new(12, 900_000));
-    check(|open| {
-        let log = founded(open);
-        let mut store = log.snapshots();
-        let mut intake = first.begin(&mut *store);
-        first.send(&mut *intake, 600_000, &[100_000]);
-        drop(intake);
-        let mut intake = second.begin(&mut *store);
-        second.send(&mut *intake, 600_000, &[100_000]);
-        log.snapshots().prune(GroupId::MAIN, LogIndex(5)).unwrap();
-        second.send(&mut *intake, second.file.len(), &[100_000]);
-        intake.finish().unwrap();
-        second.require_received(&mut *store);
-
-        store.prune(GroupId::MAIN, LogIndex(12)).unwrap();
-        assert_eq!(first.begin(&mut *store).offset(), 0, "nothing is left of the first");
-    });
-}
-
-#[test]
-fn what_nobody_goes_on_receiving_is_pruned() {
-    let offer = Offer::new(9, 900_000);
-    check(|open| {
-        let log = founded(open);
-        let mut store = log.snapshots();
-        let mut intake = offer.begin(&mut *store);
-        offer.send(&mut *intake, 600_000, &[100_000]);
-        drop(intake);
-
-        store.prune(GroupId::MAIN, LogIndex(5)).unwrap();
-
-        assert_eq!(offer.begin(&mut *store).offset(), 0);
     });
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::harness::{
     CLUSTER, Fabric, Loopback, PATIENCE, Seen, connected, directory, id, joiner, local, lone, lone_node,
-    numbered,
+    numbered, start,
 };
 use super::raw::{Raw, encoded, hello};
 use crate::transport::{Listen, TcpConfig, TcpTransport, TransportError};
@@ -234,9 +234,9 @@ fn settings_that_cannot_work_are_refused_before_the_port_is_taken() {
 #[test]
 fn a_peer_is_found_by_its_name() {
     let loopback = Loopback::new();
-    let one = loopback.start(local(1), &[]);
-    let _two = loopback.start(local(2), &[]);
-    let port = loopback.address(2).rsplit_once(':').unwrap().1.to_owned();
+    let one = start(&loopback, local(1), &[]);
+    let _two = start(&loopback, local(2), &[]);
+    let port = loopback.address(id(2)).rsplit_once(':').unwrap().1.to_owned();
 
     one.set_peers([(2, format!("localhost:{port}"), None)]);
 
