@@ -16,10 +16,10 @@ impl World {
             return Ok(());
         }
         let act = self.plan.acts[place];
-        self.trace.add(self.now, || What::World(format!("fault: {act}")));
         self.plan_in(act.lasts, Next::Undo(place));
         let nodes: Vec<NodeId> = self.hosts.keys().copied().collect();
         let node = nodes[(act.place % nodes.len() as u64) as usize];
+        self.trace.add(self.now, || What::Fault { node, act });
         match act.fault {
             Fault::Loss => self.network.noise.lost = self.plan.noise,
             Fault::Doubles => self.network.noise.doubled = self.plan.noise,
@@ -144,6 +144,7 @@ impl World {
     }
 
     pub(super) fn is_gone(&mut self, node: NodeId) {
+        self.trace.ends(self.now, node);
         self.callers_are_gone(node);
         self.hang_up(node, false);
         self.ledger.forget(node);
