@@ -65,7 +65,7 @@
 //! 3  machine/    storage/    net/             the user's trait; the log; the event loop
 //! 2  consensus/  wire/                        Raft, pure; frames and messages as bytes
 //! 1  ticket/     metrics/                     what a caller holds; what a node counts
-//! 0  types/                                   plain data
+//! 0  types/      planted                      plain data; bugs that are in no build but that of the tests
 //! ```
 //!
 //! # The flows
@@ -119,6 +119,7 @@ pub mod consensus;
 mod machine;
 pub mod metrics;
 mod net;
+mod planted;
 mod replica;
 mod runtime;
 pub mod storage;

@@ -1,6 +1,7 @@
 //! What a turn has collected for its [`Ready`](super::Ready) so far.
 
 use super::{Outgoing, ReadReady};
+use crate::planted::{Bug, planted};
 use crate::types::{AppendAnswer, Body, LogIndex, Message, NodeId, ReadId, SnapshotMeta, Term};
 
 /// Messages by what they promise, and reads by their fate.
@@ -39,13 +40,19 @@ impl Outbox {
             }
         }
         let body = Body::AppendAnswer(AppendAnswer::Accepted { matched });
-        self.send_when_durable.push(Outgoing { to, message: Message { term, body } });
+        let outgoing = Outgoing { to, message: Message { term, body } };
+        if planted(Bug::AnswersBeforeSync) {
+            return self.send.push(outgoing);
+        }
+        self.send_when_durable.push(outgoing);
     }
 
     /// Moves what names a term that is not on disk yet behind the write that puts it there.
     pub(super) fn hold_back_terms_after(&mut self, durable: Term) {
         let must_wait = |outgoing: &mut Outgoing| {
-            outgoing.message.term > durable && reveals_own_term(&outgoing.message.body)
+            outgoing.message.term > durable
+                && reveals_own_term(&outgoing.message.body)
+                && !(planted(Bug::RevealsUnsyncedTerms) || planted(Bug::AnswersVotesBeforeSync))
         };
         self.send_when_durable.extend(self.send.extract_if(.., must_wait));
     }

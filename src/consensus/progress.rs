@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 
 use super::RaftConfig;
 use super::log::Log;
+use crate::planted::{Bug, planted};
 use crate::types::{LogIndex, LogPosition, LogSlice, Moment, Round, SnapshotMeta};
 
 /// One peer, as its leader sees it.
@@ -119,7 +120,7 @@ impl Progress {
 
     /// A heartbeat goes out: a probe or an offer may go with it.
     pub(super) fn heartbeat_sent(&mut self) {
-        self.probe_sent = false;
+        self.probe_sent &= planted(Bug::ProbesOnce);
     }
 
     /// The peer answered something.
@@ -287,7 +288,8 @@ impl Progress {
     pub(super) fn heartbeat_answered(&mut self, round: Round, sent: Option<Moment>, heartbeat_ticks: u32) {
         self.answered = self.answered.max(round);
         self.answered_since = self.answered_since.max(sent);
-        if !self.window.is_empty() && self.quiet_ticks > heartbeat_ticks {
+        let is_lost = self.quiet_ticks > heartbeat_ticks && !planted(Bug::LostAppendsStayInFlight);
+        if !self.window.is_empty() && is_lost {
             self.probe_from(self.matched.next());
         }
     }
@@ -303,7 +305,7 @@ impl Progress {
 
     /// The commit index that the peer may be told: nothing that it is not known to hold.
     pub(super) fn tellable(&self, commit: LogIndex) -> LogIndex {
-        commit.min(self.matched)
+        if planted(Bug::CommitsUnverified) { commit } else { commit.min(self.matched) }
     }
 
     /// Whether a streaming peer should hear of `commit` although no append tells it.

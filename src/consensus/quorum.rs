@@ -4,6 +4,7 @@
 //! for rounds what is confirmed, for booleans whether most agree. While the configuration is joint, both halves must
 //! have got there: the lower of two majorities (§6). Learners are in neither list, so they never count.
 
+use crate::planted::{Bug, planted};
 use crate::types::{LogIndex, Membership, NodeId};
 
 /// The highest index that a quorum has reached.
@@ -21,8 +22,11 @@ pub(super) fn quorum_value<T: Copy + Ord + Default>(
     membership: &Membership,
     mut value_of: impl FnMut(NodeId) -> T,
 ) -> T {
+    if planted(Bug::CountsLearners) {
+        return majority_reached(&[membership.voters(), membership.learners()].concat(), &mut value_of);
+    }
     let incoming = majority_reached(membership.voters(), &mut value_of);
-    if !membership.is_joint() {
+    if !membership.is_joint() || planted(Bug::CountsOneHalf) {
         return incoming;
     }
     incoming.min(majority_reached(membership.outgoing(), &mut value_of))

@@ -13,6 +13,7 @@ use super::role::{Follower, Role};
 use super::timer::ElectionTimer;
 use super::writes::Writes;
 use super::{Outgoing, PeerProgress, RaftConfig, RestoreError, Restored, RoleName};
+use crate::planted::{Bug, planted};
 use crate::types::{
     AppendAnswer, Body, EntryMeta, HardState, HeartbeatAnswer, LogIndex, LogPosition, LogSpan, Membership,
     Message, NodeId, SnapshotMeta, Term,
@@ -97,7 +98,8 @@ impl Raft {
     /// A lease of a leader may rest on what this replica answered before it crashed (thesis §6.4.1). Whoever never reached a
     /// term has answered nobody.
     fn promise_at_start(config: &RaftConfig, hard_state: HardState) -> Promise {
-        let may_have_promised = config.lease.is_some() && hard_state.term > Term::ZERO;
+        let may_have_promised =
+            config.lease.is_some() && hard_state.term > Term::ZERO && !planted(Bug::ForgetsPromises);
         Promise::for_ticks(if may_have_promised { config.election_ticks } else { 0 })
     }
 
@@ -155,7 +157,8 @@ impl Raft {
             _ if term > self.term() && self.is_deaf_to(from, &body) => return None,
             _ => {}
         }
-        if term < self.term() {
+        let is_late_vote = planted(Bug::CountsLateVotes) && matches!(body, Body::VoteAnswer { .. });
+        if term < self.term() && !is_late_vote {
             self.refuse_older_term(from, &body);
             return None;
         }
@@ -198,7 +201,7 @@ impl Raft {
     /// catches up. Answers of an older term say nothing.
     fn refuse_older_term(&mut self, to: NodeId, body: &Body) {
         let answer = match body {
-            Body::Vote { .. } => Body::VoteAnswer { granted: false },
+            Body::Vote { .. } => Body::VoteAnswer { granted: planted(Bug::VotesInOldTerms) },
             Body::Append(append) => Body::AppendAnswer(AppendAnswer::Rejected {
                 prev: append.slice.prev().index,
                 hint: LogPosition::ZERO,

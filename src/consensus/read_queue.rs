@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use crate::planted::{Bug, planted};
 use crate::types::{LogIndex, Moment, NodeId, ReadId, Round};
 
 /// How many rounds are dated at most. Answers lag by a round trip, so this is many; beyond it every second date goes.
@@ -52,7 +53,7 @@ impl ReadQueue {
             self.early.push(asker);
             return;
         };
-        let round = Round(self.sent.0 + 1);
+        let round = Round(self.sent.0 + u64::from(!planted(Bug::ReadsJoinOlderRounds)));
         self.waiting.push_back(WaitingRead { asker, index, round });
     }
 
@@ -90,7 +91,8 @@ impl ReadQueue {
 
     /// When `round` was sent, or one before it: whoever answered it was reached after that moment.
     pub(super) fn sent_at(&self, round: Round) -> Option<Moment> {
-        let later = self.dates.partition_point(|&(dated, _)| dated <= round);
+        let later =
+            self.dates.partition_point(|&(dated, _)| dated <= round || planted(Bug::LeaseFromReceipt));
         later.checked_sub(1).map(|latest| self.dates[latest].1)
     }
 

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use super::{Persisted, WriteSeq};
+use crate::planted::{Bug, planted};
 use crate::types::{HardState, LogIndex, SnapshotMeta};
 
 /// The writes under way, and what those before them made durable.
@@ -83,7 +84,8 @@ impl Writes {
         self.stable = self.stable.min(kept);
         self.unwritten_from = self.unwritten_from.min(from);
         for write in &mut self.under_way {
-            write.proves = write.proves.min(kept);
+            let proves = if planted(Bug::CountsOverwrittenWrites) { write.proves } else { kept };
+            write.proves = write.proves.min(proves);
         }
     }
 

@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 
 use super::deadline::EarliestDeadline;
 use super::{PendingReply, Proposal};
+use crate::planted::{Bug, planted};
 use crate::ticket::{ProposeError, Reply, StopCause};
 use crate::types::{
     Boot, Entry, EntryRun, Forward, ForwardAnswer, Forwarded, Incarnation, LogIndex, LogPosition, Moment,
@@ -68,7 +69,7 @@ impl Forwards {
     /// Requests are numbered from a point that the boot draws: an answer carries the number alone, and one that an
     /// earlier process asked for must not refuse a request of this one.
     pub(super) fn new(me: Me) -> Self {
-        let next_request = me.boot.0 >> 1;
+        let next_request = if planted(Bug::IgnoresBoots) { 0 } else { me.boot.0 >> 1 };
         Self {
             me,
             next_request,
@@ -171,7 +172,8 @@ impl Forwards {
     fn caller_of(&mut self, entry: &Entry) -> Option<Reply> {
         let Payload::Normal { origin: Some(origin), .. } = &entry.payload else { return None };
         let Me { node, incarnation, boot } = self.me;
-        let mine = (origin.node, origin.incarnation, origin.boot) == (node, incarnation, boot);
+        let mine = (origin.node, origin.incarnation, origin.boot) == (node, incarnation, boot)
+            || (planted(Bug::IgnoresBoots) && origin.node == node);
         let nth = mine.then(|| self.find(origin.request)).flatten()?;
         self.remove(nth).map(|caller| caller.reply)
     }

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use super::deadline::EarliestDeadline;
 use super::{ApplyJob, Read};
 use crate::consensus::{Raft, ReadReady};
+use crate::planted::{Bug, planted};
 use crate::ticket::{ReadError, StopCause};
 use crate::types::{Boot, LogIndex, Moment, NodeId, ReadId, Term};
 
@@ -78,7 +79,7 @@ impl Reads {
         }
         let id = ReadId { boot: self.boot, request: self.next_request };
         if raft.read_index(id, now).is_ok() {
-            self.next_request += 1;
+            self.next_request += u64::from(!planted(Bug::ReusesReadIds));
             let reads = std::mem::take(&mut self.queued);
             self.asked.push_back(Asked { id, of, at_tick: tick, reads });
         }
@@ -115,7 +116,9 @@ impl Reads {
     /// Hands over the reads whose index has been `handed_over` to the state machine. Gives their number.
     pub(super) fn release(&mut self, handed_over: LogIndex, jobs: &mut Vec<ApplyJob>) -> usize {
         let before = self.count;
-        for confirmed in self.confirmed.extract_if(.., |confirmed| confirmed.index <= handed_over) {
+        let is_reached =
+            |confirmed: &mut Confirmed| confirmed.index <= handed_over || planted(Bug::ReadsBeforeApply);
+        for confirmed in self.confirmed.extract_if(.., is_reached) {
             self.count -= confirmed.reads.len();
             jobs.extend(confirmed.reads.into_iter().map(|read| ApplyJob::Read(read.task)));
         }

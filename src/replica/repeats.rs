@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::planted::{Bug, planted};
 use crate::types::{Boot, Forward, NodeId};
 
 /// The last request that each node forwarded here: each numbers its own, and hands them over in that order.
@@ -19,7 +20,8 @@ impl Repeats {
             return true;
         };
         let noted = self.last.get(&from).filter(|(boot, _)| *boot == first.origin.boot);
-        if noted.is_some_and(|&(_, noted)| first.origin.request <= noted) {
+        let is_repeated = noted.is_some_and(|&(_, noted)| first.origin.request <= noted);
+        if is_repeated && !planted(Bug::AppendsForwardsTwice) {
             return false;
         }
         self.last.insert(from, (last.origin.boot, last.origin.request));

@@ -1,5 +1,6 @@
 //! Terms and indexes, and how logs compare.
 
+use crate::planted::{Bug, planted};
 use std::fmt;
 
 /// A Raft term (§5.1). Zero belongs to the founding entry alone; elections start at one.
@@ -80,7 +81,7 @@ impl LogPosition {
     /// §5.4.1: a voter refuses a candidate whose log is less up-to-date than its own.
     /// The order is derived from `{ term, index }`: term first, as Raft compares logs.
     pub fn is_up_to_date_with(self, voter: Self) -> bool {
-        self >= voter
+        self >= voter || (planted(Bug::ComparesIndexAlone) && self.index >= voter.index)
     }
 }
 

@@ -19,6 +19,7 @@ use super::GROUP;
 use super::progress::Progress;
 use crate::machine::{Machine, MachineError};
 use crate::metrics::RuntimeMetrics;
+use crate::planted::{Bug, planted};
 use crate::replica::{Applied, ApplyJob, Event, PendingReply, Pictured};
 use crate::storage::{SnapshotSource, SnapshotStore, StorageError};
 use crate::ticket::{Gate, ReadTask, Reply, StopCause, panic_message};
@@ -116,8 +117,10 @@ impl Applier {
                 self.end_batch(events)
             }
             ApplyJob::Picture => {
+                let before = self.ended;
                 self.end_batch(events)?;
-                events.push(Event::Pictured(Pictured { position: self.applied, writer: self.picture() }));
+                let position = if planted(Bug::PicturesHoldMore) { before } else { self.applied };
+                events.push(Event::Pictured(Pictured { position, writer: self.picture() }));
                 Ok(())
             }
         }
@@ -220,6 +223,9 @@ impl Applier {
 
     fn apply(&mut self, entry: &Entry, reply: Option<Reply>) -> Result<(), StopCause> {
         let Payload::Normal { command, .. } = &entry.payload else { return Ok(()) };
+        if planted(Bug::SkipsCommands) && self.applied == self.ended && reply.is_none() {
+            return Ok(());
+        }
         match (self.change(entry.position, command, reply.is_some()), reply) {
             (Ok(response), Some(reply)) => {
                 self.answers.push((reply, response.expect("a machine answers when somebody waits")));

@@ -6,6 +6,8 @@
 //! | `QUORATE_SIM_SEEDS` | how many seeds a sweep runs | 20 |
 //! | `QUORATE_SIM_SEED` | replays what this seed stands for | |
 //! | `QUORATE_SIM_PLAN` | replays this plan: its text, or the path of a file that holds it | |
+//! | `QUORATE_SIM_BUG` | plants this bug in a sweep or a replay, by its name in [`Bug`] | none |
+//! | `QUORATE_SIM_MUTANTS` | how many seeds each planted bug may take | 300 |
 //! | `QUORATE_SIM_SHRINK` | in how many runs a failure is shrunk at most; 0: not at all | 300, in a replay 0 |
 //! | `QUORATE_SIM_LINES` | how many of the last lines are printed | 50 |
 //! | `QUORATE_SIM_DIAGRAM` | a replay draws its run into this HTML file | |
@@ -16,8 +18,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::plan::{Plan, SECOND};
+use crate::planted::Bug;
 
-fn number(name: &str) -> Option<u64> {
+pub(super) fn number(name: &str) -> Option<u64> {
     let text = env::var(name).ok()?;
     Some(text.trim().parse().unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")))
 }
@@ -36,6 +39,13 @@ pub(super) fn plan() -> Option<Plan> {
         return Some(text.parse().unwrap_or_else(|error| panic!("QUORATE_SIM_PLAN: {error}")));
     }
     number("QUORATE_SIM_SEED").map(Plan::of)
+}
+
+/// The bug that shall be planted.
+pub(super) fn bug() -> Option<Bug> {
+    let name = env::var("QUORATE_SIM_BUG").ok()?;
+    let bug = Bug::ALL.iter().find(|bug| format!("{bug:?}") == name);
+    Some(*bug.unwrap_or_else(|| panic!("QUORATE_SIM_BUG: there is no {name}")))
 }
 
 /// In how many runs a failure may be shrunk, unless `usual`.

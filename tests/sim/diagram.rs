@@ -145,8 +145,8 @@ impl Picture<'_> {
 
     fn marks(&self) -> String {
         let mut marks = Marks::default();
-        self.network(&mut marks);
         self.clock(&mut marks);
+        self.network(&mut marks);
         self.calls(&mut marks);
         self.lives(&mut marks);
         self.messages(&mut marks);

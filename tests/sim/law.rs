@@ -34,6 +34,10 @@ pub(super) enum Broken {
     SentBeforeDurable { node: NodeId, message: String, durable: HardState, last: LogPosition },
     /// §6: one change of the configuration at a time, and every two in succession share a majority.
     TwoChanges { node: NodeId, first: LogIndex, second: LogIndex },
+    /// §6: whatever majority decides after a change has met those who decided before it.
+    Disjoint { node: NodeId, was: Arc<Membership>, is: Arc<Membership> },
+    /// §6: the configuration in force is the latest one in the log or in the snapshot in front of it.
+    WrongMembership { node: NodeId, index: LogIndex, was: Arc<Membership>, is: Arc<Membership> },
     /// What comes back from the disk is what was written.
     RecoveredWrong { node: NodeId, what: String },
     /// A directory that nothing has damaged can be opened.

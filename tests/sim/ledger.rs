@@ -9,17 +9,18 @@ use super::machine::{Command, CommandId, Done, Saw, State};
 use crate::consensus::{Raft, RoleName};
 use crate::machine::Codec;
 use crate::types::{
-    AppendAnswer, Body, Entry, EntryKind, LogIndex, LogPosition, Membership, Message, NodeId, Payload, Term,
+    AppendAnswer, Body, Entry, LogIndex, LogPosition, Membership, Message, NodeId, Payload, Term,
 };
 
 type Judged = Result<(), Broken>;
 
 /// What a node had reached when somebody looked last; forgotten when its process ends.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Reached {
     term: Term,
     commit: LogIndex,
-    membership: LogIndex,
+    membership_index: LogIndex,
+    membership: Option<Arc<Membership>>,
     leads: bool,
 }
 
@@ -95,13 +96,15 @@ impl Ledger {
         image_of: &dyn Fn(NodeId, &mut dyn FnMut(&Image) -> bool) -> bool,
     ) -> Judged {
         let node = raft.id();
-        let was = self.reached.get(&node).copied().unwrap_or_default();
         let leads = raft.role() == RoleName::Leader;
-        let is = Reached { term: raft.term(), commit: raft.commit(), membership: raft.membership_index(), leads };
-        if (is.term, is.commit, is.membership, is.leads) == (was.term, was.commit, was.membership, was.leads) {
+        let (term, commit, membership_index) = (raft.term(), raft.commit(), raft.membership_index());
+        let was = self.reached.entry(node).or_default();
+        if (term, commit, membership_index, leads) == (was.term, was.commit, was.membership_index, was.leads) {
             return Ok(());
         }
-        self.reached.insert(node, is);
+        let membership = Some(Arc::clone(raft.membership()));
+        let is = Reached { term, commit, membership_index, membership, leads };
+        let was = std::mem::replace(was, is.clone());
         if is.term < was.term {
             return Err(Broken::TermWentBack { node, was: was.term, is: is.term });
         }
@@ -111,8 +114,9 @@ impl Ledger {
         if leads && !(was.leads && was.term == is.term) {
             self.elected(raft)?;
         }
-        if leads && was.leads && was.term == is.term && was.membership < is.membership && was.membership > was.commit.max(is.commit) {
-            return Err(Broken::TwoChanges { node, first: was.membership, second: is.membership });
+        let goes_on_leading = leads && was.leads && was.term == is.term;
+        if goes_on_leading && was.membership_index < is.membership_index {
+            Self::judge_change(node, &was, &is)?;
         }
         for index in (was.commit.0 + 1..=is.commit.0).map(LogIndex) {
             if let Some(term) = raft.term_at(index) {
@@ -122,7 +126,45 @@ impl Ledger {
         if leads && is.commit > was.commit {
             self.require_majority(raft, image_of)?;
         }
-        Ok(())
+        self.judge_membership(raft)
+    }
+
+    /// A leader has proposed another configuration: the one before it is committed, and shares its majorities.
+    fn judge_change(node: NodeId, was: &Reached, is: &Reached) -> Judged {
+        if was.membership_index > is.commit {
+            return Err(Broken::TwoChanges { node, first: was.membership_index, second: is.membership_index });
+        }
+        let (Some(before), Some(after)) = (&was.membership, &is.membership) else { return Ok(()) };
+        if overlap(before, after) {
+            return Ok(());
+        }
+        Err(Broken::Disjoint { node, was: Arc::clone(before), is: Arc::clone(after) })
+    }
+
+    /// The configuration in force is the one that was written there, also where a snapshot took the entry's place.
+    fn judge_membership(&self, raft: &Raft) -> Judged {
+        let index = raft.membership_index();
+        if index > raft.stable() {
+            // Its log has not been given it yet.
+            return Ok(());
+        }
+        let at = |index: LogIndex| {
+            let term = raft.term_at(index).or_else(|| {
+                let place = index.0.checked_sub(1)?;
+                self.committed.get(place as usize).map(|entry| entry.term)
+            })?;
+            match &self.written.get(&LogPosition::new(term, index))?.payload {
+                Payload::Membership(membership) => Some(membership),
+                _ => None,
+            }
+        };
+        // A snapshot says up to where its configuration held, not where it began.
+        let Some(written) = (1..=index.0).rev().find_map(|index| at(LogIndex(index))) else { return Ok(()) };
+        if written == raft.membership() {
+            return Ok(());
+        }
+        let (was, is) = (Arc::clone(written), Arc::clone(raft.membership()));
+        Err(Broken::WrongMembership { node: raft.id(), index, was, is })
     }
 
     fn elected(&mut self, raft: &Raft) -> Judged {
@@ -282,7 +324,7 @@ impl Ledger {
 }
 
 /// Whether some majority of one half here and some of one half there always share a node.
-pub(super) fn overlap(one: &Membership, other: &Membership) -> bool {
+fn overlap(one: &Membership, other: &Membership) -> bool {
     let halves = |membership: &Membership| [membership.voters().to_vec(), membership.outgoing().to_vec()];
     halves(one).iter().filter(|half| !half.is_empty()).any(|half| {
         halves(other).iter().filter(|half| !half.is_empty()).any(|there| {
@@ -290,12 +332,4 @@ pub(super) fn overlap(one: &Membership, other: &Membership) -> bool {
             half.len() / 2 + 1 + there.len() / 2 + 1 > union
         })
     })
-}
-
-/// The configuration that an entry carries.
-pub(super) fn membership_in(kind: &EntryKind) -> Option<&Arc<Membership>> {
-    match kind {
-        EntryKind::Membership(membership) => Some(membership),
-        _ => None,
-    }
 }

@@ -21,6 +21,7 @@ mod image;
 mod law;
 mod ledger;
 mod machine;
+mod mutants;
 mod network;
 mod plan;
 mod process;

@@ -7,10 +7,12 @@ use super::diagram;
 use super::plan::{Plan, SECOND};
 use super::report::Report;
 use super::run::{Ran, run};
+use crate::planted::plant;
 
 /// Without being asked it replays a small run of its own.
 #[test]
 fn what_was_asked_for_is_run_again() {
+    let _planted = asked::bug().map(plant);
     let plan = asked::plan().unwrap_or_else(small);
     let ran = run(&plan, true);
     if let Some(path) = asked::diagram() {

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::asked;
 use super::law::Broken;
 use super::plan::{Plan, SECOND};
 use super::run::{Ran, run};
@@ -49,9 +50,10 @@ impl fmt::Display for Report {
         }
         let plan = shrunk.plan.to_text();
         writeln!(f, "\n  again, and as a picture (leave out the first variable for the lines alone)")?;
+        let bug = asked::bug().map_or(String::new(), |bug| format!("QUORATE_SIM_BUG={bug:?} "));
         write!(
             f,
-            "QUORATE_SIM_DIAGRAM=/tmp/run.html QUORATE_SIM_PLAN='{plan}' \
+            "QUORATE_SIM_DIAGRAM=/tmp/run.html {bug}QUORATE_SIM_PLAN='{plan}' \
              cargo test --release --lib sim::replay -- --nocapture"
         )
     }

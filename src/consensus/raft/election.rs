@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 use super::{Raft, TERM_MAX};
 use crate::consensus::role::{Leader, Role};
 use crate::consensus::votes::Votes;
+use crate::planted::{Bug, planted};
 use crate::types::{Body, EntryKind, HardState, LogPosition, NodeId, Term};
 
 impl Raft {
@@ -111,7 +112,7 @@ impl Raft {
     /// The asker need not be in our configuration, nor need we vote in it: a newer one may exist (§6).
     pub(super) fn answer_vote(&mut self, candidate: NodeId, last: LogPosition) {
         let voted_for = self.hard_state.voted_for;
-        let is_free = voted_for.is_none() && self.leader().is_none();
+        let is_free = (voted_for.is_none() || planted(Bug::VotesTwice)) && self.leader().is_none();
         let is_good = last.is_up_to_date_with(self.log.last()) && !self.is_barred();
         let granted = (is_free || voted_for == Some(candidate)) && is_good;
         if !granted {
@@ -120,6 +121,9 @@ impl Raft {
         }
         self.hard_state.voted_for = Some(candidate);
         self.timer.restart();
+        if planted(Bug::AnswersVotesBeforeSync) {
+            return self.send(candidate, Body::VoteAnswer { granted });
+        }
         self.send_when_durable(candidate, Body::VoteAnswer { granted });
     }
 
@@ -132,7 +136,8 @@ impl Raft {
             return;
         };
         votes.grant(voter);
-        if votes.won(self.log.membership()) {
+        let at_commit = planted(Bug::ConfigAtCommit).then(|| self.log.membership_at(self.commit)).flatten();
+        if votes.won(at_commit.unwrap_or(self.log.membership())) {
             self.become_leader();
         }
     }

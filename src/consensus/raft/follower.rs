@@ -6,6 +6,7 @@
 use super::Raft;
 use crate::consensus::promise::Promise;
 use crate::consensus::role::{Follower, Role};
+use crate::planted::{Bug, planted};
 use crate::types::{
     Append, AppendAnswer, Body, EntryMeta, Heartbeat, HeartbeatAnswer, LogIndex, LogSlice, LogSpan, NodeId,
 };
@@ -44,7 +45,8 @@ impl Raft {
             return None;
         }
         let new = self.first_new(slice);
-        if let Some(at) = new.first().map(|entry| entry.position).filter(|at| at.index <= self.verified()) {
+        let kept = if planted(Bug::TruncatesCommitted) { LogIndex::ZERO } else { self.verified() };
+        if let Some(at) = new.first().map(|entry| entry.position).filter(|at| at.index <= kept) {
             log::error!("node {leader} would overwrite what is committed or its own by {at}: refused (§5.4)");
             return None;
         }
@@ -65,13 +67,16 @@ impl Raft {
             return;
         }
         follower.answered = heartbeat.round;
-        let matched = follower.verified.min(stable);
+        let matched = follower.verified;
+        let matched = if planted(Bug::HeartbeatClaimsUnsynced) { matched } else { matched.min(stable) };
         self.send(leader, Body::HeartbeatAnswer(HeartbeatAnswer { matched, round: heartbeat.round }));
     }
 
     /// The consistency check of §5.3. What lies before our log's start is committed, so it matches.
     fn fits(&self, slice: &LogSlice) -> bool {
-        slice.prev().index < self.log.starts_after().index || self.log.contains(slice.prev())
+        slice.prev().index < self.log.starts_after().index
+            || self.log.contains(slice.prev())
+            || (planted(Bug::AppendsBehindMismatch) && slice.prev().index <= self.log.last().index)
     }
 
     fn reject(&mut self, leader: NodeId, slice: &LogSlice) {
@@ -89,7 +94,8 @@ impl Raft {
     fn first_new<'a>(&self, slice: &'a LogSlice) -> &'a [EntryMeta] {
         let is_known = |entry: &EntryMeta| {
             let position = entry.position;
-            position.index < self.log.starts_after().index || self.log.contains(position)
+            let deletes = planted(Bug::DeletesMatching) || planted(Bug::TruncatesCommitted);
+            position.index < self.log.starts_after().index || (self.log.contains(position) && !deletes)
         };
         let entries = slice.entries();
         let known = entries.iter().position(|entry| !is_known(entry)).unwrap_or(entries.len());
@@ -100,7 +106,10 @@ impl Raft {
     fn replace_tail(&mut self, new: &[EntryMeta]) -> Option<LogSpan> {
         let first = new.first()?.position.index;
         if first <= self.log.last().index {
-            assert!(first > self.commit, "truncated a committed entry (§5.4)");
+            assert!(
+                first > self.commit || planted(Bug::TruncatesCommitted),
+                "truncated a committed entry (§5.4)"
+            );
             self.log.truncate(first);
             self.writes.truncated(first);
         }
@@ -115,7 +124,8 @@ impl Raft {
 
     /// §5.3: commits what the leader has, but only what is known to be the leader's.
     fn commit_verified(&mut self, leader_commit: LogIndex) {
-        self.commit = self.commit.max(leader_commit.min(self.verified()));
+        let known = if planted(Bug::CommitsUnverified) { self.log.last().index } else { self.verified() };
+        self.commit = self.commit.max(leader_commit.min(known));
     }
 
     /// Up to here the log is known to equal the leader's: what is committed, and what it has sent in this term.

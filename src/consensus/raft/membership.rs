@@ -12,6 +12,7 @@ use crate::consensus::progress::Progress;
 use crate::consensus::quorum::lacking;
 use crate::consensus::role::{Departing, Leader, Role};
 use crate::consensus::{ProposeRefused, reconfigure};
+use crate::planted::{Bug, planted};
 use crate::types::{
     Body, ChangeRefused, EntryKind, Heartbeat, LogIndex, LogPosition, Membership, MembershipChange, NodeId,
     Round,
@@ -77,7 +78,8 @@ impl Raft {
             return Err(ChangeRefused::NotReady);
         }
         let current = self.log.membership_index();
-        if current > self.commit || self.log.membership().is_joint() {
+        let is_under_way = current > self.commit && !planted(Bug::ChangesAtOnce);
+        if is_under_way || self.log.membership().is_joint() {
             return Err(ChangeRefused::InProgress { at: current });
         }
         let changed_at = self.log.membership_changed_at();
@@ -150,12 +152,13 @@ impl Raft {
     /// left, by whoever leads by then.
     pub(super) fn go_on_with_change(&mut self) {
         let membership = self.log.membership();
-        if !matches!(self.role, Role::Leader(_)) || self.log.membership_index() > self.commit {
+        let is_pending = self.log.membership_index() > self.commit && !planted(Bug::LeavesJointEarly);
+        if !matches!(self.role, Role::Leader(_)) || is_pending {
             return;
         }
         if !self.votes() {
             self.leave_office();
-        } else if membership.is_joint() {
+        } else if membership.is_joint() && !planted(Bug::NeverLeavesJoint) {
             let left = reconfigure::leave_joint(membership);
             self.append_membership(left);
         }

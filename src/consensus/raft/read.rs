@@ -15,6 +15,7 @@ use crate::consensus::quorum::quorum_value;
 use crate::consensus::read_queue::Asker;
 use crate::consensus::role::{ForwardedRead, Role};
 use crate::consensus::{ReadReady, ReadRefused};
+use crate::planted::{Bug, planted};
 use crate::types::{Body, LogIndex, Moment, NodeId, ReadId, Round};
 
 impl Raft {
@@ -27,7 +28,9 @@ impl Raft {
     pub fn read_index(&mut self, id: ReadId, now: Moment) -> Result<(), ReadRefused> {
         let holds_lease = self.holds_lease(now);
         match &mut self.role {
-            Role::Leader(_) if holds_lease => self.outbox.reads.push(ReadReady { id, index: self.commit }),
+            Role::Leader(_) if holds_lease || planted(Bug::ReadsWithoutRound) => {
+                self.outbox.reads.push(ReadReady { id, index: self.commit });
+            }
             Role::Leader(_) => self.push_read(Asker { id, peer: None }),
             Role::Follower(follower) => {
                 let leader = follower.leader.ok_or(ReadRefused::NoLeader)?;
@@ -72,6 +75,7 @@ impl Raft {
             return false;
         };
         let is_handed_over = leader.lease_revoked || leader.transfer.is_some();
+        let is_handed_over = is_handed_over && !planted(Bug::LeaseOutlivesTransfer);
         if is_handed_over || !self.has_committed_in_term() {
             return false;
         }
@@ -95,7 +99,8 @@ impl Raft {
     }
 
     fn push_read(&mut self, asker: Asker) {
-        let index = self.has_committed_in_term().then_some(self.commit);
+        let is_known = self.has_committed_in_term() || planted(Bug::ReadsBeforeNoop);
+        let index = is_known.then_some(self.commit);
         if let Role::Leader(leader) = &mut self.role {
             leader.reads.push(asker, index);
         }

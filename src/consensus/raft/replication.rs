@@ -5,6 +5,7 @@ use crate::consensus::ProposeRefused;
 use crate::consensus::progress::Progress;
 use crate::consensus::quorum::{quorum_agrees, quorum_index};
 use crate::consensus::role::Role;
+use crate::planted::{Bug, planted};
 use crate::types::{
     Append, AppendAnswer, Body, EntryKind, Heartbeat, HeartbeatAnswer, LogIndex, LogPosition, LogSpan,
     Moment, NodeId,
@@ -54,7 +55,7 @@ impl Raft {
         let is_heard = |peer| {
             peer == me || leader.peers.get(&peer).is_some_and(|known| known.is_active(config.election_ticks))
         };
-        if config.check_quorum && !quorum_agrees(membership, is_heard) {
+        if config.check_quorum && !quorum_agrees(membership, is_heard) && !planted(Bug::NeverStepsDown) {
             log::warn!("heard no quorum for an election timeout: stepping down in term {}", self.term());
             self.become_follower(None);
             return;
@@ -130,6 +131,7 @@ impl Raft {
     /// is what is on our disk, like everyone else's: the others may be a majority before us.
     pub(super) fn advance_commit(&mut self) {
         let (me, stable) = (self.config.id, self.writes.stable());
+        let stable = if planted(Bug::CountsUnsyncedLog) { self.log.last().index } else { stable };
         let Role::Leader(leader) = &self.role else {
             return;
         };
@@ -140,8 +142,10 @@ impl Raft {
                 leader.peers.get(&node).map_or(LogIndex::ZERO, Progress::matched)
             }
         };
-        let held_by_quorum = quorum_index(self.log.membership(), matched_of);
-        if held_by_quorum <= self.commit || self.log.term_at(held_by_quorum) != Some(self.term()) {
+        let at_commit = planted(Bug::ConfigAtCommit).then(|| self.log.membership_at(self.commit)).flatten();
+        let held_by_quorum = quorum_index(at_commit.unwrap_or(self.log.membership()), matched_of);
+        let is_own = self.log.term_at(held_by_quorum) == Some(self.term()) || planted(Bug::CommitsOldTerms);
+        if held_by_quorum <= self.commit || !is_own {
             return;
         }
         let is_first_of_term = !self.has_committed_in_term();

@@ -11,6 +11,7 @@ use super::replication::peer_of;
 use crate::consensus::Fate;
 use crate::consensus::progress::Progress;
 use crate::consensus::role::Role;
+use crate::planted::{Bug, planted};
 use crate::types::{LogIndex, LogPosition, Membership, NodeId, SnapshotMeta};
 
 /// No log gets there in good faith; beyond it indexes would run out of numbers.
@@ -53,6 +54,7 @@ impl Raft {
     /// and everything that a follower needs next who receives a snapshot now. `None` if there is nothing to drop.
     pub fn compactable(&self, trailing: u64) -> Option<LogIndex> {
         let covered = self.snapshot.as_ref()?.position.index;
+        let covered = if planted(Bug::CompactsBeyondSnapshot) { self.handed_to_apply } else { covered };
         let wished = LogIndex(covered.0.saturating_sub(trailing));
         let through = wished.min(self.droppable()).min(self.spared_by_peers());
         (through > self.log.starts_after().index).then_some(through)
@@ -61,6 +63,7 @@ impl Raft {
     /// Up to where nothing is lost that is not in the newest snapshot, or that this replica itself needs.
     fn droppable(&self) -> LogIndex {
         let covered = self.snapshot.as_ref().map_or(LogIndex::ZERO, |snapshot| snapshot.position.index);
+        let covered = if planted(Bug::CompactsBeyondSnapshot) { self.handed_to_apply } else { covered };
         covered.min(self.handed_to_apply).min(self.commit).min(self.writes.stable())
     }
 
@@ -174,7 +177,9 @@ impl Raft {
             self.become_follower(None);
         }
         self.writes.restarted(snapshot.clone(), self.verified());
-        self.log.restart(position, Arc::clone(&snapshot.membership));
+        let keeps = planted(Bug::KeepsConfigBehindSnapshot);
+        let membership = if keeps { self.log.membership() } else { &snapshot.membership };
+        self.log.restart(position, Arc::clone(membership));
         self.snapshot = Some(snapshot.clone());
         self.commit_through(position.index);
     }

@@ -4,16 +4,18 @@ use std::sync::Arc;
 
 use super::Replica;
 use crate::consensus::RoleName;
+use crate::planted::{Bug, planted};
 use crate::replica::{Jobs, Notice, PeersJob};
 use crate::types::{
-    Body, Entry, EntryKind, EntryMeta, EntryRun, Incarnation, LogIndex, LogSpan, Message, NodeId, Payload,
-    PeerMessage,
+    Body, Entry, EntryKind, EntryMeta, EntryRun, Incarnation, LogIndex, LogPosition, LogSpan, Message,
+    NodeId, Payload, PeerMessage,
 };
 
 impl Replica {
     pub(super) fn received(&mut self, from: NodeId, message: PeerMessage) {
         if self.incarnations.contradicts(from)
             && !(self.incarnations.may_lead(from) && is_of_leader(&message))
+            && !planted(Bug::HearsTheWiped)
         {
             self.config.metrics.refused_messages.increment();
             return;
@@ -49,6 +51,9 @@ impl Replica {
 
     /// Of `entries`, exactly those of `span` are in the log now, and nothing behind them.
     fn replace_tail(&mut self, span: LogSpan, entries: &[EntryRun]) {
+        if planted(Bug::DeniesTruncated) && span.first <= self.tail.last() {
+            self.pending.covered_by(LogPosition::new(self.raft.term(), span.first.prev()));
+        }
         self.tail.truncate_from(span.first);
         self.incarnations.replaced_from(span.first);
         let taken = entries.iter().filter_map(|run| run.slice(span.first, span.last.index));

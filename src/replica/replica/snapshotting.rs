@@ -3,6 +3,7 @@
 
 use super::Replica;
 use crate::consensus::RoleName;
+use crate::planted::{Bug, planted};
 use crate::replica::{
     Applied, ApplyJob, Jobs, Notice, Pictured, Received, Release, SaveJob, Saved, SnapshotNow,
 };
@@ -36,7 +37,9 @@ impl Replica {
     /// The state machine took a picture of itself, or could not.
     pub(super) fn pictured(&mut self, pictured: Pictured) {
         let Pictured { position, writer } = pictured;
-        match (writer, self.raft.membership_at(position.index)) {
+        let named =
+            if planted(Bug::SnapshotNamesLatestConfig) { self.raft.last().index } else { position.index };
+        match (writer, self.raft.membership_at(named)) {
             (Ok(writer), Some(membership)) => {
                 self.begun.save.push(SaveJob::Picture { position, membership, writer });
             }

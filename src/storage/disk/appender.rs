@@ -7,6 +7,7 @@ use super::header::End;
 use super::index::Location;
 use super::segment::Segment;
 use crate::metrics::StorageMetrics;
+use crate::planted::{Bug, planted};
 use crate::storage::StorageError;
 
 /// What is always left at the end of a segment, for its seal.
@@ -69,7 +70,9 @@ impl Appender {
         assert!(self.end.offset + bytes.len() as u64 <= *length, "a batch spans segments");
         let written = self.metrics.stage_write.time(|| file.write_all_at(bytes, self.end.offset));
         written.map_err(StorageError::io("write", path))?;
-        self.metrics.stage_sync.time(|| file.sync_data()).map_err(StorageError::io("sync", path))?;
+        let again = |error| if planted(Bug::RetriesFailedSyncs) { file.sync_data() } else { Err(error) };
+        let sync = || if planted(Bug::WritesUnsynced) { Ok(()) } else { file.sync_data().or_else(again) };
+        self.metrics.stage_sync.time(sync).map_err(StorageError::io("sync", path))?;
         self.metrics.batches.increment();
         self.metrics.bytes.add(bytes.len() as u64);
         self.end = End { offset: self.end.offset + bytes.len() as u64, chain };

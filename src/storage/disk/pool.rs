@@ -24,6 +24,7 @@ use super::files::{DataFile, Files, Lock};
 use super::index::Shared;
 use super::segment::Segment;
 use crate::metrics::StorageMetrics;
+use crate::planted::{Bug, planted};
 use crate::storage::{StorageError, Upkeep};
 
 /// How much is filled with zeros at once.
@@ -189,7 +190,9 @@ impl Pool {
         };
         self.files.rename(&from, &to).map_err(StorageError::io("rename", &from))?;
         // Before its content changes, nobody may find it under its old name after a crash.
-        self.files.sync_dir(&self.dir).map_err(StorageError::io("sync", &self.dir))?;
+        if !planted(Bug::RecyclesUnsynced) {
+            self.files.sync_dir(&self.dir).map_err(StorageError::io("sync", &self.dir))?;
+        }
         self.add(Spare { path: to, file: Arc::clone(&segment.file), length: segment.length });
         Ok(())
     }

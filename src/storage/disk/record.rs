@@ -21,6 +21,7 @@ use std::sync::Arc;
 use byteorder::{ByteOrder, LittleEndian};
 
 use super::salt::Salt;
+use crate::planted::{Bug, planted};
 use crate::types::{Entry, GroupId, HardState, LogIndex, LogPosition, Membership, NodeId, Payload, Term};
 use crate::wire::{self, Reader, WireError, Writer};
 
@@ -179,7 +180,8 @@ pub(super) fn encode_restatement(
     out: &mut Vec<u8>,
 ) -> u32 {
     encode(RESTATEMENT, group, salt, out, |out| {
-        write_hard_state(restated.hard_state, out);
+        let forgets = planted(Bug::ForgetsToRestate);
+        write_hard_state(if forgets { HardState::default() } else { restated.hard_state }, out);
         let mut writer = Writer::new(out);
         for position in [restated.starts_after, restated.last] {
             writer.u64(position.term.0).u64(position.index.0);
@@ -204,7 +206,8 @@ pub(super) fn encode_witness(salt: Salt, out: &mut Vec<u8>) -> u32 {
 }
 
 fn write_hard_state(state: HardState, out: &mut Vec<u8>) {
-    Writer::new(out).u64(state.term.0).u64(state.voted_for.map_or(0, NodeId::get));
+    let vote = state.voted_for.filter(|_| !planted(Bug::ForgetsVotes));
+    Writer::new(out).u64(state.term.0).u64(vote.map_or(0, NodeId::get));
 }
 
 fn encode(kind: u8, group: GroupId, salt: Salt, out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) -> u32 {

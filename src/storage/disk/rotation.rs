@@ -11,6 +11,7 @@ use super::log::DiskLog;
 use super::pool::Spare;
 use super::salt::Salt;
 use super::segment::Segment;
+use crate::planted::{Bug, planted};
 use crate::storage::StorageError;
 
 impl DiskLog {
@@ -132,7 +133,9 @@ impl DiskLog {
         file.sync_data().map_err(StorageError::io("sync", &spare_path))?;
         let path: PathBuf = segment_path(dir, number);
         self.files.rename(&spare_path, &path).map_err(StorageError::io("rename", &spare_path))?;
-        self.files.sync_dir(dir).map_err(StorageError::io("sync", dir))?;
+        if !planted(Bug::NamesSegmentUnsynced) {
+            self.files.sync_dir(dir).map_err(StorageError::io("sync", dir))?;
+        }
         let map = file.map(length).map_err(StorageError::io("map", &path))?;
         Ok(Arc::new(Segment { number, salt, length, path, file, hot_from: BLOCK_BYTES, map }))
     }

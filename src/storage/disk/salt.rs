@@ -2,6 +2,8 @@
 
 use byteorder::{ByteOrder, LittleEndian};
 
+use crate::planted::{Bug, planted};
+
 /// What all checksums of one segment are mixed with, so that nothing an earlier use of the file left behind verifies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Salt {
@@ -16,6 +18,9 @@ impl Salt {
         let mut bytes = [0; 16];
         LittleEndian::write_u64(&mut bytes[..8], value);
         LittleEndian::write_u64(&mut bytes[8..], segment);
+        if planted(Bug::SharesSalts) {
+            return Self { value: 0, seed: 0 };
+        }
         Self { value, seed: crc32c::crc32c(&bytes) }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::appender::BATCH_OVERHEAD_BYTES;
 use super::log::{Change, DiskLog};
 use super::record::{HARD_STATE_BYTES, RESTATEMENT_BYTES, RESTATEMENT_BYTES_MAX, Restatement, entry_bytes};
+use crate::planted::{Bug, planted};
 use crate::storage::{GroupWrite, StorageError};
 use crate::types::{Entry, EntryRun, GroupId, HardState, LogIndex, LogPosition, Membership};
 
@@ -72,7 +73,11 @@ impl DiskLog {
             hard_state: known.hard_state,
             starts_after: position,
             membership: Some(Arc::clone(membership)),
-            last: position,
+            last: if planted(Bug::RestartKeepsTail) && known.last.index > position.index {
+                known.last
+            } else {
+                position
+            },
         };
         self.make_room(RESTATEMENT_BYTES_MAX)?;
         self.appender().batch.restatement(group, &restated);
@@ -195,7 +200,9 @@ impl DiskLog {
         }
         let mut restated = known.clone();
         restated.starts_after = through;
-        restated.membership = Some(Arc::clone(membership));
+        if !planted(Bug::ReleaseKeepsOldConfig) {
+            restated.membership = Some(Arc::clone(membership));
+        }
         if restated.last.index <= through.index {
             restated.last = through;
         }

@@ -48,6 +48,7 @@ use std::sync::Arc;
 
 use byteorder::{ByteOrder, LittleEndian};
 
+use crate::planted::{Bug, planted};
 use crate::storage::StorageError;
 use crate::storage::disk::FORMAT;
 use crate::storage::disk::salt::Salt;
@@ -274,8 +275,10 @@ pub(super) fn seal_block(id: SnapshotId, number: u64, block: &mut [u8]) -> u32 {
 
 /// Judges a block of the length that its place gives it; gives its checksum.
 pub(super) fn judge_block(id: SnapshotId, number: u64, block: &[u8], offset: u64) -> Result<u32, Flaw> {
-    let checksum = Salt::new(id.0, number).checksum(&block[4..]);
-    if LittleEndian::read_u32(&block[..4]) != checksum {
+    let (stored, checksum) =
+        (LittleEndian::read_u32(&block[..4]), Salt::new(id.0, number).checksum(&block[4..]));
+    let checksum = if planted(Bug::BelievesRottenBlocks) { stored } else { checksum };
+    if stored != checksum {
         return Err(Flaw::bad(offset, format!("the checksum of block {number} is wrong")));
     }
     if LittleEndian::read_u32(&block[4..8]) as usize != block.len() - BLOCK_HEAD_BYTES {

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::name::{SnapshotName, Stage};
 use crate::metrics::StorageMetrics;
+use crate::planted::{Bug, planted};
 use crate::storage::StorageError;
 use crate::storage::disk::files::{Access, DataFile, Files, Lock};
 use crate::types::{ClusterId, GroupId, SnapshotId};
@@ -218,9 +219,14 @@ impl Draft {
     /// Makes the file durable, and then gives it its name, durably.
     pub(super) fn publish(&self) -> Result<(), StorageError> {
         let Snapshots { files, dir, .. } = &*self.shared;
-        self.file.sync_data().map_err(self.shared.io_or_full("sync", &self.path))?;
+        if !planted(Bug::NamesSnapshotUnsynced) {
+            self.file.sync_data().map_err(self.shared.io_or_full("sync", &self.path))?;
+        }
         let path = self.name.with_stage(Stage::Whole).path(dir);
         files.rename(&self.path, &path).map_err(self.shared.io_or_full("rename", &self.path))?;
+        if planted(Bug::ReleasesBeforeSnapshotIsNamed) {
+            return Ok(());
+        }
         self.shared.sync_dir().inspect_err(|_| {
             // Whether it stays is not known, so it must not be counted on.
             let _ = self.shared.remove(&path);
