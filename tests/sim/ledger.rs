@@ -44,7 +44,7 @@ struct Committed {
 pub(super) struct Ledger {
     leaders: BTreeMap<Term, NodeId>,
     /// By data directory: who comes back without one has forgotten what it promised, and must not be counted.
-    votes: BTreeMap<(Incarnation, Term), NodeId>,
+    votes: HashMap<(Incarnation, Term), NodeId>,
     written: HashMap<LogPosition, Written>,
     committed: Vec<Committed>,
     /// The state machine as the committed log alone makes it, and what it held after each entry.

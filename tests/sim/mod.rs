@@ -9,8 +9,14 @@
 //! QUORATE_SIM_SEEDS=100000 cargo test --release --lib sim::sweep -- --nocapture
 //! QUORATE_SIM_SEED=17 cargo test --release --lib sim::replay -- --nocapture
 //! ```
+//!
+//! A run that breaks a law is shrunk: a sweep prints the least that still breaks it, what happened last, and the command that
+//! replays exactly that. Beside a replay, `QUORATE_SIM_DIAGRAM=/tmp/run.html` draws it: time runs downwards, a line for each
+//! node and each caller, an arrow for each message. All variables stand in [`asked`].
 
+mod asked;
 mod chance;
+mod diagram;
 mod image;
 mod law;
 mod ledger;
@@ -19,7 +25,11 @@ mod mutants;
 mod network;
 mod plan;
 mod process;
+mod replay;
+mod report;
 mod run;
+mod shrink;
 mod sweep;
+mod text;
 mod trace;
 mod world;

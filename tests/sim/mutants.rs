@@ -5,9 +5,9 @@
 
 use std::fmt::Write as _;
 
+use super::asked::number;
 use super::plan::Plan;
 use super::run::run;
-use super::sweep::number;
 use crate::planted::{Bug, plant};
 
 /// How many seeds a bug may take.

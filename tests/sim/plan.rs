@@ -69,6 +69,11 @@ impl Fault {
         Self::Drift,
     ];
 
+    /// Whether it befalls one node, rather than the network or the group.
+    pub(super) fn is_at_one_node(self) -> bool {
+        !matches!(self, Self::Loss | Self::Doubles | Self::Disorder | Self::Delay | Self::Cut)
+    }
+
     /// How much time passes between two of them, at the rate at which they come most.
     fn interval(self) -> u64 {
         match self {

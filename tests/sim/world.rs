@@ -179,7 +179,7 @@ impl World {
             operators: Operators::new(plan.seed),
             mailbox: Arc::default(),
             ledger: Ledger::default(),
-            trace: Trace { is_on: traced, ..Trace::default() },
+            trace: Trace::new(traced),
             tally: Tally::default(),
             founding,
             schedule: Chance::stream(plan.seed, "schedule"),
@@ -314,12 +314,8 @@ impl World {
         self.turn_planned.insert(node, false);
         let clock = self.hosts[&node].clock(self.now);
         let Some(process) = self.processes.get_mut(&node) else { return Ok(()) };
-        let before = (process.replica.raft().role(), process.replica.raft().term());
         let (send, peers) = process.turn(clock);
-        let after = (process.replica.raft().role(), process.replica.raft().term());
-        if before != after {
-            self.note(node, || format!("{:?} in term {}", after.0, after.1));
-        }
+        self.trace.look_at(self.now, node, process.replica.raft());
         self.look_at(node)?;
         if let Some(peers) = peers {
             self.meet(node, peers);
@@ -472,7 +468,8 @@ impl World {
         };
         *self.lives.entry(node).or_default() += 1;
         let life = self.life(node);
-        self.note(node, || format!("starts for the {life}. time, in term {}", process.replica.term()));
+        let term = process.replica.term();
+        self.trace.add(self.now, || What::Starts { node, life, term });
         self.processes.insert(node, process);
         self.turn_planned.insert(node, false);
         let first = self.schedule.within(1..TICK);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::harness::{Fabric, Loopback, Seen, TestNode, connected, forward, lone_node, numbered};
+use super::harness::{Loopback, Seen, TestNode, connected, forward, lone_node, numbered, pair};
 use super::raw::{Raw, encoded, hello, sealed};
 use crate::types::PeerMessage;
 use crate::wire::Writer;
@@ -114,7 +114,7 @@ fn a_thousand_connections_that_say_nothing_keep_no_peer_out() {
 #[test]
 fn two_nodes_that_dial_each_other_at_once_hear_each_other_every_time() {
     for _ in 0..20 {
-        let (one, two) = Loopback::new().pair();
+        let (one, two) = pair(&Loopback::new());
 
         one.send(2, numbered(1));
         two.send(1, numbered(2));

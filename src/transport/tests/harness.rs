@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::metrics::NetMetrics;
 pub(super) use crate::testing::transport::{
     CLUSTER, Fabric, GROUP, Seen, TestNode, chunk, connected, directory, forward, id, joiner, local,
-    numbered, start,
+    numbered, pair, start,
 };
 use crate::transport::{Listen, LocalNode, Peers, TcpConfig, TcpTransport, Transport};
 use crate::types::NodeId;

@@ -118,7 +118,7 @@ impl World {
         let (life, began_at) = (self.lives[&node], self.ledger.committed());
         self.callers[place].waiting =
             Some(Request { number, node, life, wish: wish.clone(), began_at, asked_at: self.now });
-        self.trace.add(self.now, || What::World(format!("caller {place} asks {node}: {wish:?}")));
+        self.trace.add(self.now, || What::Asks { caller: place, node, text: format!("{wish:?}") });
         let event = self.request(place, number, node, wish);
         self.handle(node, event);
         Ok(())
@@ -183,7 +183,8 @@ impl World {
 
     fn was_done(&mut self, caller: usize, number: u64, outcome: Result<Done, ProposeError>) -> Judged {
         let Some(request) = self.answered(caller, number) else { return Ok(()) };
-        self.trace.add(self.now, || What::World(format!("caller {caller} is told {outcome:?}")));
+        let well = outcome.is_ok();
+        self.trace.add(self.now, || What::Told { caller, well, text: format!("{outcome:?}") });
         let Wish::Do(command) = &request.wish else { unreachable!("a command is answered as one") };
         match outcome {
             Ok(done) => {
@@ -210,7 +211,8 @@ impl World {
 
     fn was_seen(&mut self, caller: usize, number: u64, outcome: Result<Saw, ReadError>) -> Judged {
         let Some(request) = self.answered(caller, number) else { return Ok(()) };
-        self.trace.add(self.now, || What::World(format!("caller {caller} is told {outcome:?}")));
+        let well = outcome.is_ok();
+        self.trace.add(self.now, || What::Told { caller, well, text: format!("{outcome:?}") });
         let (Wish::Look(key), Ok(saw)) = (&request.wish, outcome) else { return Ok(()) };
         self.tally.reads += 1;
         self.callers[caller].seen = saw.value;

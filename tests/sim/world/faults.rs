@@ -16,9 +16,9 @@ impl World {
             return Ok(());
         }
         let act = self.plan.acts[place];
-        self.trace.add(self.now, || What::World(format!("fault: {act}")));
         let nodes: Vec<NodeId> = self.hosts.keys().copied().collect();
         let node = self.place_of(act, &nodes);
+        self.trace.add(self.now, || What::Fault { node, act });
         self.struck.insert(place, node);
         self.plan_in(act.lasts, Next::Undo(place));
         match act.fault {
@@ -155,6 +155,7 @@ impl World {
     }
 
     pub(super) fn is_gone(&mut self, node: NodeId) {
+        self.trace.ends(self.now, node);
         self.callers_are_gone(node);
         self.hang_up(node, false);
         self.ledger.forget(node);

@@ -3,10 +3,10 @@
 use super::super::network::{Frame, Link, open};
 use super::super::plan::{MILLISECOND, SECOND};
 use super::super::process::ELECTION;
-use super::super::trace::What;
+use super::super::trace::{Said, What};
 use super::{Judged, Next, World};
 use crate::replica::{Event, PeersJob};
-use crate::types::{Body, NodeId, PeerMessage};
+use crate::types::{NodeId, PeerMessage};
 use crate::workers::MoverInput;
 
 /// After so long without a sign of life a connection is given up.
@@ -169,6 +169,10 @@ impl World {
         let speed = (self.plan.latency, self.plan.bandwidth);
         match self.network.send((from, to), &message, self.now, speed, &mut self.wire) {
             Some(arrivals) => {
+                if arrivals.is_empty() {
+                    let (sent_at, said) = (self.now, || Said::by(&message));
+                    self.trace.add(sent_at, || What::Lost { from, to, sent_at, said: said() });
+                }
                 for (at, frame) in arrivals {
                     self.plan_at(at, Next::Deliver(frame, self.now));
                 }
@@ -183,10 +187,12 @@ impl World {
     pub(super) fn deliver(&mut self, frame: Frame, sent_at: u64) -> Judged {
         let (from, to) = frame.link;
         if !self.network.delivers(&frame) {
+            let said = || Said::by(&open(frame.bytes));
+            self.trace.add(self.now, || What::Lost { from, to, sent_at, said: said() });
             return Ok(());
         }
         let message = open(frame.bytes);
-        self.trace.add(self.now, || What::Message { from, to, sent_at, text: told(&message) });
+        self.trace.add(self.now, || What::Message { from, to, sent_at, said: Said::by(&message) });
         self.heard.insert((to, from), self.now);
         let Some(process) = self.processes.get_mut(&to) else { return Ok(()) };
         match message {
@@ -198,24 +204,5 @@ impl World {
             }
         }
         self.begin_work(to)
-    }
-}
-
-/// A message in a few words.
-fn told(message: &PeerMessage) -> String {
-    match message {
-        PeerMessage::Raft { message, .. } => {
-            let term = message.term;
-            match &message.body {
-                Body::Append(append) => {
-                    let (prev, count) = (append.slice.prev(), append.slice.entries().len());
-                    format!("append in term {term}: {count} after {prev}, commit {}", append.commit)
-                }
-                other => format!("term {term}: {other:?}"),
-            }
-        }
-        PeerMessage::Forward(forward) => format!("forwards {} commands", forward.commands.len()),
-        PeerMessage::Chunk(chunk) => format!("{} bytes of a snapshot at {}", chunk.bytes.len(), chunk.offset),
-        other => format!("{other:?}"),
     }
 }
