@@ -21,6 +21,12 @@ const ROOMS: &[(&str, &[&str])] = &[
         "runtime",
         &["types", "ticket", "metrics", "consensus", "machine", "storage", "transport", "replica", "workers"],
     ),
+    (
+        "fuzzing",
+        &[
+            "types", "ticket", "metrics", "consensus", "wire", "machine", "storage", "net", "replica", "workers",
+        ],
+    ),
 ];
 
 /// What the pure rooms must never touch.
