@@ -202,7 +202,7 @@ impl Scene {
 
     /// A message that fits what the replica knows, or nearly.
     fn hear(&mut self, input: &mut Input<'_>) {
-        let from = any_node(input);
+        let from = any_peer(input);
         if let Some(message) = any_message(input, &self.known()) {
             self.receive_raft(from, message);
         }
@@ -221,7 +221,7 @@ impl Scene {
 
     /// A frame's body off the wire, whatever it says.
     fn frame(&mut self, input: &mut Input<'_>) {
-        let (from, kind, length) = (any_node(input), input.u8(), usize::from(input.u8()));
+        let (from, kind, length) = (any_peer(input), input.u8(), usize::from(input.u8()));
         let body = Bytes::copy_from_slice(input.bytes(length));
         if let Ok(Some(message)) = peer::decode(Frame { kind, group: GroupId::MAIN, body }) {
             self.receive(from, message);
@@ -238,7 +238,7 @@ impl Scene {
     }
 
     fn forward(&mut self, input: &mut Input<'_>) {
-        let from = any_node(input);
+        let from = any_peer(input);
         let term = Term(input.near(self.replica.term().0));
         let origin = Origin {
             node: any_node(input),
@@ -291,7 +291,7 @@ impl Scene {
     }
 
     fn peer_comes_or_goes(&mut self, input: &mut Input<'_>) {
-        let peer = any_node(input);
+        let peer = any_peer(input);
         match input.below(8) {
             0 => {
                 self.to_mover.push(MoverInput::PeerLost(peer));
@@ -384,6 +384,11 @@ impl Scene {
         replica.stop(&cause);
         assert_eq!(told.load(Ordering::Relaxed), asked, "somebody waits for ever, or is told twice");
     }
+}
+
+/// Members, and a stranger: no transport has a connection with oneself.
+fn any_peer(input: &mut Input<'_>) -> NodeId {
+    node(2 + input.below(NODES) as u64)
 }
 
 fn founding(founders: u64) -> Entry {
