@@ -24,7 +24,16 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "fuzzing",
         &[
-            "types", "ticket", "metrics", "consensus", "wire", "machine", "storage", "net", "replica", "workers",
+            "types",
+            "ticket",
+            "metrics",
+            "consensus",
+            "wire",
+            "machine",
+            "storage",
+            "net",
+            "replica",
+            "workers",
         ],
     ),
 ];

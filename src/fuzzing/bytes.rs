@@ -65,7 +65,8 @@ pub fn hello(bytes: &[u8]) {
         assert_eq!(Hello::announced_len(&again), Ok(Some(again.len())));
         assert_eq!(Hello::decode(&again), Ok(hello), "a hello changes when it is passed on");
     }
-    if let Some(answer) = whole(&greeting, Answer::announced_len).and_then(|bytes| Answer::decode(bytes).ok()) {
+    if let Some(answer) = whole(&greeting, Answer::announced_len).and_then(|bytes| Answer::decode(bytes).ok())
+    {
         let mut again = Vec::new();
         answer.encode(&mut again);
         assert_eq!(Answer::announced_len(&again), Ok(Some(again.len())));

@@ -74,7 +74,9 @@ mod tests {
 
     #[test]
     fn a_file_is_laid_out_as_it_was_described() {
-        for file in [vec![], vec![7; 3], vec![0; 9000], [vec![1; 4096], vec![0; 70_000], vec![2; 40]].concat()] {
+        for file in
+            [vec![], vec![7; 3], vec![0; 9000], [vec![1; 4096], vec![0; 70_000], vec![2; 40]].concat()]
+        {
             let mut described = Vec::new();
             describe(&file, &mut described);
             assert_eq!(lay_out(&mut Input::new(&described), 1 << 20), file);

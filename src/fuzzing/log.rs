@@ -21,7 +21,7 @@ use crate::types::{
 const DIR: &str = "/data";
 const SEGMENTS_MAX: usize = 3;
 const SEGMENT_BYTES_MAX: usize = 256 << 10;
-const SEGMENT_BYTES_MIN: usize = 4096;
+const SEGMENT_BYTES_MIN: usize = DiskConfig::SEGMENT_BYTES_MIN as usize;
 
 type Groups = BTreeMap<GroupId, Recovered>;
 
@@ -35,14 +35,16 @@ pub fn log_recovery(bytes: &[u8]) {
     let flags = input.u8();
     let count = 1 + input.below(SEGMENTS_MAX);
     let mut segments: Vec<Vec<u8>> = (0..count).map(|_| lay_out(&mut input, SEGMENT_BYTES_MAX)).collect();
-    segments.iter_mut().for_each(|segment| segment.resize(segment.len().max(SEGMENT_BYTES_MIN), 0));
+    for segment in &mut segments {
+        segment.resize(segment.len().max(SEGMENT_BYTES_MIN).next_multiple_of(4096), 0);
+    }
     let repairs = Repairs { links: flags & 1 != 0, chain: flags & 2 != 0, checksums: flags & 4 != 0 };
     reseal_log(identity(), &mut segments, repairs);
 
     let disk = SimulatedDisk::default();
-    put(&disk, Path::new(DIR).join("identity"), identity_file());
+    put(&disk, &Path::new(DIR).join("identity"), identity_file());
     for (number, segment) in (1..).zip(&segments) {
-        put(&disk, segment_path(number), segment);
+        put(&disk, &segment_path(number), segment);
     }
     let Ok((log, groups)) = recover(&disk) else { return };
     groups.values().for_each(start_raft);
@@ -79,8 +81,8 @@ fn identity_file() -> &'static [u8] {
 }
 
 /// A durable file.
-pub(super) fn put(disk: &SimulatedDisk, path: PathBuf, content: &[u8]) {
-    let file = disk.create(&path).expect("power is on");
+pub(super) fn put(disk: &SimulatedDisk, path: &Path, content: &[u8]) {
+    let file = disk.create(path).expect("power is on");
     file.write_all_at(content, 0).expect("power is on");
     file.sync_data().expect("power is on");
     disk.sync_dir(Path::new(DIR)).expect("power is on");
@@ -92,9 +94,12 @@ fn recover(disk: &SimulatedDisk) -> Result<(DiskLog, Groups), StorageError> {
     let groups = log.recovered();
     let mut reader = log.reader();
     for (&group, recovered) in &groups {
-        let (Some(first), Some(last)) = (recovered.entries.first(), recovered.entries.last()) else { continue };
+        let (Some(first), Some(last)) = (recovered.entries.first(), recovered.entries.last()) else {
+            continue;
+        };
         let read = reader.read(group, first.position.index, last.position.index, u64::MAX);
-        let read: Vec<EntryMeta> = read.expect("what was recovered is read").iter().map(Entry::meta).collect();
+        let read: Vec<EntryMeta> =
+            read.expect("what was recovered is read").iter().map(Entry::meta).collect();
         assert_eq!(read, recovered.entries, "the entries read are not those recovered");
     }
     Ok((log, groups))

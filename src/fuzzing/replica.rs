@@ -12,9 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::engine::incarnation_of;
-use super::engine::messages::{
-    Known, NODES, address, any_change, any_message, any_node, next_entries, node,
-};
+use super::engine::messages::{Known, NODES, address, any_change, any_message, any_node, next_entries, node};
 use super::input::Input;
 use crate::consensus::RaftConfig;
 use crate::machine::{MachineError, SnapshotError, StateMachine, Typed};
@@ -340,7 +338,9 @@ impl Scene {
             self.has_stopped = true;
             return;
         };
-        events.into_iter().for_each(|event| self.handle(event));
+        for event in events {
+            self.handle(event);
+        }
     }
 
     fn fetch(&mut self) {
@@ -380,7 +380,9 @@ impl Scene {
     fn stop(self) {
         let cause = StopCause::Shutdown;
         let Self { replica, applies, asked, told, .. } = self;
-        applies.into_iter().for_each(|job| job.stop(&cause));
+        for job in applies {
+            job.stop(&cause);
+        }
         replica.stop(&cause);
         assert_eq!(told.load(Ordering::Relaxed), asked, "somebody waits for ever, or is told twice");
     }

@@ -69,7 +69,7 @@ fn named_by_head(file: &[u8]) -> Option<(SnapshotId, LogIndex)> {
 fn at_rest(file: &[u8], offer: &SnapshotMeta) -> Option<(SnapshotMeta, Vec<u8>)> {
     let disk = founded();
     let name = format!("{:010}-{:020}-{}.snapshot", GroupId::MAIN.0, offer.position.index.0, offer.id);
-    put(&disk, Path::new("/data").join(name), file);
+    put(&disk, &Path::new("/data").join(name), file);
     let log = open(&disk).ok()?;
     let mut store = log.snapshots();
     let meta = store.list(GroupId::MAIN).expect("damage of one is no reason to refuse the rest").pop()?;
@@ -104,11 +104,7 @@ fn sent_by(store: &mut dyn SnapshotStore, meta: &SnapshotMeta) -> Result<Vec<u8>
 
 /// The content of the snapshot that a store received in pieces of those lengths, if it took it. Without any length it
 /// begins anew behind what is good.
-fn received(
-    file: &[u8],
-    offer: &SnapshotMeta,
-    mut length: impl FnMut(u64) -> usize,
-) -> Option<Vec<u8>> {
+fn received(file: &[u8], offer: &SnapshotMeta, mut length: impl FnMut(u64) -> usize) -> Option<Vec<u8>> {
     let mut log = MemoryLog::new();
     log.found(identity(), &[]).expect("a blank disk");
     let mut store = log.snapshots();
@@ -130,7 +126,7 @@ fn received(
         assert_eq!(intake.offset(), offset + count as u64, "what was taken is not counted");
     }
     require_end(intake, file, offer)?;
-    assert_eq!(store.list(GroupId::MAIN).expect("a store in memory"), [offer.clone()]);
+    assert_eq!(store.list(GroupId::MAIN).expect("a store in memory"), std::slice::from_ref(offer));
     Some(content_of(&mut *store, offer).expect("all of it was judged before it was taken"))
 }
 

@@ -7,8 +7,8 @@ use super::Raft;
 use crate::consensus::promise::Promise;
 use crate::consensus::role::{Follower, Role};
 use crate::types::{
-    Append, AppendAnswer, Body, EntryKind, EntryMeta, Heartbeat, HeartbeatAnswer, LogIndex, LogSlice, LogSpan,
-    NodeId,
+    Append, AppendAnswer, Body, EntryKind, EntryMeta, Heartbeat, HeartbeatAnswer, LogIndex, LogSlice,
+    LogSpan, NodeId,
 };
 
 impl Raft {

@@ -158,10 +158,8 @@ fn any_membership(input: &mut Input<'_>) -> Option<Membership> {
         (id, Member { address: address(id), incarnation: is_known.then(|| super::incarnation_of(id)) })
     };
     let members = voters.iter().chain(&outgoing).chain(&learners).map(member).collect();
-    let next: Vec<_> = chosen(input.u8())
-        .into_iter()
-        .filter(|id| outgoing.contains(id) && !voters.contains(id))
-        .collect();
+    let next: Vec<_> =
+        chosen(input.u8()).into_iter().filter(|id| outgoing.contains(id) && !voters.contains(id)).collect();
     Membership::new(voters, outgoing, learners, members).ok()?.with_learners_next(next).ok()
 }
 
@@ -214,7 +212,8 @@ pub(in crate::fuzzing) fn any_change(input: &mut Input<'_>) -> MembershipChange 
         5 => MembershipChange::Replace { old: id, new, address: address(new) },
         6 => MembershipChange::Readdress { id, address: format!("other-{id}:7000") },
         _ => {
-            let list = |bits| chosen(bits).into_iter().map(|id| (id, address(id))).collect::<BTreeMap<_, _>>();
+            let list =
+                |bits| chosen(bits).into_iter().map(|id| (id, address(id))).collect::<BTreeMap<_, _>>();
             MembershipChange::Set { voters: list(input.u8()), learners: list(input.u8()) }
         }
     }

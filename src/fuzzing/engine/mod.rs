@@ -139,7 +139,7 @@ impl Scene {
             5 => self.report(),
             6 => self.propose(input),
             7 => self.read(),
-            8 | 9 | 10 => {
+            8..=10 => {
                 if let Some(message) = any_message(input, &Known::of(&self.raft)) {
                     self.receive(any_node(input), message);
                 }
@@ -177,7 +177,10 @@ impl Scene {
         let index = if input.below(4) == 0 {
             let membership = (**self.raft.membership()).clone();
             let learnt = (1..=NODES as u64).map(|id| (node(id), incarnation_of(node(id))));
-            self.raft.propose_membership(membership.with_incarnations(learnt)).map(|position| position.index).ok()
+            self.raft
+                .propose_membership(membership.with_incarnations(learnt))
+                .map(|position| position.index)
+                .ok()
         } else {
             let expected = (input.below(4) == 0).then(|| self.raft.membership_index());
             let change = any_change(input);
@@ -199,9 +202,10 @@ impl Scene {
 
     fn lose_peer(&mut self, input: &mut Input<'_>) {
         let peer = any_node(input);
-        match input.bool() {
-            true => self.raft.peer_lost(peer),
-            false => self.raft.peer_replaced(peer),
+        if input.bool() {
+            self.raft.peer_lost(peer);
+        } else {
+            self.raft.peer_replaced(peer);
         }
     }
 
@@ -266,7 +270,8 @@ impl Scene {
     }
 
     fn keep_own(&mut self, first: LogIndex) {
-        let entries = (first.0..=self.raft.last().index.0).filter_map(|index| self.raft.meta(LogIndex(index)));
+        let entries =
+            (first.0..=self.raft.last().index.0).filter_map(|index| self.raft.meta(LogIndex(index)));
         self.keep(first, entries.collect());
     }
 

@@ -42,7 +42,13 @@ pub(crate) fn reseal_log(identity: Identity, segments: &mut [Vec<u8>], repairs: 
 }
 
 /// Where the batches end before a seal, and the checksum of the last one.
-fn reseal_batches(segment: &mut [u8], salt: Salt, chain: u32, seal: Option<(u64, u64)>, repairs: Repairs) -> End {
+fn reseal_batches(
+    segment: &mut [u8],
+    salt: Salt,
+    chain: u32,
+    seal: Option<(u64, u64)>,
+    repairs: Repairs,
+) -> End {
     let mut end = End { offset: BLOCK_BYTES, chain };
     let mut at = BLOCK_BYTES as usize;
     while at + HEADER_BYTES <= segment.len() {
