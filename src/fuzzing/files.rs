@@ -43,27 +43,28 @@ pub(super) fn lay_out(input: &mut Input<'_>, bytes_max: usize) -> Vec<u8> {
 #[cfg(test)]
 pub(super) fn describe(file: &[u8], out: &mut Vec<u8>) {
     const END: u8 = 255;
-    let mut rest = file;
-    while !rest.is_empty() {
-        let (block, behind) = rest.split_at(rest.len().min(BLOCK_BYTES));
-        let repeated = rest.iter().take_while(|&byte| *byte == rest[0]).count();
-        if repeated >= BLOCK_BYTES {
-            let count = (repeated / BLOCK_BYTES * BLOCK_BYTES).min(0xFF_F000);
-            out.extend_from_slice(&[REPEATED, rest[0]]);
-            out.extend_from_slice(&(count as u32).to_le_bytes()[..3]);
-            rest = &rest[count..];
-            continue;
-        }
-        let used = block.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
-        let ends_here = behind.is_empty() && block.len() < BLOCK_BYTES;
-        let used = if ends_here { block.len() } else { used };
-        out.push(LONG);
-        out.extend_from_slice(&(used as u16).to_le_bytes());
-        out.extend_from_slice(&block[..used]);
-        if used < block.len() {
+    const REPEATED_MIN: usize = 16;
+    let mut at = 0;
+    while at < file.len() {
+        let rest = &file[at..];
+        let repeated = rest.iter().take_while(|&byte| *byte == rest[0]).count().min(0xFF_F000);
+        let to_the_block = BLOCK_BYTES - at % BLOCK_BYTES;
+        at += if rest[0] == 0 && to_the_block < BLOCK_BYTES && repeated >= to_the_block {
             out.push(TO_THE_BLOCK);
-        }
-        rest = behind;
+            to_the_block
+        } else if repeated >= REPEATED_MIN {
+            out.extend_from_slice(&[REPEATED, rest[0]]);
+            out.extend_from_slice(&(repeated as u32).to_le_bytes()[..3]);
+            repeated
+        } else {
+            let starts =
+                rest.windows(REPEATED_MIN).position(|bytes| bytes.iter().all(|byte| *byte == bytes[0]));
+            let length = starts.unwrap_or(rest.len()).min(usize::from(u16::MAX));
+            out.push(LONG);
+            out.extend_from_slice(&(length as u16).to_le_bytes());
+            out.extend_from_slice(&rest[..length]);
+            length
+        };
     }
     out.push(END);
 }
@@ -80,7 +81,7 @@ mod tests {
             let mut described = Vec::new();
             describe(&file, &mut described);
             assert_eq!(lay_out(&mut Input::new(&described), 1 << 20), file);
-            assert!(described.len() < 4200, "{} bytes", described.len());
+            assert!(described.len() < 40, "{} bytes", described.len());
         }
     }
 }

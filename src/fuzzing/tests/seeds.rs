@@ -29,7 +29,7 @@ fn node(id: u64) -> NodeId {
 /// Frames as they stand on the wire, of messages of every kind.
 fn messages() -> Vec<Vec<u8>> {
     let mut runner = TestRunner::deterministic();
-    let sampled = (0..150).map(|_| {
+    let sampled = (0..100).map(|_| {
         let message: PeerMessage = peer::tests::message().new_tree(&mut runner).expect("a message").current();
         let mut out = Vec::new();
         peer::encode(GroupId::MAIN, &message, &mut out);
@@ -78,8 +78,9 @@ pub(super) fn peer_messages() -> Vec<Vec<u8>> {
 pub(super) fn log_recovery() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for (shape, disk) in [one_segment(), two_segments(), restarted()].iter().enumerate() {
-        for repairs in [0, 4, 7] {
-            for write in [&[0, 2, 0, 40, 0, 9, 1, 255][..], &[0, 1, 3, 0, 30, 3, 1, 2, 3, 3, 3]] {
+        for repairs in [4, 7] {
+            for fails_after in [255, 3] {
+                let write = [0, 1, 3, 40, 0, 9, 1, fails_after, 1, 2, 3, 3, 3];
                 seeds.push([described(disk, repairs), write.to_vec()].concat());
             }
         }

@@ -201,7 +201,7 @@ fn a_segment_without_room_for_what_opens_it_is_refused() {
     }
     drop(log);
     let next = disk.create("/data/0000000002.log".as_ref()).expect("create");
-    next.write_all_at(&[0; DiskConfig::SEGMENT_BYTES_MIN as usize], 0).expect("write");
+    next.write_all_at(&vec![0; DiskConfig::SEGMENT_BYTES_MIN as usize], 0).expect("write");
     reseal(&disk, 2);
 
     let opened = DiskLog::open_on(Arc::new(disk.clone()), config()).map(drop);
