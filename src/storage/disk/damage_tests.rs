@@ -169,6 +169,27 @@ fn a_batch_that_leaves_no_room_for_the_seal_is_refused() {
 }
 
 #[test]
+fn a_restatement_that_no_log_fits_is_refused() {
+    // Where the first record of a segment restates the log's start and its last entry: the index of each.
+    const START_AT: usize = 4096 + HEADER_BYTES + HEAD_BYTES + 24;
+    const LAST_AT: usize = START_AT + 16;
+    for (start, last) in [(9, 3), (0, u64::MAX), (u64::MAX, u64::MAX)] {
+        let disk = settled();
+        disk.remove("/data/0000000002.log".as_ref()).expect("remove");
+        disk.alter(&PathBuf::from("/data/0000000001.log"), |bytes| {
+            LittleEndian::write_u64(&mut bytes[START_AT..], start);
+            LittleEndian::write_u64(&mut bytes[LAST_AT..], last);
+            bytes[8192..].fill(0);
+        });
+        reseal(&disk, 1);
+
+        let refused = open(&disk).map(drop).expect_err("no log is so");
+
+        assert!(refused.to_string().contains("it restates that a log starts after"), "{refused}");
+    }
+}
+
+#[test]
 fn a_segment_of_a_length_that_none_has_is_refused() {
     for length in [4096, 8192, 65_536 + 512] {
         let disk = settled();
