@@ -117,6 +117,9 @@ compile_error!(
 );
 
 pub mod consensus;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod machine;
 pub mod metrics;
 mod net;

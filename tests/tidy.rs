@@ -34,6 +34,21 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("testing", &["types", "machine", "storage", "transport"]),
+    (
+        "fuzzing",
+        &[
+            "types",
+            "ticket",
+            "metrics",
+            "consensus",
+            "wire",
+            "machine",
+            "storage",
+            "net",
+            "replica",
+            "workers",
+        ],
+    ),
 ];
 
 /// What every room may import beside, being a file and no room: the bugs that only the library's own tests plant.

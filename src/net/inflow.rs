@@ -155,26 +155,49 @@ impl Inflow {
     }
 }
 
+/// Gives at most `step` bytes per read, then blocks.
+#[cfg(any(test, fuzzing))]
+struct Trickle<'a> {
+    rest: &'a [u8],
+    step: usize,
+}
+
+#[cfg(any(test, fuzzing))]
+impl Read for Trickle<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.rest.is_empty() {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let count = self.step.min(buffer.len());
+        self.rest.read(&mut buffer[..count])
+    }
+}
+
+/// The frames in a stream that arrives in steps of so many bytes at a connection of a peer, and what ended it.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn frames_of(
+    stream: &[u8],
+    step: usize,
+    frame_bytes_max: usize,
+) -> (Vec<Bytes>, Result<(), FrameError>) {
+    let (mut inflow, mut trickle) = (Inflow::new(frame_bytes_max), Trickle { rest: stream, step });
+    let mut frames = Vec::new();
+    while let Ok(Taken::Bytes { .. }) = inflow.read_from(&mut trickle) {
+        loop {
+            match inflow.next_frame() {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => break,
+                Err(error) => return (frames, Err(error)),
+            }
+        }
+    }
+    (frames, Ok(()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::types::GroupId;
-
-    /// Gives at most `step` bytes per read, then blocks.
-    struct Trickle<'a> {
-        rest: &'a [u8],
-        step: usize,
-    }
-
-    impl Read for Trickle<'_> {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            if self.rest.is_empty() {
-                return Err(ErrorKind::WouldBlock.into());
-            }
-            let count = self.step.min(buffer.len());
-            self.rest.read(&mut buffer[..count])
-        }
-    }
 
     fn sealed(sizes: &[usize]) -> Vec<u8> {
         let mut out = Vec::new();

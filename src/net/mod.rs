@@ -33,5 +33,7 @@ mod resolve;
 mod waker;
 
 pub(crate) use greeting::Local;
+#[cfg(any(test, fuzzing))]
+pub(crate) use inflow::frames_of;
 pub(crate) use network::{Bound, Delivery, Network, Settings};
 pub(crate) use waker::LoopWaker;

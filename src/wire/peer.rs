@@ -133,4 +133,4 @@ fn kind(message: &PeerMessage) -> u8 {
 
 #[cfg(test)]
 #[path = "peer_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -233,7 +233,7 @@ fn forward_answer() -> impl Strategy<Value = PeerMessage> {
         .prop_map(|(requests, outcome)| PeerMessage::ForwardAnswer(ForwardAnswer { requests, outcome }))
 }
 
-fn message() -> impl Strategy<Value = PeerMessage> {
+pub(crate) fn message() -> impl Strategy<Value = PeerMessage> {
     prop_oneof![
         6 => (any::<u64>(), small_body()).prop_map(|(term, body)| raft(Term(term), body, Vec::new())),
         3 => append(),

@@ -1,6 +1,6 @@
 //! What comes from a peer is judged before it is obeyed: nothing it says may panic us or break a law.
 
-use quorate::consensus::RoleName;
+use quorate::consensus::{Raft, RaftConfig, RoleName};
 use quorate::types::{Body, LogPosition};
 
 use crate::fixture::*;
@@ -78,6 +78,18 @@ fn entries_that_contradict_the_snapshot_behind_which_the_log_starts_are_refused(
 
     assert_eq!((follower.last(), follower.commit()), (at(5, 4), index(4)));
     assert_eq!(persist_all(&mut follower), [], "it is not acknowledged either");
+}
+
+#[test]
+fn a_log_that_does_not_begin_with_its_members_is_refused() {
+    let mut waiting = newcomer(4);
+
+    assert_eq!(waiting.step(node(2), append(2, LogPosition::ZERO, &[1, 1], 2)), None);
+
+    assert_eq!((waiting.last(), waiting.commit()), (LogPosition::ZERO, index(0)));
+    persist_all(&mut waiting);
+    let restored = restored_of(&waiting);
+    assert!(Raft::new(RaftConfig::new(node(4)), restored).is_ok(), "it starts again on what it took");
 }
 
 #[test]

@@ -8,7 +8,8 @@ use crate::consensus::promise::Promise;
 use crate::consensus::role::{Follower, Role};
 use crate::planted::{Bug, planted};
 use crate::types::{
-    Append, AppendAnswer, Body, EntryMeta, Heartbeat, HeartbeatAnswer, LogIndex, LogSlice, LogSpan, NodeId,
+    Append, AppendAnswer, Body, EntryKind, EntryMeta, Heartbeat, HeartbeatAnswer, LogIndex, LogSlice,
+    LogSpan, NodeId,
 };
 
 impl Raft {
@@ -48,6 +49,10 @@ impl Raft {
         let kept = if planted(Bug::TruncatesCommitted) { LogIndex::ZERO } else { self.verified() };
         if let Some(at) = new.first().map(|entry| entry.position).filter(|at| at.index <= kept) {
             log::error!("node {leader} would overwrite what is committed or its own by {at}: refused (§5.4)");
+            return None;
+        }
+        if new.first().is_some_and(founds_nothing) {
+            log::error!("node {leader} sends a log that does not begin with its members: refused");
             return None;
         }
         let appended = self.replace_tail(new);
@@ -142,4 +147,9 @@ impl Raft {
             _ => unreachable!("only a follower listens to a leader"),
         }
     }
+}
+
+/// Every log begins with the founding membership: on one that does not, this replica would never start again.
+fn founds_nothing(entry: &EntryMeta) -> bool {
+    entry.position.index == LogIndex(1) && !matches!(entry.kind, EntryKind::Membership(_))
 }

@@ -11,7 +11,7 @@ use crate::planted::{Bug, planted};
 use crate::storage::StorageError;
 
 /// What is always left at the end of a segment, for its seal.
-const SEAL_BYTES: u64 = BLOCK_BYTES;
+pub(super) const SEAL_BYTES: u64 = BLOCK_BYTES;
 
 /// The room that a segment needs for one batch of `bytes` after an opening batch of `opening_bytes`.
 pub(super) fn segment_bytes_for(opening_bytes: u64, bytes: u64) -> u64 {

@@ -22,6 +22,7 @@ use std::path::Path;
 
 use byteorder::{ByteOrder, LittleEndian};
 
+use super::DiskConfig;
 use super::FORMAT;
 use super::batch::BLOCK_BYTES;
 use super::salt::Salt;
@@ -113,6 +114,9 @@ impl SegmentHeader {
         }
         if header.number != number {
             return Err(corrupt(format!("it holds segment {} under this name", header.number)));
+        }
+        if length < DiskConfig::SEGMENT_BYTES_MIN || !length.is_multiple_of(BLOCK_BYTES) {
+            return Err(corrupt(format!("no segment is {length} bytes long")));
         }
         if header.length != length {
             return Err(corrupt(format!("it is {length} bytes long but was made with {}", header.length)));

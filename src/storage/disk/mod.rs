@@ -70,10 +70,13 @@ mod reader;
 mod record;
 mod recovery;
 mod replay;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod reseal;
 mod rotation;
 mod salt;
 mod segment;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(not(test), allow(dead_code, reason = "the fuzz targets use some of its faults"))]
 pub(crate) mod simulated;
 #[cfg(test)]
 mod snapshot_tests;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::appender::Appender;
+use super::appender::{Appender, segment_bytes_for};
 use super::batch::BLOCK_BYTES;
 use super::config::DiskConfig;
 use super::directory::{Directory, identity_path, lock_path, spare_path};
@@ -129,6 +129,11 @@ impl DiskLog {
     fn complete_rotation(&mut self, before: &Scanned, newest: &Scanned) -> Result<(), StorageError> {
         self.append_to(cold(before), before);
         let next = Arc::new(hot(newest)?);
+        if next.length < segment_bytes_for(self.opening_bytes(), 0) {
+            let reason = "it has no room for what opens it".to_owned();
+            let (segment, index) = (newest.path.clone(), LogIndex::ZERO);
+            return Err(StorageError::Corrupt { segment, offset: BLOCK_BYTES, index, reason });
+        }
         // Also if a seal is there: it may stand in the page cache alone.
         self.seal(&next)?;
         self.enter(next)

@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::appender::SEAL_BYTES;
 use super::batch::{BLOCK_BYTES, BatchHeader, Fault, HEADER_BYTES};
 use super::directory::segment_path;
 use super::files::{Access, DataFile, Files};
@@ -242,6 +243,9 @@ impl Scan {
         }
         match self.first_record(segment, &header, window)? {
             Some(Found::Seal { number, salt }) => Ok(Found::Seal { number, salt }),
+            _ if header.next_offset(at) + SEAL_BYTES > segment.header.length => {
+                impossible("the batch leaves no room for the seal")
+            }
             _ => Ok(Found::Batch(header)),
         }
     }

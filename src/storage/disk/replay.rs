@@ -9,6 +9,9 @@ use crate::storage::Recovered;
 use crate::types::{EntryMeta, GroupId, LogIndex, LogPosition};
 use crate::wire::decode_kind;
 
+/// No log gets there: consensus takes no snapshot beyond half of it. Behind it indexes would run out of numbers.
+const INDEX_MAX: LogIndex = LogIndex(u64::MAX / 4 * 3);
+
 /// The groups of a log, as far as it has been read.
 #[derive(Debug, Default)]
 pub(super) struct Replay {
@@ -73,6 +76,10 @@ impl Replay {
         restated: Restatement,
         opening: bool,
     ) -> Result<(), Contradiction> {
+        if restated.last.index < restated.starts_after.index || restated.last.index > INDEX_MAX {
+            let (start, last) = (restated.starts_after, restated.last);
+            return Err(format!("it restates that a log starts after {start} and ends with {last}"));
+        }
         match self.groups.get_mut(&group) {
             Some(known) if opening && known.known != restated && !planted(Bug::ForgetsToRestate) => {
                 Err(format!("what it restates of group {group} is not what the segments before say"))

@@ -55,7 +55,7 @@ impl DiskLog {
     }
 
     /// How long the batch is that opens the next segment.
-    fn opening_bytes(&mut self) -> u64 {
+    pub(super) fn opening_bytes(&mut self) -> u64 {
         let appender = self.appender.as_mut().expect("a founded log has an appender");
         assert!(appender.batch.is_empty(), "a segment ends within a batch");
         for (&group, known) in &self.groups {

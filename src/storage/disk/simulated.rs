@@ -153,7 +153,8 @@ impl SimulatedDisk {
         let mut state = self.state.lock();
         let file = state.names[path];
         change(&mut state.files[file].cache);
-        state.files[file].disk = state.files[file].cache.clone();
+        let Content { cache, disk, .. } = &mut state.files[file];
+        disk.clone_from(cache);
     }
 
     /// From now on the disk gives nothing of a file back.

@@ -1,0 +1,32 @@
+//! What the fuzzer calls: one function for each target, which takes any bytes and panics if a law is broken.
+//!
+//! Whatever comes from a peer, a client or a disk is never trusted: it is refused, or it is obeyed within the laws. The
+//! targets of `fuzz/` call these functions, and so does the test that replays the inputs in `fuzz/corpus`, where every
+//! input stays that ever broke something. Bytes that a checksum would refuse at once are made whole first where an input
+//! says so, or nobody would ever see what stands behind the checksum.
+//!
+//! | target | what is fed | what must hold |
+//! |---|---|---|
+//! | [`frames`] | a connection's stream | the same frames in whatever pieces; every frame is one we would write |
+//! | [`hello`] | a handshake | refused, or the same when it is passed on |
+//! | [`peer_messages`] | the body of a frame | refused, or the same when it is passed on |
+//! | [`log_recovery`] | the segments of a log | refused, or recovered twice alike; takes a write, also if power fails in it |
+//! | [`snapshot_files`] | a snapshot's file | refused, or readable; received alike in whatever pieces |
+//! | [`engine`] | events of one `Raft` | no peer makes it panic, or break what it promised |
+//! | [`replica`] | frames to a replica with its workers | the same; everybody who waits is answered |
+
+mod bytes;
+mod engine;
+mod files;
+mod input;
+mod log;
+mod replica;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+pub use bytes::{frames, hello, peer_messages};
+pub use engine::engine;
+pub use log::log_recovery;
+pub use replica::replica;
+pub use snapshot::snapshot_files;

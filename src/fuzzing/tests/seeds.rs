@@ -1,0 +1,193 @@
+//! What the fuzzer begins with: real encodings, and random walks.
+
+use std::io::Write;
+
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
+
+use crate::fuzzing::files::describe;
+use crate::fuzzing::log::{identity, open, segment_path};
+use crate::fuzzing::snapshot::usual;
+use crate::storage::disk::simulated::SimulatedDisk;
+use crate::storage::memory::MemoryLog;
+use crate::storage::{GroupWrite, Storage};
+use crate::types::{
+    ClusterId, Entry, EntryRun, GroupId, HardState, Incarnation, LogIndex, LogPosition, Membership, NodeId,
+    Payload, PeerMessage, Term,
+};
+use crate::wire::frame::{self, HEADER_BYTES};
+use crate::wire::hello::{Answer, Hello, Lane, Reason, Secret};
+use crate::wire::peer;
+
+/// Whether checksums are made right.
+const BOTH: [u8; 2] = [0, 1];
+
+fn node(id: u64) -> NodeId {
+    NodeId::new(id).expect("not zero")
+}
+
+/// Frames as they stand on the wire, of messages of every kind.
+fn messages() -> Vec<Vec<u8>> {
+    let mut runner = TestRunner::deterministic();
+    let sampled = (0..100).map(|_| {
+        let message: PeerMessage = peer::tests::message().new_tree(&mut runner).expect("a message").current();
+        let mut out = Vec::new();
+        peer::encode(GroupId::MAIN, &message, &mut out);
+        out
+    });
+    sampled.filter(|frame| frame.len() < 2000).collect()
+}
+
+pub(super) fn frames() -> Vec<Vec<u8>> {
+    let mut streams: Vec<_> = messages().chunks(15).map(<[_]>::concat).collect();
+    let mut large = Vec::new();
+    frame::seal(5, GroupId::MAIN, &mut large, |out| out.resize(out.len() + 5000, 7));
+    peer::encode_ping(&mut large);
+    streams.push(large);
+    let seed = |stream: Vec<u8>| BOTH.map(|resealed| [&[resealed, 10, 0][..], &stream].concat());
+    streams.into_iter().flat_map(seed).collect()
+}
+
+pub(super) fn hello() -> Vec<Vec<u8>> {
+    let hello = |lane| Hello {
+        versions: (1, 2),
+        cluster: ClusterId(7),
+        node: node(1),
+        destination: node(2),
+        incarnation: Incarnation(3),
+        address: "[::1]:7001".into(),
+        token: Secret::new(b"sesame".to_vec()),
+        lane,
+    };
+    let accepted =
+        Answer::Accepted { version: 2, cluster: ClusterId(7), node: node(2), incarnation: Incarnation(4) };
+    let mut greetings = vec![Vec::new(); 5];
+    hello(Lane::Ordinary).encode(&mut greetings[0]);
+    hello(Lane::Bulk).encode(&mut greetings[1]);
+    accepted.encode(&mut greetings[2]);
+    Answer::Refused(Reason::WrongToken).encode(&mut greetings[3]);
+    Answer::Refused(Reason::Unknown(99)).encode(&mut greetings[4]);
+    let seed = |greeting: Vec<u8>| BOTH.map(|resealed| [&[resealed][..], &greeting].concat());
+    greetings.into_iter().flat_map(seed).collect()
+}
+
+pub(super) fn peer_messages() -> Vec<Vec<u8>> {
+    messages().iter().map(|frame| [&frame[5..6], &frame[HEADER_BYTES..]].concat()).collect()
+}
+
+pub(super) fn log_recovery() -> Vec<Vec<u8>> {
+    let mut seeds = Vec::new();
+    for (shape, disk) in [one_segment(), two_segments(), restarted()].iter().enumerate() {
+        for repairs in [4, 7] {
+            for fails_after in [255, 3] {
+                let write = [0, 1, 3, 40, 0, 9, 1, fails_after, 1, 2, 3, 3, 3];
+                seeds.push([described(disk, repairs), write.to_vec()].concat());
+            }
+        }
+        assert!(open(disk).is_ok(), "log {shape} of the seeds is no log");
+    }
+    seeds
+}
+
+/// The log on that disk, as the target reads it.
+fn described(disk: &SimulatedDisk, repairs: u8) -> Vec<u8> {
+    let names = disk.names();
+    let segments: Vec<_> = (1..9).map(segment_path).take_while(|path| names.contains(path)).collect();
+    let mut out = vec![repairs, segments.len() as u8 - 1];
+    for path in segments {
+        describe(&disk.content(&path), &mut out);
+    }
+    out
+}
+
+fn entry(term: u64, index: u64, bytes: usize) -> Entry {
+    let payload = Payload::Normal { origin: None, command: vec![index as u8; bytes].into() };
+    Entry { position: LogPosition::new(Term(term), LogIndex(index)), payload }
+}
+
+fn append(entries: Vec<Entry>) -> GroupWrite {
+    let hard_state = Some(HardState { term: Term(2), voted_for: Some(node(1)) });
+    let entries = EntryRun::new(entries.into()).into_iter().collect();
+    GroupWrite { group: GroupId::MAIN, hard_state, restart: None, entries }
+}
+
+fn one_segment() -> SimulatedDisk {
+    let disk = SimulatedDisk::default();
+    let mut log = open(&disk).expect("a blank disk");
+    let founding = Entry {
+        position: LogPosition::new(Term::ZERO, LogIndex(1)),
+        payload: Payload::Membership(membership()),
+    };
+    log.found(identity(), &[(GroupId::MAIN, Some(founding)), (GroupId(2), None)]).expect("found");
+    log.write(&[append(vec![entry(1, 2, 20), entry(1, 3, 5000)])]).expect("write");
+    log.write(&[append(vec![entry(2, 3, 1), entry(2, 4, 0)])]).expect("write");
+    log.settle().expect("settle");
+    disk
+}
+
+fn two_segments() -> SimulatedDisk {
+    let disk = one_segment();
+    let mut log = open(&disk).expect("a good log");
+    for index in 5..11 {
+        log.write(&[append(vec![entry(2, index, 8000)])]).expect("write");
+    }
+    disk
+}
+
+fn restarted() -> SimulatedDisk {
+    let disk = one_segment();
+    let mut log = open(&disk).expect("a good log");
+    let position = LogPosition::new(Term(2), LogIndex(20));
+    let restart = Some((position, membership()));
+    log.write(&[GroupWrite { restart, ..append(vec![entry(2, 21, 7)]) }]).expect("write");
+    log.release(GroupId::MAIN, LogPosition::new(Term(2), LogIndex(21)), &membership()).expect("release");
+    log.write(&[append(vec![entry(2, 22, 7)])]).expect("write");
+    disk
+}
+
+fn membership() -> std::sync::Arc<Membership> {
+    usual().membership
+}
+
+pub(super) fn snapshot_files() -> Vec<Vec<u8>> {
+    let mut seeds = Vec::new();
+    for content in [&b""[..], b"state", &vec![3; (256 << 10) - 8], &vec![4; 600_000]] {
+        let file = snapshot(content);
+        for flags in 0..4 {
+            let mut seed = vec![flags];
+            describe(&file, &mut seed);
+            seed.extend_from_slice(&[0, 100, 0, 0, 0, 0, 0, 255, 255, 7, 1, 16, 1]);
+            seeds.push(seed);
+        }
+    }
+    seeds
+}
+
+/// The file of a snapshot as it travels.
+fn snapshot(content: &[u8]) -> Vec<u8> {
+    let mut log = MemoryLog::new();
+    log.found(identity(), &[]).expect("a blank disk");
+    let mut store = log.snapshots();
+    let (position, membership) = (usual().position, membership());
+    let mut sink = store.create(GroupId::MAIN, position, &membership).expect("create");
+    sink.write_all(content).expect("write");
+    let meta = sink.finish().expect("finish");
+    let mut file = Vec::new();
+    while (file.len() as u64) < meta.bytes {
+        let piece = store.piece(GroupId::MAIN, meta.id, file.len() as u64, 1 << 20).expect("piece");
+        file.extend_from_slice(&piece.expect("it is held"));
+    }
+    file[40..48].copy_from_slice(&usual().id.0.to_le_bytes());
+    crate::storage::disk::reseal::reseal_snapshot(&mut file);
+    file
+}
+
+/// Random bytes of that length, for targets that read decisions.
+pub(super) fn walks(length: usize) -> Vec<Vec<u8>> {
+    let mut state = 1_u64;
+    let mut byte = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as u8
+    };
+    (0..24).map(|_| (0..length).map(|_| byte()).collect()).collect()
+}
