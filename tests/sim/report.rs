@@ -22,8 +22,8 @@ pub(super) struct Report {
 impl Report {
     /// Runs `plan`, which broke a law, with less and less, `runs_max` times at most; at last once more for its lines.
     pub(super) fn on(plan: &Plan, broken: Broken, runs_max: usize, lines: usize) -> Self {
-        let breaks = |plan: &Plan| run(plan, false).broken.map(|broken| broken.name());
-        let shrunk = shrink(plan, &broken.name(), runs_max, breaks);
+        let breaks = |plan: &Plan| run(plan, false).broken.map(|broken| kind(&broken));
+        let shrunk = shrink(plan, &kind(&broken), runs_max, breaks);
         let mut ran = run(&shrunk.plan, true);
         // Two runs of one plan that end in different ways would be a fault of the simulator, and as good to know.
         let broken = ran.broken.take().unwrap_or(broken);
@@ -56,6 +56,16 @@ impl fmt::Display for Report {
             "QUORATE_SIM_DIAGRAM=/tmp/run.html {bug}QUORATE_SIM_PLAN='{plan}' \
              cargo test --release --lib sim::replay -- --nocapture"
         )
+    }
+}
+
+/// Which law it is; of our own assertions each is one, told apart by their words up to the first number.
+fn kind(broken: &Broken) -> String {
+    match broken {
+        Broken::Panicked { message, .. } => {
+            message.chars().take_while(|char| !char.is_ascii_digit()).collect()
+        }
+        broken => broken.name(),
     }
 }
 
