@@ -13,9 +13,9 @@ impl Plan {
         #[rustfmt::skip]
         let Self {
             seed, nodes, spare_nodes, callers, keys, think, ends, reads, forwarding, snapshot_entries, trailing_entries,
-            ballast, noise, latency, sync, append_entries_max, acts,
+            ballast, noise, latency, bandwidth, sync, calm, large, append_entries_max, acts,
         } = self;
-        let fields: [(&str, &dyn Display); 16] = [
+        let fields: [(&str, &dyn Display); 19] = [
             ("seed", seed),
             ("nodes", nodes),
             ("spare_nodes", spare_nodes),
@@ -30,7 +30,10 @@ impl Plan {
             ("ballast", ballast),
             ("noise", noise),
             ("latency", latency),
+            ("bandwidth", bandwidth),
             ("sync", sync),
+            ("calm", calm),
+            ("large", large),
             ("append_entries_max", append_entries_max),
         ];
         let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -60,6 +63,9 @@ impl Plan {
             "ballast" => self.ballast = read(name, value)?,
             "noise" => self.noise = read(name, value)?,
             "latency" => self.latency = read(name, value)?,
+            "bandwidth" => self.bandwidth = read(name, value)?,
+            "calm" => self.calm = read(name, value)?,
+            "large" => self.large = read(name, value)?,
             "sync" => self.sync = read(name, value)?,
             "append_entries_max" => self.append_entries_max = read(name, value)?,
             _ => return Err(format!("a plan has no {name}={value}")),
