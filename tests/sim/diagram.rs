@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use super::law::Broken;
 use super::plan::{Act, Fault, Plan, SECOND};
 use super::run::Ran;
 use super::trace::{Kind, Line, What};
@@ -43,7 +44,7 @@ pub(super) fn draw(plan: &Plan, ran: &Ran, drawn: u64) -> String {
         columns: Columns::of(plan),
         time: Time::of(&ran.trace.lines, end.saturating_sub(drawn), end),
     };
-    let law = ran.broken.as_ref().map_or("no law is broken".to_owned(), |broken| broken.name());
+    let law = ran.broken.as_ref().map_or("no law is broken".to_owned(), Broken::name);
     let facts = ran.broken.as_ref().map_or(String::new(), ToString::to_string);
     let seconds = |nanos: u64| format!("{:.3}", nanos as f64 / SECOND as f64);
     let (width, height) = (picture.columns.width, picture.time.height());
@@ -257,7 +258,6 @@ fn shortened(text: &str, most: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::law::Broken;
     use crate::sim::run::run;
 
     fn scene() -> (Plan, Ran) {

@@ -118,7 +118,7 @@ impl Picture<'_> {
                     marks.line("commits", (x - LIFE / 2.0, y), (x + LIFE / 2.0 + 4.0, y), &told);
                 }
                 What::Node(node, _) => {
-                    marks.dot("notes", self.columns.nodes[node] + LIFE / 2.0 + 4.0, y, &told)
+                    marks.dot("notes", self.columns.nodes[node] + LIFE / 2.0 + 4.0, y, &told);
                 }
                 what => {
                     let Some((node, class, text)) = turning_point(what) else { continue };
