@@ -9,8 +9,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::storage::disk::DiskLog;
-use crate::storage::{GroupWrite, Identity, LogReader, Recovered, SnapshotStore, Storage, StorageError, Upkeep};
-use crate::types::{Entry, EntryMeta, GroupId, HardState, LogIndex, LogPosition, Membership};
+use crate::storage::{
+    GroupWrite, Identity, LogReader, Recovered, SnapshotStore, Storage, StorageError, Upkeep,
+};
+use crate::types::{Entry, EntryMeta, EntryRun, GroupId, HardState, LogIndex, LogPosition, Membership};
 
 /// What survives, whatever happens to the process and to the power.
 #[derive(Clone, Debug, Default)]
@@ -58,7 +60,7 @@ impl Image {
         let mut before = self.last();
         for write in writes {
             before = write.restart.as_ref().map_or(before, |(at, _)| *at);
-            for entry in write.entries.iter().flat_map(|run| run.entries()) {
+            for entry in write.entries.iter().flat_map(EntryRun::entries) {
                 let index = entry.position.index;
                 if before.index.next() != index {
                     before = self.position_before(index, writes);
@@ -72,7 +74,7 @@ impl Image {
 
     /// The entry in front of `index`, where a write takes the place of what was there before.
     fn position_before(&self, index: LogIndex, writes: &[GroupWrite]) -> LogPosition {
-        let given = writes.iter().flat_map(|write| &write.entries).flat_map(|run| run.entries());
+        let given = writes.iter().flat_map(|write| &write.entries).flat_map(EntryRun::entries);
         let newest = given.filter(|entry| entry.position.index.next() == index).last();
         let held = || self.entries.range(..index).next_back().map(|(_, entry)| entry.position);
         newest.map(|entry| entry.position).or_else(held).unwrap_or(self.starts_after)
@@ -92,7 +94,7 @@ impl Image {
             self.restart(*at);
             after(self);
         }
-        for entry in write.entries.iter().flat_map(|run| run.entries()) {
+        for entry in write.entries.iter().flat_map(EntryRun::entries) {
             self.append(entry.meta());
             after(self);
         }
@@ -104,7 +106,9 @@ impl Image {
         candidate.under_way.clear();
         let mut agrees = candidate.agrees_with(recovered);
         for write in &self.under_way {
-            candidate.steps_of(write, &mut |after| agrees = agrees.clone().or_else(|_| after.agrees_with(recovered)));
+            candidate.steps_of(write, &mut |after| {
+                agrees = agrees.clone().or_else(|_| after.agrees_with(recovered))
+            });
         }
         agrees?;
         self.under_way.clear();
@@ -147,7 +151,9 @@ impl Storage for Witness {
         self.log.found(identity, groups)?;
         let mut image = self.image.lock();
         *image = Image { founded: true, ..Image::default() };
-        groups.iter().filter_map(|(_, entry)| entry.as_ref()).for_each(|entry| image.append(entry.meta()));
+        for entry in groups.iter().filter_map(|(_, entry)| entry.as_ref()) {
+            image.append(entry.meta());
+        }
         Ok(())
     }
 
@@ -162,7 +168,9 @@ impl Storage for Witness {
         match &written {
             Ok(()) => {
                 image.under_way.clear();
-                writes.iter().for_each(|write| image.write(write));
+                for write in writes {
+                    image.write(write);
+                }
             }
             Err(error) if error.is_recoverable() => image.under_way.clear(),
             Err(_) => {}

@@ -25,7 +25,12 @@ pub(super) enum Broken {
     /// §5.4: an index is committed with one entry only.
     CommittedTwice { node: NodeId, was: LogPosition, is: LogPosition },
     /// §5.3, §5.4: an entry is committed only when a majority of the configuration in force holds it durably.
-    NotOnMajority { leader: NodeId, committed: LogPosition, membership: Arc<Membership>, holders: Vec<NodeId> },
+    NotOnMajority {
+        leader: NodeId,
+        committed: LogPosition,
+        membership: Arc<Membership>,
+        holders: Vec<NodeId>,
+    },
     /// §5.4.3: state machines apply the committed entries, each once per process, in order.
     AppliedDiffers { node: NodeId, at: LogPosition, expected: Option<CommandId>, applied: CommandId },
     /// Equal pasts make equal states.

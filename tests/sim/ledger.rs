@@ -13,6 +13,8 @@ use crate::types::{
 };
 
 type Judged = Result<(), Broken>;
+/// Asks something of the image of a node's disk; `false` of a node that has none.
+pub(super) type Images<'a> = dyn Fn(NodeId, &mut dyn FnMut(&Image) -> bool) -> bool + 'a;
 
 /// What a node had reached when somebody looked last; forgotten when its process ends.
 #[derive(Clone, Debug, Default)]
@@ -91,16 +93,13 @@ impl Ledger {
     }
 
     /// A node has had its turn.
-    pub(super) fn look_at(
-        &mut self,
-        raft: &Raft,
-        image_of: &dyn Fn(NodeId, &mut dyn FnMut(&Image) -> bool) -> bool,
-    ) -> Judged {
+    pub(super) fn look_at(&mut self, raft: &Raft, image_of: &Images<'_>) -> Judged {
         let node = raft.id();
         let leads = raft.role() == RoleName::Leader;
         let (term, commit, membership_index) = (raft.term(), raft.commit(), raft.membership_index());
         let was = self.reached.entry(node).or_default();
-        if (term, commit, membership_index, leads) == (was.term, was.commit, was.membership_index, was.leads) {
+        if (term, commit, membership_index, leads) == (was.term, was.commit, was.membership_index, was.leads)
+        {
             return Ok(());
         }
         let membership = Some(Arc::clone(raft.membership()));
@@ -125,7 +124,7 @@ impl Ledger {
             }
         }
         if leads && is.commit > was.commit {
-            self.require_majority(raft, was.membership.as_ref(), image_of)?;
+            Self::require_majority(raft, was.membership.as_ref(), image_of)?;
         }
         self.judge_membership(raft)
     }
@@ -133,7 +132,11 @@ impl Ledger {
     /// A leader has proposed another configuration: the one before it is committed, and shares its majorities.
     fn judge_change(node: NodeId, was: &Reached, is: &Reached) -> Judged {
         if was.membership_index > is.commit {
-            return Err(Broken::TwoChanges { node, first: was.membership_index, second: is.membership_index });
+            return Err(Broken::TwoChanges {
+                node,
+                first: was.membership_index,
+                second: is.membership_index,
+            });
         }
         let (Some(before), Some(after)) = (&was.membership, &is.membership) else { return Ok(()) };
         if overlap(before, after) {
@@ -178,7 +181,8 @@ impl Ledger {
         let must_have = self.committed.iter().rposition(|entry| entry.known_in < term);
         let Some(place) = must_have else { return Ok(()) };
         let committed = LogPosition::new(self.committed[place].term, LogIndex(place as u64 + 1));
-        let has = committed.index < raft.first_index() || raft.term_at(committed.index) == Some(committed.term);
+        let has =
+            committed.index < raft.first_index() || raft.term_at(committed.index) == Some(committed.term);
         if has { Ok(()) } else { Err(Broken::CommittedLost { leader, term, committed }) }
     }
 
@@ -188,7 +192,11 @@ impl Ledger {
             before.known_in = before.known_in.min(raft.term());
             let was = LogPosition::new(before.term, position.index);
             let same = was == position;
-            return if same { Ok(()) } else { Err(Broken::CommittedTwice { node: raft.id(), was, is: position }) };
+            return if same {
+                Ok(())
+            } else {
+                Err(Broken::CommittedTwice { node: raft.id(), was, is: position })
+            };
         }
         if place > self.committed.len() {
             // What lies between was compacted here before anybody looked: the one who committed it is looked at later.
@@ -215,19 +223,13 @@ impl Ledger {
 
     /// What this leader has just committed is durable on a majority of every half of the configuration in force: of this
     /// one, or of the one that was in force when its turn began.
-    fn require_majority(
-        &self,
-        raft: &Raft,
-        before: Option<&Arc<Membership>>,
-        image_of: &dyn Fn(NodeId, &mut dyn FnMut(&Image) -> bool) -> bool,
-    ) -> Judged {
+    fn require_majority(raft: &Raft, before: Option<&Arc<Membership>>, image_of: &Images<'_>) -> Judged {
         let index = raft.commit();
         let Some(term) = raft.term_at(index) else { return Ok(()) };
         let committed = LogPosition::new(term, index);
         let holds = |id: &NodeId| image_of(*id, &mut |image| image.holds(committed));
-        let has_majority = |half: &[NodeId]| {
-            half.is_empty() || half.iter().filter(|id| holds(id)).count() > half.len() / 2
-        };
+        let has_majority =
+            |half: &[NodeId]| half.is_empty() || half.iter().filter(|id| holds(id)).count() > half.len() / 2;
         let is_held = |membership: &Arc<Membership>| {
             has_majority(membership.voters()) && has_majority(membership.outgoing())
         };
@@ -236,7 +238,12 @@ impl Ledger {
             return Ok(());
         }
         let holders = membership.members().map(|(id, _)| id).filter(|id| holds(id)).collect();
-        Err(Broken::NotOnMajority { leader: raft.id(), committed, membership: Arc::clone(membership), holders })
+        Err(Broken::NotOnMajority {
+            leader: raft.id(),
+            committed,
+            membership: Arc::clone(membership),
+            holders,
+        })
     }
 
     /// A node's state machine has applied a command.
@@ -245,7 +252,9 @@ impl Ledger {
         let is_there = expected.filter(|entry| entry.term == at.term);
         match is_there.and_then(|entry| entry.done) {
             Some((id, expected)) if id == command && expected == done => Ok(()),
-            Some((id, expected)) if id == command => Err(Broken::StatesDiffer { node, at, expected, is: done }),
+            Some((id, expected)) if id == command => {
+                Err(Broken::StatesDiffer { node, at, expected, is: done })
+            }
             other => {
                 let expected = other.map(|(id, _)| id);
                 Err(Broken::AppliedDiffers { node, at, expected, applied: command })
@@ -264,7 +273,8 @@ impl Ledger {
         let Message { term, body } = message;
         let durable = image.hard_state;
         let later = durable.term > *term;
-        let voted = |for_whom: NodeId| later || (durable.term == *term && durable.voted_for == Some(for_whom));
+        let voted =
+            |for_whom: NodeId| later || (durable.term == *term && durable.voted_for == Some(for_whom));
         let up_to = |matched: &LogIndex| later || *matched <= image.last().index;
         let covered = match body {
             Body::PreVote { .. } | Body::PreVoteAnswer { .. } => true,
@@ -289,7 +299,13 @@ impl Ledger {
     }
 
     /// A caller was told what its command did.
-    pub(super) fn answered(&self, caller: usize, command: CommandId, told: Done, began_at: LogIndex) -> Judged {
+    pub(super) fn answered(
+        &self,
+        caller: usize,
+        command: CommandId,
+        told: Done,
+        began_at: LogIndex,
+    ) -> Judged {
         let place = self.places.get(&command);
         let entry = place.and_then(|at| self.committed.get(at.index.0 as usize - 1));
         let is = entry.and_then(|entry| entry.done).map(|(_, done)| done);

@@ -20,6 +20,7 @@ mod diagram;
 mod image;
 mod law;
 mod ledger;
+mod linear;
 mod machine;
 mod mutants;
 mod network;

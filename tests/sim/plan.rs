@@ -77,10 +77,17 @@ impl Fault {
     /// How much time passes between two of them, at the rate at which they come most.
     fn interval(self) -> u64 {
         match self {
-            Self::Loss | Self::Doubles | Self::Disorder | Self::Delay => 4 * SECOND,
-            Self::Kill | Self::Power | Self::Pause | Self::Cut => 2 * SECOND,
-            Self::Transfer | Self::Snapshot | Self::Change | Self::SlowDisk => 2 * SECOND,
-            Self::FailedSync | Self::FullDisk => 4 * SECOND,
+            Self::Kill
+            | Self::Power
+            | Self::Pause
+            | Self::Cut
+            | Self::Transfer
+            | Self::Snapshot
+            | Self::Change
+            | Self::SlowDisk => 2 * SECOND,
+            Self::Loss | Self::Doubles | Self::Disorder | Self::Delay | Self::FailedSync | Self::FullDisk => {
+                4 * SECOND
+            }
             Self::Rot | Self::Wipe => 8 * SECOND,
             Self::Drift => 20 * SECOND,
         }

@@ -6,14 +6,19 @@ use std::mem::take;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::image::{SharedImage, Witness};
 use super::machine::{Registers, Tape};
-use super::plan::{MILLISECOND, Plan, Reads, SECOND};
+use super::plan::{Fault, MILLISECOND, Plan, Reads, SECOND};
 use crate::consensus::RaftConfig;
 use crate::machine::{Codec, StateMachine, Typed};
 use crate::replica::{ApplyJob, Event, FetchJob, Jobs, PeersJob, Replica, ReplicaConfig, SaveJob};
 use crate::runtime::{TickCounter, restore_from};
+use crate::storage::disk::files::Files;
 use crate::storage::disk::simulated::SimulatedDisk;
+use crate::storage::disk::simulated::faulty::{self, FaultyDisk, What};
+use crate::storage::disk::simulated::losses::Cache;
 use crate::storage::disk::{DiskConfig, DiskLog};
 use crate::storage::{Identity, Recovered, Storage, Upkeep};
 use crate::ticket::StopCause;
@@ -46,18 +51,18 @@ pub(super) struct Host {
     /// It waits to be added, should its directory be empty.
     pub(super) joins: bool,
     pub(super) boots: u64,
+    /// After so many syncs more one is refused, and its pages count as clean from then on.
+    sync_fails: Arc<Mutex<Option<(u64, Cache)>>>,
 }
 
 /// What runs there.
 pub(super) struct Process {
     pub(super) replica: Replica,
     pub(super) incarnation: Incarnation,
-    pub(super) joined: bool,
     /// `None` while it waits to be added.
     pub(super) cluster: Option<ClusterId>,
     pub(super) peers: Option<PeersJob>,
     pub(super) tape: Tape,
-    pub(super) applied: LogPosition,
     writer: LogWriter,
     applier: Applier,
     fetcher: LogFetcher,
@@ -93,8 +98,7 @@ pub(super) enum Worker {
 }
 
 impl Worker {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Writer, Self::Applier, Self::Fetcher, Self::Saver, Self::Mover];
+    pub(super) const ALL: [Self; 5] = [Self::Writer, Self::Applier, Self::Fetcher, Self::Saver, Self::Mover];
 }
 
 /// What a worker or the engine has done.
@@ -118,6 +122,7 @@ impl Host {
             clock_ppm: 1_000_000,
             joins,
             boots: 0,
+            sync_fails: Arc::default(),
         }
     }
 
@@ -137,6 +142,35 @@ impl Host {
         (u128::from(nanos) * 1_000_000 / u128::from(self.clock_ppm)) as u64 + 1
     }
 
+    /// A sync will be refused, and what it should have written is lost: the cache keeps it, or forgets it too.
+    pub(super) fn refuse_sync_after(&self, syncs: u64, cache: Cache) {
+        *self.sync_fails.lock() = Some((syncs, cache));
+    }
+
+    /// The sync that was to be refused will not be.
+    pub(super) fn refuse_no_sync(&self) {
+        *self.sync_fails.lock() = None;
+    }
+
+    /// The disk as the log sees it. That some syncs fail costs time at every operation: only where it is planned.
+    fn files(&self, plan: &Plan) -> Arc<dyn Files> {
+        if !plan.acts.iter().any(|act| act.fault == Fault::FailedSync) {
+            return Arc::new(self.disk.clone());
+        }
+        let sync_fails = Arc::clone(&self.sync_fails);
+        Arc::new(FaultyDisk::new(&self.disk, move |operation, _| {
+            let mut sync_fails = sync_fails.lock();
+            let (syncs, cache) = sync_fails.as_mut().filter(|_| operation.what == What::Sync)?;
+            if *syncs > 0 {
+                *syncs -= 1;
+                return None;
+            }
+            let cache = *cache;
+            *sync_fails = None;
+            Some(faulty::Fault::LostSync(cache))
+        }))
+    }
+
     /// The disk is replaced by an empty one.
     pub(super) fn wipe(&mut self, seed: u64, joins: bool) {
         self.disk = SimulatedDisk::default();
@@ -146,10 +180,16 @@ impl Host {
     }
 
     /// Opens the log and starts on it, as `Node::start` does.
-    pub(super) fn start(&mut self, plan: &Plan, founding: (ClusterId, &Entry), seed: u64, now: u64) -> Result<Process, Refused> {
+    pub(super) fn start(
+        &mut self,
+        plan: &Plan,
+        founding: (ClusterId, &Entry),
+        seed: u64,
+        now: u64,
+    ) -> Result<Process, Refused> {
         self.boots += 1;
         let config = DiskConfig::new("/node", self.id).segment_bytes(DiskConfig::SEGMENT_BYTES_MIN);
-        let log = DiskLog::open_on(Arc::new(self.disk.clone()), config).map_err(Refused::of)?;
+        let log = DiskLog::open_on(self.files(plan), config).map_err(Refused::of)?;
         let mut log = Witness { log, image: Arc::clone(&self.image) };
         let identity = match log.identity() {
             Some(identity) => Some(identity),
@@ -168,11 +208,12 @@ impl Host {
         let tape = Tape::default();
         let mut machine = Typed(Registers::new(Arc::clone(&tape), plan.ballast));
         let began = restore_from(&mut *log.snapshots(), &recovered, &mut machine).map_err(Refused::of)?;
-        let incarnation = identity.map_or_else(|| Incarnation::of_joiner(seed), |identity| identity.incarnation);
+        let incarnation =
+            identity.map_or_else(|| Incarnation::of_joiner(seed), |identity| identity.incarnation);
         let joined = identity.is_none_or(|identity| identity.joined);
         let config = replica_config(plan, self.id, incarnation, joined, seed);
         let replica = Replica::new(config, recovered, began.snapshot, began.applied).map_err(Refused::of)?;
-        Ok(self.assemble(replica, log, machine, began.applied, (incarnation, joined, identity), tape, now))
+        Ok(self.assemble(replica, log, machine, began.applied, (incarnation, identity), tape, now))
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of a process")]
@@ -182,7 +223,7 @@ impl Host {
         log: Witness,
         machine: Typed<Registers>,
         applied: LogPosition,
-        (incarnation, joined, identity): (Incarnation, bool, Option<Identity>),
+        (incarnation, identity): (Incarnation, Option<Identity>),
         tape: Tape,
         now: u64,
     ) -> Process {
@@ -194,11 +235,9 @@ impl Host {
         Process {
             replica,
             incarnation,
-            joined,
             cluster: identity.map(|identity| identity.cluster),
             peers: None,
             tape,
-            applied,
             applier: Applier::new(Box::new(machine), log.snapshots(), applied),
             fetcher: LogFetcher::new(log.reader()),
             saver: SnapshotSaver::new(log.snapshots()),
@@ -237,7 +276,13 @@ fn nothing() -> Recovered {
     }
 }
 
-fn replica_config(plan: &Plan, id: NodeId, incarnation: Incarnation, joined: bool, seed: u64) -> ReplicaConfig {
+fn replica_config(
+    plan: &Plan,
+    id: NodeId,
+    incarnation: Incarnation,
+    joined: bool,
+    seed: u64,
+) -> ReplicaConfig {
     let mut raft = RaftConfig::new(id);
     (raft.heartbeat_ticks, raft.election_ticks) = (HEARTBEAT_TICKS, ELECTION_TICKS);
     (raft.pre_vote, raft.check_quorum) = (plan.calm, plan.calm);
@@ -288,7 +333,8 @@ impl Process {
     /// Who begins to work now: those who have something to do and are at rest.
     pub(super) fn begin(&mut self) -> Vec<Worker> {
         let Queues { log, writing, applies, fetches, saves, moves, busy } = &mut self.queues;
-        let waits = [!log.is_empty(), !applies.is_empty(), !fetches.is_empty(), !saves.is_empty(), !moves.is_empty()];
+        let waits =
+            [!log.is_empty(), !applies.is_empty(), !fetches.is_empty(), !saves.is_empty(), !moves.is_empty()];
         let mut beginning = Vec::new();
         for worker in Worker::ALL {
             if waits[worker as usize] && !busy[worker as usize] {
@@ -388,10 +434,6 @@ impl Process {
 
     pub(super) fn hear(&mut self, input: MoverInput) {
         self.queues.moves.push(input);
-    }
-
-    pub(super) fn read_now(&mut self, job: ApplyJob) {
-        self.queues.applies.push(job);
     }
 
     pub(super) fn machine(&self) -> &Registers {

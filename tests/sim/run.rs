@@ -3,9 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::law::Broken;
+use super::linear;
 use super::plan::Plan;
 use super::trace::Trace;
-use super::world::{Operation, Tally, World};
+use super::world::{Tally, World};
 use crate::ticket::panic_message;
 use crate::types::NodeId;
 
@@ -14,7 +15,6 @@ pub(super) struct Ran {
     pub(super) tally: Tally,
     pub(super) broken: Option<Broken>,
     pub(super) trace: Trace,
-    pub(super) history: Vec<Operation>,
 }
 
 /// Runs `plan`; keeps its lines if somebody is going to look.
@@ -22,12 +22,12 @@ pub(super) fn run(plan: &Plan, traced: bool) -> Ran {
     let mut world = World::new(plan, traced);
     let ran = catch_unwind(AssertUnwindSafe(|| world.run()));
     let broken = match ran {
-        Ok(judged) => judged.err(),
+        Ok(judged) => judged.and_then(|()| linear::judge(&world.history)).err(),
         Err(panic) => {
             let node = world.last_node().unwrap_or(NodeId::new(1).expect("not zero"));
             Some(Broken::Panicked { node, message: panic_message(&*panic) })
         }
     };
-    let World { tally, trace, history, .. } = world;
-    Ran { tally, broken, trace, history }
+    let World { tally, trace, .. } = world;
+    Ran { tally, broken, trace }
 }

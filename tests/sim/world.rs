@@ -11,8 +11,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::chance::Chance;
-use super::ledger::Ledger;
 use super::law::Broken;
+use super::ledger::Ledger;
 use super::network::{Frame, Link, Network};
 use super::plan::{MICROSECOND, MILLISECOND, Plan, SECOND};
 use super::process::{ELECTION, Host, Outcome, Process, Refused, TICK, Worker};
@@ -22,8 +22,8 @@ use crate::replica::Event;
 use crate::runtime::{cluster_id, founding_entry};
 use crate::ticket::StopCause;
 use crate::types::{ClusterId, Entry, LogIndex, Membership, NodeId, PeerMessage, Term};
-use callers::{Answer, Caller};
 pub(super) use callers::Operation;
+use callers::{Answer, Caller};
 use operators::Operators;
 
 mod callers;
@@ -163,7 +163,8 @@ impl World {
         let founders = Membership::founding(founders).expect("a good list");
         let founding = (cluster_id("simulated", &founders), founding_entry(founders));
         let all = 1..=plan.nodes + plan.spare_nodes;
-        let hosts = all.clone().map(|number| (id(number), Host::new(id(number), plan.seed, number > plan.nodes)));
+        let hosts =
+            all.clone().map(|number| (id(number), Host::new(id(number), plan.seed, number > plan.nodes)));
         let mut world = Self {
             now: 0,
             heap: BinaryHeap::new(),
@@ -248,28 +249,30 @@ impl World {
             self.last = Some(*node);
         }
         match next {
-            Next::Tick(node, life) if self.lives(node, life) => self.tick(node),
-            Next::Turn(node, life) if self.lives(node, life) => self.turn(node),
-            Next::Work(node, life, worker) if self.lives(node, life) => self.work(node, worker),
+            Next::Tick(node, life) if self.lives(node, life) => return self.tick(node),
+            Next::Turn(node, life) if self.lives(node, life) => return self.turn(node),
+            Next::Work(node, life, worker) if self.lives(node, life) => return self.work(node, worker),
             Next::Lost { node, life, peer } if self.lives(node, life) => self.hears_of_loss(node, peer),
-            Next::Tick(..) | Next::Turn(..) | Next::Work(..) | Next::Lost { .. } => Ok(()),
+            Next::Tick(..) | Next::Turn(..) | Next::Work(..) | Next::Lost { .. } => {}
             Next::Deliver(frame, sent_at) => self.deliver(frame, sent_at),
             Next::Dial(link) => self.dial(link),
             Next::Silence(link) => self.notice_silence(link),
-            Next::Start(node) => self.start(node),
+            Next::Start(node) => return self.start(node),
             Next::Ask(caller) => self.ask(caller),
             Next::Act(place) => self.act(place),
             Next::Undo(place) => self.undo(place),
             Next::Operate => self.operate(),
-            Next::Look => self.look(),
+            Next::Look => return self.look(),
         }
+        Ok(())
     }
 
     fn waits_for_somebody_paused(&self, next: &Next) -> Option<u64> {
         if self.paused.is_empty() {
             return None;
         }
-        let (Next::Tick(node, _) | Next::Turn(node, _) | Next::Work(node, _, _) | Next::Lost { node, .. }) = next
+        let (Next::Tick(node, _) | Next::Turn(node, _) | Next::Work(node, _, _) | Next::Lost { node, .. }) =
+            next
         else {
             let Next::Deliver(Frame { link: (_, to), .. }, _) = next else { return None };
             return self.paused_until(*to);
@@ -321,7 +324,8 @@ impl World {
             self.meet(node, peers);
         }
         self.send_all(node, send)?;
-        self.begin_work(node)
+        self.begin_work(node);
+        Ok(())
     }
 
     fn look_at(&mut self, node: NodeId) -> Judged {
@@ -338,8 +342,8 @@ impl World {
         Ok(())
     }
 
-    fn begin_work(&mut self, node: NodeId) -> Judged {
-        let Some(process) = self.processes.get_mut(&node) else { return Ok(()) };
+    fn begin_work(&mut self, node: NodeId) {
+        let Some(process) = self.processes.get_mut(&node) else { return };
         for worker in process.begin() {
             let takes = match worker {
                 Worker::Writer => self.sync_takes(node),
@@ -350,7 +354,6 @@ impl World {
             let life = self.life(node);
             self.plan_in(takes, Next::Work(node, life, worker));
         }
-        Ok(())
     }
 
     fn sync_takes(&mut self, node: NodeId) -> u64 {
@@ -385,7 +388,9 @@ impl World {
 
     /// A leader that has heard no majority for long has stepped down (thesis §6.2).
     fn require_quorum(&mut self, node: NodeId) -> Judged {
-        let Some(raft) = self.processes.get(&node).map(|process| process.replica.raft()) else { return Ok(()) };
+        let Some(raft) = self.processes.get(&node).map(|process| process.replica.raft()) else {
+            return Ok(());
+        };
         if raft.role() != RoleName::Leader || !self.plan.calm {
             self.leading.remove(&node);
             return Ok(());
@@ -421,7 +426,8 @@ impl World {
                     self.handle(node, event);
                 }
                 self.send_all(node, send)?;
-                self.begin_work(node)
+                self.begin_work(node);
+                Ok(())
             }
             Err(cause) => self.stopped(node, &cause),
         }
@@ -481,7 +487,8 @@ impl World {
 
     fn did_not_start(&mut self, node: NodeId, refused: Refused) -> Judged {
         if self.hosts[&node].disk.is_off() {
-            return self.fall(node, true);
+            self.fall(node, true);
+            return Ok(());
         }
         match refused {
             Refused::Wrong(what) => Err(Broken::RecoveredWrong { node, what }),
@@ -502,7 +509,8 @@ impl World {
     /// A worker says that the node cannot go on.
     fn stopped(&mut self, node: NodeId, cause: &StopCause) -> Judged {
         if self.hosts[&node].disk.is_off() {
-            return self.fall(node, true);
+            self.fall(node, true);
+            return Ok(());
         }
         self.note(node, || format!("stops: {cause}"));
         if !self.operators.expects_stop(node) {
@@ -512,7 +520,8 @@ impl World {
         process.replica.stop(cause);
         self.hear_answers()?;
         self.is_gone(node);
-        self.fall(node, false)
+        self.fall(node, false);
+        Ok(())
     }
 
     fn send_all(&mut self, node: NodeId, messages: Vec<(NodeId, PeerMessage)>) -> Judged {

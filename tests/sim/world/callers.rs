@@ -98,11 +98,11 @@ impl Caller {
 
 impl World {
     /// A caller wants something.
-    pub(super) fn ask(&mut self, place: usize) -> Judged {
+    pub(super) fn ask(&mut self, place: usize) {
         let running: Vec<NodeId> = self.processes.keys().copied().collect();
         let caller = &mut self.callers[place];
         if caller.waiting.is_some() || caller.is_content {
-            return Ok(());
+            return;
         }
         let strays = caller.chance.within(0..4) == 0 && !self.is_over;
         if strays || caller.at.is_none_or(|node| !running.contains(&node)) {
@@ -110,7 +110,7 @@ impl World {
         }
         let Some(node) = caller.at else {
             self.plan_in(100 * MILLISECOND, Next::Ask(place));
-            return Ok(());
+            return;
         };
         caller.requests += 1;
         let number = caller.requests;
@@ -121,7 +121,6 @@ impl World {
         self.trace.add(self.now, || What::Asks { caller: place, node, text: format!("{wish:?}") });
         let event = self.request(place, number, node, wish);
         self.handle(node, event);
-        Ok(())
     }
 
     fn request(&self, caller: usize, request: u64, node: NodeId, wish: Wish) -> Event {

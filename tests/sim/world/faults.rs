@@ -5,15 +5,16 @@ use super::super::plan::{Act, Fault, MILLISECOND, Reads, SECOND};
 use super::super::process::{DRIFT_PERCENT, ELECTION};
 use super::super::trace::What;
 use super::{AGREES_WITHIN, Judged, Next, World};
+use crate::storage::disk::simulated::losses::Cache;
 use crate::types::NodeId;
 
 use super::super::law::Broken;
 
 impl World {
     /// The fault that was planned for now.
-    pub(super) fn act(&mut self, place: usize) -> Judged {
+    pub(super) fn act(&mut self, place: usize) {
         if self.is_over {
-            return Ok(());
+            return;
         }
         let act = self.plan.acts[place];
         let nodes: Vec<NodeId> = self.hosts.keys().copied().collect();
@@ -27,8 +28,8 @@ impl World {
             Fault::Disorder => self.network.noise.disordered = self.plan.noise,
             Fault::Delay => self.network.noise.delay = act.lasts,
             Fault::Cut => self.partition(place, &nodes, act),
-            Fault::Kill => return self.kill(node, act),
-            Fault::Power => return self.cut_power(node, act),
+            Fault::Kill => self.kill(node, act),
+            Fault::Power => self.cut_power(node, act),
             Fault::Pause => {
                 let until = self.now + act.lasts;
                 self.paused.insert(node, until);
@@ -40,18 +41,17 @@ impl World {
             }
             Fault::FailedSync => self.refuse_sync(node, act),
             Fault::FullDisk => self.hosts[&node].disk.set_full(true),
-            Fault::Rot => return self.rot(node, act),
-            Fault::Wipe => return self.wipe(node, act),
+            Fault::Rot => self.rot(node, act),
+            Fault::Wipe => self.wipe(node, act),
             Fault::Change => self.change(node, act),
             Fault::Transfer => self.transfer(node, act),
             Fault::Snapshot => self.snapshot_now(node),
             Fault::Drift => self.drift(node, act),
         }
-        Ok(())
     }
 
     /// It is over.
-    pub(super) fn undo(&mut self, place: usize) -> Judged {
+    pub(super) fn undo(&mut self, place: usize) {
         let act = self.plan.acts[place];
         let nodes: Vec<NodeId> = self.hosts.keys().copied().collect();
         let node = self.struck.remove(&place).unwrap_or(nodes[0]);
@@ -69,7 +69,6 @@ impl World {
             Fault::Power | Fault::Kill => self.plan_in(0, Next::Start(node)),
             _ => {}
         }
-        Ok(())
     }
 
     /// Whom a fault strikes: every other time whoever leads.
@@ -101,34 +100,35 @@ impl World {
 
     fn partition(&mut self, place: usize, nodes: &[NodeId], act: Act) {
         let links = Self::links_of(self.struck[&place], nodes, act);
-        links.iter().for_each(|link| self.cut(*link));
+        for link in &links {
+            self.cut(*link);
+        }
         self.cuts.insert(place, links);
     }
 
-    fn kill(&mut self, node: NodeId, act: Act) -> Judged {
+    fn kill(&mut self, node: NodeId, act: Act) {
         if self.processes.contains_key(&node) {
             self.note(node, || "is killed".to_owned());
             self.end_process(node, false);
             self.hosts[&node].disk.restart_process();
             self.plan_in(act.lasts, Next::Start(node));
         }
-        Ok(())
     }
 
     /// Now, or in the middle of one of the next things that the disk is asked for.
-    fn cut_power(&mut self, node: NodeId, act: Act) -> Judged {
+    fn cut_power(&mut self, node: NodeId, act: Act) {
         if !self.processes.contains_key(&node) {
-            return Ok(());
+            return;
         }
-        if act.choice % 4 == 0 {
-            return self.fall(node, true);
+        if act.choice.is_multiple_of(4) {
+            self.fall(node, true);
+        } else {
+            self.hosts[&node].disk.fail_power_after(act.choice % 24);
         }
-        self.hosts[&node].disk.fail_power_after(act.choice % 24);
-        Ok(())
     }
 
     /// The machine under `node` goes down, and comes back after a while.
-    pub(super) fn fall(&mut self, node: NodeId, with_power: bool) -> Judged {
+    pub(super) fn fall(&mut self, node: NodeId, with_power: bool) {
         self.end_process(node, with_power);
         let (disk, chance) = (&self.hosts[&node].disk, &mut self.disk);
         if with_power {
@@ -139,7 +139,6 @@ impl World {
         self.note(node, || if with_power { "has no power".to_owned() } else { "has ended".to_owned() });
         let back = self.schedule.spread(10 * MILLISECOND..4 * SECOND);
         self.plan_in(back, Next::Start(node));
-        Ok(())
     }
 
     /// Its process is gone without a word.
@@ -160,13 +159,15 @@ impl World {
         self.hang_up(node, false);
         self.ledger.forget(node);
         self.paused.remove(&node);
+        self.hosts[&node].refuse_no_sync();
         self.operators.forget(node);
     }
 
     fn refuse_sync(&mut self, node: NodeId, act: Act) {
         if self.processes.contains_key(&node) {
             self.operators.expect_stop(node);
-            self.hosts[&node].disk.refuse_sync_after(act.choice % 8);
+            let cache = if act.choice & 1 == 0 { Cache::Kept } else { Cache::Dropped };
+            self.hosts[&node].refuse_sync_after((act.choice >> 1) % 8, cache);
         }
     }
 
@@ -178,7 +179,9 @@ impl World {
                 1_000_000 - most + act.choice % (2 * most)
             }
             // Beyond all bounds: reads by rounds do not care.
-            Reads::Rounds => [200_000, 500_000, 900_000, 1_100_000, 2_000_000, 5_000_000][(act.choice % 6) as usize],
+            Reads::Rounds => {
+                [200_000, 500_000, 900_000, 1_100_000, 2_000_000, 5_000_000][(act.choice % 6) as usize]
+            }
         };
         let now = self.now;
         self.hosts.get_mut(&node).expect("a host of this world").set_clock(ppm, now);

@@ -4,7 +4,7 @@ use super::super::network::{Frame, Link, open};
 use super::super::plan::{MILLISECOND, SECOND};
 use super::super::process::ELECTION;
 use super::super::trace::{Said, What};
-use super::{Judged, Next, World};
+use super::{Next, World};
 use crate::replica::{Event, PeersJob};
 use crate::types::{NodeId, PeerMessage};
 use crate::workers::MoverInput;
@@ -23,19 +23,19 @@ impl World {
     }
 
     /// A connection comes to stand, or is tried again as long as somebody wants it.
-    pub(super) fn dial(&mut self, link: Link) -> Judged {
+    pub(super) fn dial(&mut self, link: Link) {
         let (one, other) = link;
         let both_run = self.processes.contains_key(&one) && self.processes.contains_key(&other);
         if !both_run || self.network.stands(link) || !(self.knows(one, other) || self.knows(other, one)) {
             // Whoever starts, or hears of a new peer, dials anew.
-            return Ok(());
+            return;
         }
         let is_paused = |node| self.paused_until(node).is_some();
         let is_cut = self.network.is_cut(link) || self.network.is_cut((other, one));
         if is_cut || is_paused(one) || is_paused(other) || !self.may_talk(one, other) {
             let later = self.schedule.within(200 * MILLISECOND..SECOND);
             self.plan_in(later, Next::Dial(link));
-            return Ok(());
+            return;
         }
         self.network.connect(link);
         for (node, peer) in [(one, other), (other, one)] {
@@ -49,14 +49,14 @@ impl World {
             }
             self.note(node, || format!("is connected to {peer}"));
             self.handle(node, Event::PeerConnected { peer, incarnation });
-            self.begin_work(node)?;
+            self.begin_work(node);
         }
-        Ok(())
     }
 
     fn knows(&self, node: NodeId, peer: NodeId) -> bool {
         let process = &self.processes[&node];
-        process.cluster.is_some() && process.peers.as_ref().is_some_and(|peers| peers.membership.contains(peer))
+        process.cluster.is_some()
+            && process.peers.as_ref().is_some_and(|peers| peers.membership.contains(peer))
     }
 
     /// As two hellos would be judged.
@@ -124,34 +124,33 @@ impl World {
         }
     }
 
-    pub(super) fn hears_of_loss(&mut self, node: NodeId, peer: NodeId) -> Judged {
+    pub(super) fn hears_of_loss(&mut self, node: NodeId, peer: NodeId) {
         let link = (node.min(peer), node.max(peer));
         if self.network.stands(link) {
             // They have met again meanwhile: the word comes in front of that, as the transport tells it.
             let incarnation = self.processes.get(&peer).map(|process| process.incarnation);
-            self.tell_loss(node, peer)?;
+            self.tell_loss(node, peer);
             if let Some(incarnation) = incarnation {
                 self.handle(node, Event::PeerConnected { peer, incarnation });
             }
-            return Ok(());
+            return;
         }
-        self.tell_loss(node, peer)
+        self.tell_loss(node, peer);
     }
 
-    fn tell_loss(&mut self, node: NodeId, peer: NodeId) -> Judged {
+    fn tell_loss(&mut self, node: NodeId, peer: NodeId) {
         self.note(node, || format!("has lost {peer}"));
         let process = self.processes.get_mut(&node).expect("it lives");
         process.hear(MoverInput::PeerLost(peer));
         self.handle(node, Event::PeerLost { peer });
-        self.begin_work(node)
+        self.begin_work(node);
     }
 
     /// A link that has been cut for long is given up.
-    pub(super) fn notice_silence(&mut self, link: Link) -> Judged {
+    pub(super) fn notice_silence(&mut self, link: Link) {
         if self.network.is_cut(link) || self.network.is_cut((link.1, link.0)) {
             self.lose(link);
         }
-        Ok(())
     }
 
     /// Nothing passes any more from one to the other.
@@ -184,25 +183,25 @@ impl World {
         }
     }
 
-    pub(super) fn deliver(&mut self, frame: Frame, sent_at: u64) -> Judged {
+    pub(super) fn deliver(&mut self, frame: Frame, sent_at: u64) {
         let (from, to) = frame.link;
         if !self.network.delivers(&frame) {
             let said = || Said::by(&open(frame.bytes));
             self.trace.add(self.now, || What::Lost { from, to, sent_at, said: said() });
-            return Ok(());
+            return;
         }
         let message = open(frame.bytes);
         self.trace.add(self.now, || What::Message { from, to, sent_at, said: Said::by(&message) });
         self.heard.insert((to, from), self.now);
-        let Some(process) = self.processes.get_mut(&to) else { return Ok(()) };
+        let Some(process) = self.processes.get_mut(&to) else { return };
         match message {
             PeerMessage::Pull(pull) => process.hear(MoverInput::Pull { from, pull }),
             PeerMessage::Chunk(chunk) => process.hear(MoverInput::Chunk { from, chunk }),
             message => {
                 self.handle(to, Event::Message { from, message });
-                return Ok(());
+                return;
             }
         }
-        self.begin_work(to)
+        self.begin_work(to);
     }
 }

@@ -9,7 +9,7 @@ use super::super::plan::{Act, SECOND};
 use super::super::process::ELECTION;
 use super::super::trace::What;
 use super::callers::Answer;
-use super::{Judged, Next, World};
+use super::{Next, World};
 use crate::replica::{Change, Event, SnapshotNow, Transfer};
 use crate::ticket::ChangeError;
 use crate::types::{ChangeReceipt, Membership, MembershipChange, Moment, NodeId};
@@ -73,9 +73,9 @@ impl World {
     }
 
     /// Now and then the operators look after what they have begun.
-    pub(super) fn operate(&mut self) -> Judged {
+    pub(super) fn operate(&mut self) {
         self.plan_in(SECOND, Next::Operate);
-        let Some((leader, membership)) = self.lead() else { return Ok(()) };
+        let Some((leader, membership)) = self.lead() else { return };
         let removed = std::mem::take(&mut self.operators.removed);
         for node in removed {
             if membership.contains(node) {
@@ -86,9 +86,9 @@ impl World {
             self.plan_in(SECOND, Next::Start(node));
         }
         self.notice_strangers(&membership);
-        let Some(&node) = self.operators.lost.first() else { return Ok(()) };
+        let Some(&node) = self.operators.lost.first() else { return };
         if !self.operators.changing.is_empty() {
-            return Ok(());
+            return;
         }
         let incarnation = self.processes.get(&node).map(|process| process.incarnation);
         let known = membership.member(node).and_then(|member| member.incarnation);
@@ -96,21 +96,23 @@ impl World {
             // It came back as the founder it once was. Now that it is removed it joins, as it should have.
             self.empty_disk(node, true);
             self.plan_in(SECOND, Next::Start(node));
-            return Ok(());
+            return;
         }
         let change = if !membership.contains(node) {
             MembershipChange::AddLearner { id: node, address: format!("host:{node}") }
-        } else if incarnation.is_none() || (known.is_some() && known != incarnation) || (known.is_none() && membership.is_voter(node)) {
+        } else if incarnation.is_none()
+            || (known.is_some() && known != incarnation)
+            || (known.is_none() && membership.is_voter(node))
+        {
             MembershipChange::Remove { id: node }
         } else if membership.learners().contains(&node) {
             MembershipChange::Promote { id: node }
         } else {
             self.note(node, || "is a voter again".to_owned());
             self.operators.lost.remove(&node);
-            return Ok(());
+            return;
         };
         self.ask_for(leader, change);
-        Ok(())
     }
 
     /// A member shows another directory than the group knows: it went down after its first hello and before its log was
@@ -166,7 +168,9 @@ impl World {
         }
         let spare: Vec<NodeId> =
             self.processes.keys().copied().filter(|id| !membership.contains(*id)).collect();
-        let pick = |of: &[NodeId]| if of.is_empty() { None } else { Some(of[(act.choice >> 8) as usize % of.len()]) };
+        let pick = |of: &[NodeId]| {
+            if of.is_empty() { None } else { Some(of[(act.choice >> 8) as usize % of.len()]) }
+        };
         let address = |id: NodeId| format!("host:{id}");
         let voters = membership.voters();
         let change = match act.choice % 6 {
@@ -196,7 +200,7 @@ impl World {
             return;
         }
         let nodes: Vec<NodeId> = self.hosts.keys().copied().collect();
-        let to = (act.choice % 3 != 0).then(|| nodes[(act.choice >> 8) as usize % nodes.len()]);
+        let to = (!act.choice.is_multiple_of(3)).then(|| nodes[(act.choice >> 8) as usize % nodes.len()]);
         let mailbox = Arc::clone(&self.mailbox);
         let answer = Box::new(move |outcome| mailbox.lock().push(Answer::Transferred(outcome)));
         let deadline = self.deadline(node);
@@ -233,12 +237,11 @@ impl World {
     }
 
     /// A member comes back with an empty disk: to join, or, by mistake, as the founder it once was.
-    pub(super) fn wipe(&mut self, node: NodeId, act: Act) -> Judged {
+    pub(super) fn wipe(&mut self, node: NodeId, act: Act) {
         if self.may_lose_disk(node) {
             let founds = node.get() <= self.plan.nodes && act.choice & 1 == 0;
             self.lose_disk_and_come_back(node, !founds);
         }
-        Ok(())
     }
 
     /// The disk of a member is lost: the operators know, and begin.
@@ -262,9 +265,9 @@ impl World {
     }
 
     /// While a node is down, a byte of its disk changes: in a snapshot, or in a segment that is complete.
-    pub(super) fn rot(&mut self, node: NodeId, act: Act) -> Judged {
+    pub(super) fn rot(&mut self, node: NodeId, act: Act) {
         if !self.may_lose_disk(node) {
-            return Ok(());
+            return;
         }
         self.end_process(node, false);
         let disk = self.hosts[&node].disk.clone();
@@ -282,7 +285,8 @@ impl World {
                 // At the end of the log rot looks like a tear; that limit is known. Of the newest segment only its
                 // first part rots, if it is long.
                 let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-                let most = if Some(file) == segments.last() { (used / 4).saturating_sub(2_048) } else { used };
+                let most =
+                    if Some(file) == segments.last() { (used / 4).saturating_sub(2_048) } else { used };
                 if most > 0 {
                     let at = (act.choice >> 8) as usize % most;
                     bytes[at] ^= 1 << (act.choice % 8);
@@ -290,7 +294,6 @@ impl World {
             });
         }
         self.plan_in(act.lasts, Next::Start(node));
-        Ok(())
     }
 
     /// What the operators have not brought to an end.
