@@ -94,6 +94,57 @@ impl Fault {
     }
 }
 
+/// What a run is rich in. A little of everything finds less than much of a few things that go together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Weather {
+    Fair,
+    Elections,
+    Leases,
+    Disks,
+    Snapshots,
+    Members,
+}
+
+impl Weather {
+    const ALL: [Self; 6] =
+        [Self::Fair, Self::Elections, Self::Leases, Self::Disks, Self::Snapshots, Self::Members];
+
+    /// What always goes wrong in it.
+    fn faults(self) -> &'static [Fault] {
+        match self {
+            Self::Fair => &[],
+            Self::Elections => &[Fault::Cut, Fault::Loss, Fault::Disorder, Fault::Delay, Fault::Kill],
+            Self::Leases => &[Fault::Cut, Fault::Delay, Fault::Transfer, Fault::Drift, Fault::Kill],
+            Self::Disks => &[Fault::Power, Fault::FailedSync, Fault::Kill, Fault::Rot],
+            Self::Snapshots => &[Fault::Cut, Fault::Power, Fault::Change, Fault::Snapshot],
+            Self::Members => &[Fault::Change, Fault::Wipe, Fault::Cut, Fault::Transfer],
+        }
+    }
+
+    /// What suits it.
+    fn bring(self, plan: &mut Plan, chance: &mut Chance) {
+        match self {
+            Self::Fair => {}
+            Self::Elections => {
+                plan.append_entries_max = chance.spread(1..8) as usize;
+                plan.think = chance.spread(MILLISECOND..30 * MILLISECOND);
+            }
+            Self::Leases => plan.think = chance.spread(MILLISECOND..30 * MILLISECOND),
+            Self::Disks => {
+                plan.large = 20;
+                plan.think = chance.spread(MILLISECOND..30 * MILLISECOND);
+            }
+            Self::Snapshots => {
+                plan.snapshot_entries = chance.spread(8..64);
+                plan.trailing_entries = chance.spread(1..8);
+                plan.ballast = 3_000;
+                plan.bandwidth = chance.spread(200_000..4_000_000);
+            }
+            Self::Members => plan.spare_nodes = chance.within(1..4),
+        }
+    }
+}
+
 /// How reads are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reads {
@@ -154,8 +205,9 @@ impl Plan {
     /// What the seed stands for.
     pub(super) fn of(seed: u64) -> Self {
         let mut chance = Chance::stream(seed, "plan");
+        let weather = *chance.pick(&Weather::ALL).unwrap_or(&Weather::Fair);
         let nodes = *chance.pick(&[1, 3, 3, 3, 3, 3, 3, 4, 5, 5, 7]).unwrap_or(&3);
-        let reads = if chance.within(0..3) == 0 { Reads::Lease } else { Reads::Rounds };
+        let leases = weather == Weather::Leases || chance.within(0..4) == 0;
         let mut plan = Self {
             seed,
             nodes,
@@ -164,8 +216,8 @@ impl Plan {
             keys: chance.within(1..6) as u8,
             think: chance.spread(MILLISECOND..200 * MILLISECOND),
             ends: chance.spread(5 * SECOND..40 * SECOND),
-            reads,
-            calm: reads == Reads::Lease || chance.coin(),
+            reads: if leases { Reads::Lease } else { Reads::Rounds },
+            calm: leases || chance.coin(),
             large: [0, 2, 20][chance.below(3)],
             bandwidth: chance.spread(500_000..100_000_000),
             forwarding: chance.within(0..4) != 0,
@@ -178,18 +230,25 @@ impl Plan {
             append_entries_max: chance.spread(1..64) as usize,
             acts: Vec::new(),
         };
+        weather.bring(&mut plan, &mut chance);
         for fault in Fault::ALL {
             let mut stream = Chance::stream(seed, &format!("{fault:?}"));
-            if stream.coin() {
-                plan.schedule(fault, &mut stream);
+            let is_usual = weather.faults().contains(&fault);
+            if is_usual || stream.coin() {
+                plan.schedule(fault, is_usual, &mut stream);
             }
         }
         plan.acts.sort_by_key(|act| act.at);
         plan
     }
 
-    fn schedule(&mut self, fault: Fault, stream: &mut Chance) {
-        let interval = fault.interval() * stream.spread(1..8);
+    /// In weather that has it usually, it comes more often.
+    fn schedule(&mut self, fault: Fault, is_usual: bool, stream: &mut Chance) {
+        let interval = if is_usual {
+            fault.interval() * stream.spread(1..4) / 2
+        } else {
+            fault.interval() * stream.spread(1..8)
+        };
         let mut at = 0;
         loop {
             at += stream.within(1..2 * interval);

@@ -223,16 +223,20 @@ impl World {
             && self.operators.changing.is_empty()
             && self.operators.damaged.is_empty()
             && self.operators.removed.is_empty();
-        let known_everywhere = |membership: &Membership| {
-            // Until all directories are known to the group, it cannot tell a wiped node from one that never was there.
-            membership.members().all(|(_, member)| member.incarnation.is_some())
+        // Whoever went down between its first hello and the founding of its log is a stranger to the group, and as good as
+        // lost; and until all directories are known to the group, it cannot tell a wiped node from one that never was there.
+        let all_are_here = |membership: &Membership| {
+            membership.members().all(|(id, member)| {
+                let shown = self.processes.get(&id).map(|process| process.incarnation);
+                shown.is_some() && shown == member.incarnation && self.hosts[&id].image.lock().founded
+            })
         };
         quiet
             && self.lead().is_some_and(|(_, membership)| {
                 membership.is_voter(node)
                     && membership.voters().len() >= 3
                     && !membership.is_joint()
-                    && known_everywhere(&membership)
+                    && all_are_here(&membership)
             })
     }
 
