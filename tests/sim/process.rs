@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::image::{SharedImage, Witness};
+use super::image::{Image, SharedImage, Witness};
 use super::machine::{Registers, Tape};
 use super::plan::{Fault, MILLISECOND, Plan, Reads, SECOND};
 use crate::consensus::RaftConfig;
@@ -43,6 +43,8 @@ pub(super) struct Host {
     pub(super) id: NodeId,
     pub(super) disk: SimulatedDisk,
     pub(super) image: SharedImage,
+    /// What stood on the disk that was lost: what it had acknowledged was durable.
+    pub(super) former: Option<Image>,
     /// The clock of the machine: it shows `clock_at` at `clock_since`, and runs at that many parts of a million of the
     /// world's.
     clock_at: u64,
@@ -117,6 +119,7 @@ impl Host {
             id,
             disk,
             image: SharedImage::default(),
+            former: None,
             clock_at,
             clock_since: 0,
             clock_ppm: 1_000_000,
@@ -175,7 +178,8 @@ impl Host {
     pub(super) fn wipe(&mut self, seed: u64, joins: bool) {
         self.disk = SimulatedDisk::default();
         self.disk.seed(seed);
-        self.image = SharedImage::default();
+        let lost = std::mem::take(&mut self.image);
+        self.former = Some(lost.lock().clone());
         self.joins = joins;
     }
 

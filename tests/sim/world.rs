@@ -331,7 +331,9 @@ impl World {
     fn look_at(&mut self, node: NodeId) -> Judged {
         let (hosts, process) = (&self.hosts, &self.processes[&node]);
         let image_of = |id: NodeId, judge: &mut dyn FnMut(&super::image::Image) -> bool| {
-            hosts.get(&id).is_some_and(|host| judge(&host.image.lock()))
+            hosts.get(&id).is_some_and(|host| {
+                judge(&host.image.lock()) || host.former.as_ref().is_some_and(&mut *judge)
+            })
         };
         self.ledger.look_at(process.replica.raft(), &image_of)?;
         for (queue, length) in process.waiting() {
@@ -419,6 +421,11 @@ impl World {
     }
 
     fn take_outcome(&mut self, node: NodeId, outcome: Result<Outcome, StopCause>) -> Judged {
+        if self.hosts[&node].disk.is_off() {
+            // Whoever noticed it, and whatever it made of it.
+            self.fall(node, true);
+            return Ok(());
+        }
         match outcome {
             Ok(Outcome { events, send }) => {
                 for event in events {
@@ -508,10 +515,6 @@ impl World {
 
     /// A worker says that the node cannot go on.
     fn stopped(&mut self, node: NodeId, cause: &StopCause) -> Judged {
-        if self.hosts[&node].disk.is_off() {
-            self.fall(node, true);
-            return Ok(());
-        }
         self.note(node, || format!("stops: {cause}"));
         if !self.operators.expects_stop(node) {
             return Err(Broken::Stopped { node, cause: cause.to_string() });

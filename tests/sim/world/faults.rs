@@ -31,7 +31,8 @@ impl World {
             Fault::Kill => self.kill(node, act),
             Fault::Power => self.cut_power(node, act),
             Fault::Pause => {
-                let until = self.now + act.lasts;
+                let paused_already = self.paused.get(&node).copied().unwrap_or(0);
+                let until = paused_already.max(self.now + act.lasts);
                 self.paused.insert(node, until);
                 self.awake_since.insert(node, until);
             }

@@ -110,6 +110,7 @@ impl World {
         } else {
             self.note(node, || "is a voter again".to_owned());
             self.operators.lost.remove(&node);
+            self.hosts.get_mut(&node).expect("a host of this world").former = None;
             return;
         };
         self.ask_for(leader, change);
