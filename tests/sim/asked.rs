@@ -3,7 +3,7 @@
 //! | variable | what it says | if it is not set |
 //! |---|---|---|
 //! | `QUORATE_SIM_FIRST` | the first seed of a sweep | 0 |
-//! | `QUORATE_SIM_SEEDS` | how many seeds a sweep runs | 20 |
+//! | `QUORATE_SIM_SEEDS` | how many seeds a sweep runs | 500; not optimised 10 |
 //! | `QUORATE_SIM_SEED` | replays what this seed stands for | |
 //! | `QUORATE_SIM_PLAN` | replays this plan: its text, or the path of a file that holds it | |
 //! | `QUORATE_SIM_BUG` | plants this bug in a sweep or a replay, by its name in [`Bug`] | none |
@@ -28,7 +28,8 @@ pub(super) fn number(name: &str) -> Option<u64> {
 /// The seeds of a sweep.
 pub(super) fn seeds() -> std::ops::Range<u64> {
     let first = number("QUORATE_SIM_FIRST").unwrap_or(0);
-    first..first + number("QUORATE_SIM_SEEDS").unwrap_or(20)
+    let usual = if cfg!(debug_assertions) { 10 } else { 500 };
+    first..first + number("QUORATE_SIM_SEEDS").unwrap_or(usual)
 }
 
 /// What is to be replayed: a seed's plan, or one that was given as it is.

@@ -107,7 +107,7 @@ impl Image {
         let mut agrees = candidate.agrees_with(recovered);
         for write in &self.under_way {
             candidate.steps_of(write, &mut |after| {
-                agrees = agrees.clone().or_else(|_| after.agrees_with(recovered))
+                agrees = agrees.clone().or_else(|_| after.agrees_with(recovered));
             });
         }
         agrees?;

@@ -1,4 +1,9 @@
-//! Many seeds.
+//! Many seeds, on all cores.
+
+use std::thread;
+use std::time::Instant;
+
+use parking_lot::Mutex;
 
 use super::asked;
 use super::plan::{Plan, SECOND};
@@ -10,30 +15,53 @@ use crate::planted::plant;
 /// So many failures are shrunk and told in full; of the others, only which law it was.
 const TOLD_IN_FULL: usize = 3;
 const SHRINKING_RUNS: usize = 300;
+/// One in so many seeds is run twice: if the two differ, no failure could be looked at again.
+const TWICE_IN: u64 = 50;
+
+/// What all threads have found.
+#[derive(Default)]
+struct Found {
+    all: Tally,
+    failed: Vec<(u64, String)>,
+}
+
+fn look_at(seed: u64, found: &Mutex<Found>) {
+    let plan = Plan::of(seed);
+    let ran = run(&plan, false);
+    if seed.is_multiple_of(TWICE_IN) {
+        assert_eq!(run(&plan, true).tally, ran.tally, "seed {seed} is not the same twice");
+    }
+    let mut found = found.lock();
+    found.all.add(&ran.tally);
+    let Some(broken) = ran.broken else { return };
+    found.failed.push((seed, broken.name()));
+    if found.failed.len() <= TOLD_IN_FULL {
+        let runs_max = asked::shrinking(SHRINKING_RUNS);
+        println!("{}\n", Report::on(&plan, broken, runs_max, asked::lines()));
+    } else {
+        println!("seed {seed}: {}", broken.to_string().chars().take(300).collect::<String>());
+    }
+}
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "how fast it goes is told, and judged by nobody")]
 fn no_law_is_broken_whatever_happens() {
-    let _planted = asked::bug().map(plant);
-    let seeds = asked::seeds();
-    let mut all = Tally::default();
-    let mut failed = Vec::new();
-    for seed in seeds.clone() {
-        let plan = Plan::of(seed);
-        let ran = run(&plan, false);
-        all.events += ran.tally.events;
-        all.virtual_nanos += ran.tally.virtual_nanos;
-        all.crashes += ran.tally.crashes;
-        all.commits += ran.tally.commits;
-        all.elections += ran.tally.elections;
-        let Some(broken) = ran.broken else { continue };
-        failed.push((seed, broken.name()));
-        if failed.len() <= TOLD_IN_FULL {
-            let runs_max = asked::shrinking(SHRINKING_RUNS);
-            println!("{}\n", Report::on(&plan, broken, runs_max, asked::lines()));
-        } else {
-            println!("seed {seed}: {}", broken.to_string().chars().take(300).collect::<String>());
+    let (began, seeds) = (Instant::now(), asked::seeds());
+    let (found, next) = (Mutex::new(Found::default()), Mutex::new(seeds.clone()));
+    let work = || {
+        let _planted = asked::bug().map(plant);
+        loop {
+            let Some(seed) = next.lock().next() else { return };
+            look_at(seed, &found);
         }
-    }
-    println!("seeds {seeds:?}: {all:?}, {} virtual seconds", all.virtual_nanos / SECOND);
+    };
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(work))));
+
+    let Found { all, failed } = found.into_inner();
+    let (seconds, virtual_seconds) = (began.elapsed().as_secs_f64(), all.virtual_nanos / SECOND);
+    println!(
+        "seeds {seeds:?} on {cores} cores in {seconds:.1} s, {virtual_seconds} virtual seconds: {all:?}"
+    );
     assert!(failed.is_empty(), "laws are broken at seeds {failed:?}");
 }

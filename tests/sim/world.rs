@@ -112,6 +112,27 @@ pub(super) struct Tally {
     pub(super) digest: u64,
 }
 
+impl Tally {
+    /// What this run and another one did together.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.events += other.events;
+        self.virtual_nanos += other.virtual_nanos;
+        self.crashes += other.crashes;
+        self.elections += other.elections;
+        self.commits += other.commits;
+        self.answers += other.answers;
+        self.reads += other.reads;
+        self.unknown += other.unknown;
+        self.changes += other.changes;
+        self.transfers += other.transfers;
+        self.snapshots += other.snapshots;
+        self.installs += other.installs;
+        self.lost_disks += other.lost_disks;
+        self.messages += other.messages;
+        self.digest ^= other.digest;
+    }
+}
+
 /// Everything.
 pub(super) struct World {
     pub(super) plan: Plan,
