@@ -35,6 +35,7 @@ pub(crate) struct Budget {
 
 /// The rules of a small world.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a rule of its own")]
 pub(crate) struct Rules {
     pub(crate) name: &'static str,
     /// The first so many of the three nodes found the group; the others wait to be added.

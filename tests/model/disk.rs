@@ -32,6 +32,7 @@ pub(crate) struct Write {
 }
 
 /// A part of a write that is there or not.
+#[derive(Clone, Copy)]
 pub(crate) enum Piece<'a> {
     HardState(HardState),
     Restart(&'a SnapshotMeta),

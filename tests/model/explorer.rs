@@ -204,11 +204,11 @@ impl Known {
         let mut here = World::new(rules);
         let mut way = Vec::new();
         for &there in through.iter().rev().skip(1) {
-            let steps = here.actions(rules).into_iter().map(|action| (action, after(&here, action, rules)));
+            let mut steps =
+                here.actions(rules).into_iter().map(|action| (action, after(&here, action, rules)));
             let leads_there = |step: &Step| fingerprint(&step.world) == there;
             let (action, step) = steps
-                .filter_map(|(action, step)| Some((action, step.filter(leads_there)?)))
-                .next()
+                .find_map(|(action, step)| Some((action, step.filter(leads_there)?)))
                 .expect("the same steps lead to the same worlds");
             way.push(action);
             here = step.world;

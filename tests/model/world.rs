@@ -73,7 +73,7 @@ impl World {
         if !rules.late_turns {
             node.turn(rules.mutant, &mut given);
         }
-        while rules.disks_are_instant && !(node.writes.is_empty() && !node.raft.has_ready()) {
+        while rules.disks_are_instant && (!node.writes.is_empty() || node.raft.has_ready()) {
             node.persist(rules.mutant, &mut given);
             node.turn(rules.mutant, &mut given);
         }
@@ -124,7 +124,7 @@ impl World {
         sights.add_if(happened.began_to_lead && node.raft.membership().is_joint(), Sight::LedInJoint);
         sights.add_if(news.iter().any(is_proposal), Sight::ProposalCommitted);
         sights.add_if(news.iter().any(is_old), Sight::OldEntryCommitted);
-        sights.add_if(news.iter().any(|committed| is_membership(&&committed.entry)), Sight::ChangeCommitted);
+        sights.add_if(news.iter().any(|committed| is_membership(&committed.entry)), Sight::ChangeCommitted);
         sights.add_if(!happened.crashed && is_replaced, Sight::LogReplaced);
         sights.add_if(happened.crashed && before.pieces_under_way() > 0, Sight::WriteLost);
         sights.add_if(given.restored, Sight::SnapshotInstalled);
@@ -135,6 +135,7 @@ impl World {
 }
 
 /// What a step has brought about.
+#[derive(Clone, Copy)]
 struct Happened {
     began_to_lead: bool,
     read_answered: bool,

@@ -64,6 +64,12 @@ pub(crate) fn vote(term: u64, voted_for: u64) -> GroupWrite {
     GroupWrite { group: GroupId::MAIN, hard_state: Some(hard_state), restart: None, entries: Vec::new() }
 }
 
+/// The log of the main group begins anew after `position`.
+pub(crate) fn restart(position: LogPosition) -> GroupWrite {
+    let restart = Some((position, membership()));
+    GroupWrite { group: GroupId::MAIN, hard_state: None, restart, entries: Vec::new() }
+}
+
 /// Opens the same storage again and again.
 pub(crate) type Open<'a> = &'a dyn Fn() -> Box<dyn Storage>;
 
