@@ -162,7 +162,9 @@ impl World {
 
     /// Somebody wants another membership.
     pub(super) fn change(&mut self, node: NodeId, act: Act) {
-        let is_quiet = self.operators.changing.is_empty() && self.operators.lost.is_empty();
+        // What has rotted may be lost at its next start: until then the operators count on it no more.
+        let Operators { changing, lost, damaged, .. } = &self.operators;
+        let is_quiet = changing.is_empty() && lost.is_empty() && damaged.is_empty();
         let Some((_, membership)) = self.lead().filter(|_| is_quiet) else { return };
         if !self.processes.contains_key(&node) {
             return;
@@ -226,11 +228,19 @@ impl World {
             && self.operators.removed.is_empty();
         // Whoever went down between its first hello and the founding of its log is a stranger to the group, and as good as
         // lost; and until all directories are known to the group, it cannot tell a wiped node from one that never was there.
+        let is_here = |id: NodeId, membership: &Membership| {
+            let shown = self.processes.get(&id).map(|process| process.incarnation);
+            let agreed = membership.member(id).and_then(|member| member.incarnation);
+            shown.is_some() && shown == agreed && self.hosts[&id].image.lock().founded
+        };
+        // Everybody must know of everybody: a majority of those who do not would let the wiped one in.
+        let knows_all = |id: NodeId| {
+            let known =
+                self.processes.get(&id).map(|process| Arc::clone(process.replica.raft().membership()));
+            known.is_some_and(|known| known.members().all(|(_, member)| member.incarnation.is_some()))
+        };
         let all_are_here = |membership: &Membership| {
-            membership.members().all(|(id, member)| {
-                let shown = self.processes.get(&id).map(|process| process.incarnation);
-                shown.is_some() && shown == member.incarnation && self.hosts[&id].image.lock().founded
-            })
+            membership.members().all(|(id, _)| is_here(id, membership) && knows_all(id))
         };
         quiet
             && self.lead().is_some_and(|(_, membership)| {
