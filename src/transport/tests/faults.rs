@@ -54,7 +54,7 @@ fn frames_that_are_mangled_at_random_harm_nobody() {
             0 => mangled.truncate(below(good.len())),
             1 => drop(mangled.drain(..=below(good.len()))),
             2 => mangled.insert(below(good.len()), below(256) as u8),
-            _ => (0..1 + below(8)).for_each(|_| mangled[below(good.len())] = below(256) as u8),
+            _ => (0..=below(8)).for_each(|_| mangled[below(good.len())] = below(256) as u8),
         }
         let heard = say(&node, address, &mangled);
         let is_known = |seen: &Seen| {
