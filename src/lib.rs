@@ -49,6 +49,8 @@
 //! [`Node::remove`] and their like, [`Node::transfer_leadership`], [`Node::snapshot_now`]; [`Node::events`],
 //! [`Node::status`] and [`Node::metrics`] show what happens.
 //!
+//! [How it is tested](guide::how_quorate_is_tested) is a page of its own.
+//!
 //! From there: [`Codec`] for commands of your own, [`ProposeError::outcome`] for what an error lets you conclude,
 //! [`Ticket`] for thousands of requests in flight, [`Config`] for what can be set. The modules [`storage`], [`transport`],
 //! [`consensus`] and [`types`] are for those who bring a log or a network of their own ([`Node::start_with`]) or test with
@@ -120,6 +122,7 @@ pub mod consensus;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod guide;
 mod machine;
 pub mod metrics;
 mod net;

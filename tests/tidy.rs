@@ -34,6 +34,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("testing", &["types", "machine", "storage", "transport"]),
+    ("guide", &[]),
     (
         "fuzzing",
         &[
