@@ -9,8 +9,9 @@ use crate::program::client::{Answer, Client};
 use crate::stand::eventually;
 use crate::world::{World, others, seed};
 
-/// Room for two segments of the log and little more.
-const DISK_BYTES: &str = "140m";
+/// Room for four segments of the log and a little more: one that a killed process has left cut, one that is written, one in
+/// reserve, and, once there is room again, the next reserve.
+const DISK_BYTES: &str = "300m";
 const VALUE_BYTES: usize = 4 << 20;
 
 /// A file system in memory, of few bytes, until dropped.
