@@ -52,7 +52,6 @@ pub(super) struct Host {
     clock_ppm: u64,
     /// It waits to be added, should its directory be empty.
     pub(super) joins: bool,
-    pub(super) boots: u64,
     /// After so many syncs more one is refused, and its pages count as clean from then on.
     sync_fails: Arc<Mutex<Option<(u64, Cache)>>>,
 }
@@ -124,7 +123,6 @@ impl Host {
             clock_since: 0,
             clock_ppm: 1_000_000,
             joins,
-            boots: 0,
             sync_fails: Arc::default(),
         }
     }
@@ -191,7 +189,6 @@ impl Host {
         seed: u64,
         now: u64,
     ) -> Result<Process, Refused> {
-        self.boots += 1;
         let config = DiskConfig::new("/node", self.id).segment_bytes(DiskConfig::SEGMENT_BYTES_MIN);
         let log = DiskLog::open_on(self.files(plan), config).map_err(Refused::of)?;
         let mut log = Witness { log, image: Arc::clone(&self.image) };

@@ -543,7 +543,7 @@ impl World {
         let process = self.processes.remove(&node).expect("it ran");
         process.replica.stop(cause);
         self.hear_answers()?;
-        self.is_gone(node);
+        self.is_gone(node, false);
         self.fall(node, false);
         Ok(())
     }

@@ -145,19 +145,17 @@ impl World {
     /// Its process is gone without a word.
     pub(super) fn end_process(&mut self, node: NodeId, silently: bool) {
         self.tally.crashes += 1;
-        self.callers_are_gone(node);
         if self.processes.remove(&node).is_some() {
-            self.hang_up(node, silently);
-            self.is_gone(node);
+            self.is_gone(node, silently);
         }
         // What its parts said when they were dropped, nobody has heard.
         self.mailbox.lock().clear();
     }
 
-    pub(super) fn is_gone(&mut self, node: NodeId) {
+    pub(super) fn is_gone(&mut self, node: NodeId, silently: bool) {
         self.trace.ends(self.now, node);
         self.callers_are_gone(node);
-        self.hang_up(node, false);
+        self.hang_up(node, silently);
         self.ledger.forget(node);
         self.paused.remove(&node);
         self.hosts[&node].refuse_no_sync();
