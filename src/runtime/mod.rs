@@ -48,6 +48,7 @@ mod room;
 mod running;
 mod spawn;
 mod status;
+mod submit;
 mod threads;
 mod view;
 
