@@ -87,6 +87,7 @@ pub(super) fn launch(
         id: judged.id,
         call_timeout: config.call_timeout,
         election_timeout: config.election_timeout,
+        forwarding: config.forwarding,
         command_bytes_max: config.command_bytes_max,
         session_bounds: SessionBounds::of(config.sessions_max),
         metrics,

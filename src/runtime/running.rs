@@ -23,6 +23,7 @@ pub(super) struct Running {
     pub(super) id: NodeId,
     pub(super) call_timeout: Duration,
     pub(super) election_timeout: Duration,
+    pub(super) forwarding: bool,
     pub(super) command_bytes_max: usize,
     /// Of the sessions that are opened here.
     pub(super) session_bounds: SessionBounds,

@@ -80,7 +80,6 @@ impl<S: StateMachine> Node<S> {
     }
 
     /// Opens a session. If its fate stays unknown, the session that may stand expires some day like any other.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the room that serves clients"))]
     pub(crate) fn submit_open_session(&self, within: Duration) -> Ticket<SessionId, ProposeError> {
         let entry = seal_open(self.running().session_bounds);
         self.submit_entry(entry, within, |response| {
@@ -90,7 +89,6 @@ impl<S: StateMachine> Node<S> {
     }
 
     /// Closes a session, if it stands.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the room that serves clients"))]
     pub(crate) fn submit_close_session(
         &self,
         session: SessionId,
