@@ -48,6 +48,8 @@ mod retry;
 mod room;
 mod running;
 mod session;
+#[cfg(test)]
+mod session_tests;
 mod spawn;
 mod status;
 mod submit;
