@@ -324,7 +324,7 @@ fn leader_that_tells_directories_apart(learners: &[u64]) -> Raft {
 /// The leader learns the directories of these nodes, and everybody follows.
 fn note_directories(leader: &mut Raft, ids: &[u64]) {
     let learnt = ids.iter().map(|&id| (node(id), Incarnation(id)));
-    leader.propose_membership((**leader.membership()).clone().with_incarnations(learnt)).unwrap();
+    leader.propose_membership((**leader.membership()).clone().with_incarnations(learnt)).expect("it leads");
     commit_everywhere(leader);
 }
 
