@@ -96,7 +96,8 @@
 //! voters change it enters a joint configuration, in which every decision needs a majority of the old and of the new
 //! voters, and a second entry leaves it; the operator is answered when the last one is committed. A node that is added
 //! starts with [`Config::join`], learns its cluster from the first member that reaches it, and never elects itself before
-//! a membership names it.
+//! a membership names it. It becomes a voter only when the log that it holds names its data directory: before that it gives
+//! no vote, so who is to vote and was never met is a learner first.
 //!
 //! **A transfer of leadership** also goes to the leader. It takes no more proposals, waits until its successor holds all of
 //! the log, and tells it to stand for election at once; if nobody leads within an election timeout it goes on as before.

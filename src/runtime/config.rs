@@ -96,6 +96,12 @@ impl Config {
 
     /// The first members of the cluster: the same list on every founding node, this one included, with the addresses at
     /// which the others reach them. A data directory that already holds a cluster wins over it.
+    ///
+    /// A founder that lost its disk is recognised by the others and refused. But one that founded its cluster alone, and lost
+    /// its disk after the cluster grew, would found it once more with the same list: alone it is a majority of that, so
+    /// that it leads, and serves its own callers a second, empty cluster beside the others'. Nothing on its disk can tell
+    /// the two cases apart. Start it so only once; to come back, have the others remove it
+    /// ([`Node::remove`](super::Node::remove)), start it with [`Config::join`] on an empty directory, and add it again.
     #[must_use]
     pub fn bootstrap<A: Into<String>>(mut self, members: impl IntoIterator<Item = (u64, A)>) -> Self {
         self.founders = Some(members.into_iter().map(|(id, address)| (id, address.into())).collect());
