@@ -65,7 +65,7 @@
 //! 6  runtime/    testing/                     threads, channels, Node, Config; suites for what users bring (a feature)
 //! 5  workers/                                 log writer and reader, applier, snapshot saver and mover: plain structs
 //! 4  replica/    transport/                   one group without threads; TCP and a network in memory
-//! 3  machine/    storage/    net/             the user's trait; the log; the event loop
+//! 3  machine/    storage/    net/             the user's trait and sessions; the log; the event loop
 //! 2  consensus/  wire/                        Raft, pure; frames and messages as bytes
 //! 1  ticket/     metrics/                     what a caller holds; what a node counts
 //! 0  types/      sync/      planted           plain data; locks; bugs that stand in the tests' build alone
@@ -76,6 +76,11 @@
 //! **A proposal** goes from its caller to the engine thread, which appends it to the log's tail; from there to the log
 //! writer and to the network *in the same turn*, so that the leader's disk and its followers' work at the same time. When
 //! a majority holds it durably it is committed and goes to the apply thread, which answers the caller itself.
+//!
+//! **A command in a session** is one that may be sent again: it carries its session and its number ([`Node::session`]). A
+//! wrapper around the user's state machine keeps a table of sessions, itself a part of the replicated state: what was executed
+//! before is not executed again, and is given its first answer. The table is in front of every snapshot, and in the sidecar of
+//! a machine on disk.
 //!
 //! **A read** joins a numbered round of heartbeats that is sent after the read arrived. When a majority has answered that
 //! round, the leader was still the leader, and the read takes its place behind the applies up to the commit index of its
@@ -145,8 +150,8 @@ mod workers;
 
 pub use machine::{Codec, DecodeError, Held, MachineError, SnapshotError, StateMachine};
 pub use runtime::{
-    After, Config, ConfigError, Events, Node, NodeEvent, Parts, PeerState, PeerStatus, Role, ShutdownError,
-    StartError, Status,
+    After, Config, ConfigError, Events, Node, NodeEvent, Parts, PeerState, PeerStatus, Request, Role,
+    Session, ShutdownError, StartError, Status,
 };
 pub use ticket::{
     CallError, ChangeError, Outcome, ProposeError, ReadError, SnapshotNowError, StopCause, Ticket,

@@ -158,6 +158,20 @@ bugs! {
     /// The first command of a batch is skipped where nobody waits for it (`StatesDiffer`, `AppliedDiffers`).
     SkipsCommands,
 
+    // Sessions.
+    /// A snapshot is written without the sessions: thesis §6.3 (`SessionsDiffer`).
+    SnapshotsForgetSessions,
+    /// A machine on disk is opened without the sessions that it stored (`SessionsDiffer`).
+    ForgetsSidecars,
+    /// A command of a session that has gone is executed as the first of a new one (`AppliedDiffers`, `AppliedTwice`).
+    RevivesSessions,
+    /// A command that its session has done with is executed again (`AppliedDiffers`, `AppliedTwice`).
+    ExecutesTheAcknowledged,
+    /// A session counts as used only where somebody waits for the answer (`SessionsDiffer`).
+    CountsLocalUse,
+    /// Answers are kept only where somebody waits for them (`SessionsDiffer`).
+    KeepsAwaitedAnswers,
+
     // The log on disk.
     /// Segments share one salt: what a recycled file held before parses (`CannotStart`).
     SharesSalts,

@@ -35,6 +35,10 @@ pub(super) enum Broken {
     AppliedDiffers { node: NodeId, at: LogPosition, expected: Option<CommandId>, applied: CommandId },
     /// Equal pasts make equal states.
     StatesDiffer { node: NodeId, at: LogPosition, expected: Done, is: Done },
+    /// Equal pasts make equal tables of sessions, through snapshots and restarts.
+    SessionsDiffer { node: NodeId, at: LogPosition, expected: String, is: String },
+    /// A session's answer is kept until the session has it.
+    AnswerLost { caller: usize, command: CommandId },
     /// A promise leaves only when it is durable.
     SentBeforeDurable { node: NodeId, message: String, durable: HardState, last: LogPosition },
     /// §6: one change of the configuration at a time, and every two in succession share a majority.

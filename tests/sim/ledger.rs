@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+mod sessions;
+
+use self::sessions::Sessions;
 use super::image::Image;
 use super::law::Broken;
-use super::machine::{Command, CommandId, Done, Saw, State};
+use super::machine::{CommandId, Done, Saw, State};
 use crate::consensus::{Raft, RoleName};
-use crate::machine::Codec;
 use crate::types::{
     AppendAnswer, Body, Entry, Incarnation, LogIndex, LogPosition, Membership, Message, NodeId, Payload, Term,
 };
@@ -52,6 +54,7 @@ pub(super) struct Ledger {
     /// The state machine as the committed log alone makes it, and what it held after each entry.
     state: State,
     values: BTreeMap<u8, Vec<(LogIndex, u64)>>,
+    sessions: Sessions,
     places: HashMap<CommandId, LogPosition>,
     /// What callers were told would never be.
     refused: HashMap<CommandId, (usize, String)>,
@@ -207,17 +210,23 @@ impl Ledger {
         }
         let mut done = None;
         if let Some(Written { payload: Payload::Normal { command, .. }, .. }) = self.written.get(&position) {
-            let command = Command::decode(command).expect("callers send commands");
-            let result = self.state.apply(position, &command);
-            let history = self.values.entry(command.key).or_default();
-            history.push((position.index, self.state.value(command.key)));
-            done = Some((command.id, result));
-            if let Some((caller, told)) = self.refused.get(&command.id) {
+            let (state, values) = (&mut self.state, &mut self.values);
+            done = self.sessions.apply(position.index, command, |command| {
+                let result = state.apply(position, &command);
+                let history = values.entry(command.key).or_default();
+                history.push((position.index, state.value(command.key)));
+                result
+            });
+        }
+        self.sessions.note_table();
+        if let Some((command, _)) = done {
+            if let Some((caller, told)) = self.refused.get(&command) {
                 let (caller, told) = (*caller, told.clone());
-                return Err(Broken::AppliedAfterAll { caller, command: command.id, at: position, told });
+                return Err(Broken::AppliedAfterAll { caller, command, at: position, told });
             }
-            if let Some(first) = self.places.insert(command.id, position) {
-                return Err(Broken::AppliedTwice { command: command.id, first, second: position });
+            self.judge_expired(command, position)?;
+            if let Some(first) = self.places.insert(command, position) {
+                return Err(Broken::AppliedTwice { command, first, second: position });
             }
         }
         self.committed.push(Committed { term: position.term, known_in: raft.term(), done });
@@ -250,7 +259,14 @@ impl Ledger {
     }
 
     /// A node's state machine has applied a command.
-    pub(super) fn applied(&self, node: NodeId, at: LogPosition, command: CommandId, done: Done) -> Judged {
+    pub(super) fn applied(
+        &mut self,
+        node: NodeId,
+        at: LogPosition,
+        command: CommandId,
+        done: Done,
+    ) -> Judged {
+        self.executed(command, at)?;
         let expected = self.committed.get(at.index.0 as usize - 1);
         let is_there = expected.filter(|entry| entry.term == at.term);
         match is_there.and_then(|entry| entry.done) {
