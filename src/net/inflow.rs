@@ -9,15 +9,15 @@ use std::io::{self, ErrorKind, IoSliceMut, Read};
 use bytes::{Bytes, BytesMut};
 
 use crate::wire::WireError;
-use crate::wire::frame::{self, FrameError};
-use crate::wire::hello::HELLO_BYTES_MAX;
+use crate::wire::frame::{self, FrameError, PROTOCOL_VERSION};
+use crate::wire::greeting::GREETING_BYTES_MAX;
 
 /// What a connection that has not said who it is may occupy.
 const NARROW_BYTES: usize = 4 << 10;
 /// What a peer's connection occupies.
 const WIDE_BYTES: usize = 64 << 10;
 
-const _: () = assert!(HELLO_BYTES_MAX <= NARROW_BYTES, "a handshake fits the narrow buffer");
+const _: () = assert!(GREETING_BYTES_MAX <= NARROW_BYTES, "a handshake fits the narrow buffer");
 
 /// The input side of one connection.
 #[derive(Debug)]
@@ -102,7 +102,8 @@ impl Inflow {
             }
             return Ok(self.large.take().map(|large| large.frame.freeze()));
         }
-        let Some(length) = frame::announced_len(self.waiting(), self.frame_bytes_max)? else {
+        let Some(length) = frame::announced_len(PROTOCOL_VERSION, self.waiting(), self.frame_bytes_max)?
+        else {
             return Ok(None);
         };
         if length > self.buffer.len() {
@@ -202,7 +203,9 @@ mod tests {
     fn sealed(sizes: &[usize]) -> Vec<u8> {
         let mut out = Vec::new();
         for &size in sizes {
-            frame::seal(1, GroupId(1), &mut out, |out| out.resize(out.len() + size, size as u8));
+            frame::seal(PROTOCOL_VERSION, 1, GroupId(1), &mut out, |out| {
+                out.resize(out.len() + size, size as u8)
+            });
         }
         out
     }
@@ -212,7 +215,7 @@ mod tests {
         let mut bodies = Vec::new();
         while let Taken::Bytes { .. } = inflow.read_from(&mut trickle).expect("no error but blocking") {
             while let Some(bytes) = inflow.next_frame()? {
-                bodies.push(frame::open(bytes)?.body.len());
+                bodies.push(frame::open(PROTOCOL_VERSION, bytes)?.body.len());
             }
         }
         Ok(bodies)

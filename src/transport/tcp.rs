@@ -10,7 +10,7 @@ use super::{Inbox, LocalNode, Peers, SendJob, Transport, TransportError, Wake};
 use crate::metrics::NetMetrics;
 use crate::net::{Bound, Delivery, Local, LoopWaker, Network, Settings};
 use crate::types::{ClusterId, GroupId, Incarnation, Membership, NodeId, PeerMessage};
-use crate::wire::hello::{Secret, TOKEN_BYTES_MAX};
+use crate::wire::greeting::{Secret, TOKEN_BYTES_MAX};
 
 /// How many jobs are taken before the sockets have their turn again.
 const JOBS_PER_TURN: usize = 4096;

@@ -7,7 +7,8 @@ use super::super::peer::Dial;
 use super::end::Ending;
 use super::{Delivery, Network};
 use crate::types::{ClusterId, Incarnation, NodeId};
-use crate::wire::hello::{Answer, HELLO_BYTES_MAX, Hello, Lane, Reason};
+use crate::wire::greeting::GREETING_BYTES_MAX;
+use crate::wire::hello::{Answer, Hello, Lane, Reason};
 
 impl Network {
     /// Reads the hello of who came, if all of it is there, and answers.
@@ -18,7 +19,7 @@ impl Network {
         let expected = self.peers.get(&hello.node).and_then(|peer| peer.demanded_of(hello.incarnation));
         let answer = self.me.answer_to(&hello, expected);
         connection.lane = hello.lane;
-        connection.outbox.append(HELLO_BYTES_MAX, |out| answer.encode(out));
+        connection.outbox.append(GREETING_BYTES_MAX, |out| answer.encode(out));
         self.to_write.push(token);
         match answer {
             Answer::Accepted { .. } => {
