@@ -144,8 +144,8 @@ mod workers;
 
 pub use machine::{Codec, DecodeError, Held, MachineError, SnapshotError, StateMachine};
 pub use runtime::{
-    After, Config, ConfigError, Events, Node, NodeEvent, Parts, PeerState, PeerStatus, Role, ShutdownError,
-    StartError, Status,
+    After, Config, ConfigError, Events, Node, NodeEvent, Parts, PeerState, PeerStatus, Request, Role,
+    Session, ShutdownError, StartError, Status,
 };
 pub use ticket::{
     CallError, ChangeError, Outcome, ProposeError, ReadError, SnapshotNowError, StopCause, Ticket,

@@ -21,7 +21,7 @@ use super::threads::{Stopper, Threads};
 use super::view::{Facts, View};
 use super::{Config, Parts, StartError};
 use crate::consensus::RaftConfig;
-use crate::machine::Machine;
+use crate::machine::{Machine, SessionBounds};
 use crate::replica::{CheckCommand, Replica, ReplicaConfig};
 use crate::ticket::Gate;
 use crate::types::Boot;
@@ -87,7 +87,9 @@ pub(super) fn launch(
         id: judged.id,
         call_timeout: config.call_timeout,
         election_timeout: config.election_timeout,
+        forwarding: config.forwarding,
         command_bytes_max: config.command_bytes_max,
+        session_bounds: SessionBounds::of(config.sessions_max),
         metrics,
         stopper: stopper.clone(),
         to_engine,
@@ -126,7 +128,7 @@ fn replica_config(
     let mut replica =
         ReplicaConfig::new(raft_config(config, limits, local)?, incarnation, Boot(random()?), check_command);
     replica.forwarding = config.forwarding;
-    replica.command_bytes_max = config.command_bytes_max;
+    replica.command_bytes_max = limits.entry_command_bytes_max;
     let requests_max = usize::try_from(config.in_flight_requests_max).unwrap_or(usize::MAX);
     replica.proposals_max = requests_max;
     replica.reads_max = requests_max;

@@ -12,6 +12,7 @@ use super::channels::{Control, Request, ToEngine, answer};
 use super::clock::later;
 use super::threads::Stopper;
 use super::view::{Facts, View};
+use crate::machine::SessionBounds;
 use crate::metrics::Metrics;
 use crate::replica::ReplicaStatus;
 use crate::ticket::{Outcome, Permit, ProposeError, ReadError, StopCause, on_runtime_thread};
@@ -22,7 +23,10 @@ pub(super) struct Running {
     pub(super) id: NodeId,
     pub(super) call_timeout: Duration,
     pub(super) election_timeout: Duration,
+    pub(super) forwarding: bool,
     pub(super) command_bytes_max: usize,
+    /// Of the sessions that are opened here.
+    pub(super) session_bounds: SessionBounds,
     pub(super) metrics: Metrics,
     pub(super) stopper: Stopper,
     /// Held for as long as there are callers: no end of the engine's inputs is ever the last one.
@@ -34,11 +38,14 @@ pub(super) struct Running {
 }
 
 impl Running {
+    /// Whether a command of `bytes` may be replicated.
+    pub(super) fn judge_length(&self, bytes: usize) -> Result<(), ProposeError> {
+        let limit = self.command_bytes_max;
+        if bytes <= limit { Ok(()) } else { Err(ProposeError::TooLarge { bytes, limit }) }
+    }
+
     /// Lets a command of `bytes` through the gate, or says why not.
     pub(super) fn admit_command(&self, bytes: usize) -> Result<Permit, ProposeError> {
-        if bytes > self.command_bytes_max {
-            return Err(ProposeError::TooLarge { bytes, limit: self.command_bytes_max });
-        }
         if let Some(cause) = self.stop_cause() {
             return Err(ProposeError::Stopped { cause, outcome: Outcome::NotApplied });
         }
