@@ -184,6 +184,17 @@ impl Inflow {
         })
     }
 
+    /// Whether what is read next belongs to a frame for which room was set aside.
+    pub(crate) fn is_within_a_large_frame(&self) -> bool {
+        self.large.is_some()
+    }
+
+    /// Drops what was read: nobody heeds it.
+    pub(crate) fn discard(&mut self) {
+        self.large = None;
+        (self.start, self.end) = (0, 0);
+    }
+
     /// The first byte that waits.
     pub(crate) fn first(&self) -> Option<u8> {
         self.waiting().first().copied()
