@@ -135,6 +135,7 @@ mod net;
 mod planted;
 mod replica;
 mod runtime;
+mod server;
 #[cfg(test)]
 #[path = "../tests/sim/mod.rs"]
 mod sim;
@@ -153,6 +154,7 @@ pub use runtime::{
     After, Config, ConfigError, Events, Node, NodeEvent, Parts, PeerState, PeerStatus, Request, Role,
     Session, ShutdownError, StartError, Status,
 };
+pub use server::{Server, ServerConfig, ServerError};
 pub use ticket::{
     CallError, ChangeError, Outcome, ProposeError, ReadError, SnapshotNowError, StopCause, Ticket,
     TransferError,

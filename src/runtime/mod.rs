@@ -47,6 +47,7 @@ mod restore_tests;
 mod retry;
 mod room;
 mod running;
+mod serving;
 mod session;
 #[cfg(test)]
 mod session_tests;

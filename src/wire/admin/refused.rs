@@ -21,7 +21,7 @@
 //! An address that was refused because it is too long is cut to 256 bytes: it is shown to a person, and never dialled.
 
 use super::super::cursor::{WireError, Writer};
-use super::super::fields::{Reader, read_address, read_index, read_node, write_address};
+use super::super::fields::{Reader, beginning, read_address, read_index, read_node, write_address};
 use crate::types::{ChangeRefused, Membership, MembershipError, NodeId, TransferRefused};
 
 pub(super) fn encode_change_refused(refused: &ChangeRefused, writer: &mut Writer<'_>) {
@@ -122,7 +122,6 @@ fn read_size(reader: &mut Reader) -> Result<usize, WireError> {
 }
 
 fn write_shown<'w, 'o>(writer: &'w mut Writer<'o>, address: &str) -> &'w mut Writer<'o> {
-    let end = (0..=Membership::ADDRESS_BYTES_MAX).rev().find(|&end| address.is_char_boundary(end));
-    write_address(writer, &address[..end.unwrap_or(0)]);
+    write_address(writer, beginning(address, Membership::ADDRESS_BYTES_MAX));
     writer
 }
