@@ -34,6 +34,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("testing", &["types", "machine", "storage", "transport"]),
+    ("event_store", &["types", "ticket", "machine", "runtime"]),
     ("guide", &[]),
     (
         "fuzzing",
