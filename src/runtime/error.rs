@@ -83,6 +83,9 @@ pub enum ConfigError {
     /// No request would pass.
     #[error("nothing may be in flight: allow at least one request and one byte")]
     NothingInFlight,
+    /// Too few recent entries would stay in memory.
+    #[error("a tail of {0} entries is too short: at least {least}", least = Config::TAIL_ENTRIES_MIN)]
+    TailEntries(u64),
     /// The token is empty or too long.
     #[error("a token has 1 to 256 bytes")]
     BadToken,
