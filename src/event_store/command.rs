@@ -246,6 +246,17 @@ impl Command {
         Ok(Self(Kind::Archive(aggregate.clone())))
     }
 
+    /// About how many bytes it has in the log.
+    pub(super) fn bytes(&self) -> u64 {
+        const AROUND: usize = 64;
+        let content = match &self.0 {
+            Kind::Append(changes) => changes.iter().map(|change| change.events.bytes().len()).sum(),
+            Kind::Snapshot { data, .. } => data.len(),
+            Kind::Archive(_) | Kind::Consumed { .. } => 0,
+        };
+        (content + AROUND) as u64
+    }
+
     /// The archive record of log entry `index` was handled.
     pub fn consumed(index: u64) -> Self {
         Self(Kind::Consumed { index })

@@ -35,7 +35,6 @@
 //! table            key                             value
 //! meta             "format"                        4: 1, this version
 //!                  "held"                          term 8 | index 8 | the runtime's sidecar: what the store holds
-//!                  "restoring"                     nothing; there while a snapshot is being read in
 //! aggregates       ID                              sequence 8 | base 8 | snapshot's sequence 8 | has status 1
 //!                                                  | [status | since 8, ns] | labels 4 | (name | value)…
 //!                                                  | has a gap 1 | [POSITION of the last event that was trimmed]
@@ -122,14 +121,25 @@
 //! within a life. All else goes through the log. An append of nothing is `Query::Check`, linearizable.
 
 mod answer;
+mod append;
+mod archive;
 mod command;
 mod cursor;
 mod error;
 mod event;
 mod id;
+mod index;
 pub mod limits;
+mod log_order;
+mod machine;
+mod open;
+mod picture;
 mod position;
 mod query;
+mod reader;
+mod snapshots;
+mod tables;
+mod view;
 
 pub use answer::{
     Aggregate, Appended, Archived, Conflict, Events, Page, RecordedPage, Refused, Snapshot, WithStatus,
@@ -139,5 +149,8 @@ pub use error::{OpenError, StoreError};
 pub use event::{Event, NewEvent, Timestamp};
 pub use id::AggregateId;
 pub use limits::Invalid;
+pub use machine::{EventMachine, MachineOptions};
 pub use position::{Filter, Gap, Position, Recorded, Removal};
 pub use query::{Query, Response};
+pub use reader::{News, Reader};
+pub use view::View;

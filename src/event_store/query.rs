@@ -30,6 +30,7 @@
 use super::answer::{read_position, write_position};
 use super::command::{LABEL, LABEL_VALUE, STATUS, judge_label};
 use super::cursor::{Reader, VERSION, Write};
+use super::error::StoreError;
 use super::limits::{
     EVENT_TYPE_BYTES_MAX, FILTER_MAX, LABEL_BYTES_MAX, LABEL_VALUE_BYTES_MAX, STATUS_BYTES_MAX,
 };
@@ -408,6 +409,13 @@ impl Codec for Response {
 }
 
 impl Response {
+    /// What went wrong, in as many words as there is room for.
+    pub(super) fn failed(error: StoreError) -> Self {
+        let mut reason = error.to_string();
+        reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
+        Self::Failed { reason }
+    }
+
     fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(match reader.u8()? {
             1 => Self::Appended(Appended::read(reader)?),
