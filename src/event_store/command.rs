@@ -23,7 +23,7 @@ use super::limits::{
     APPENDS_MAX, EVENTS_MAX, Invalid, LABEL_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX, SNAPSHOT_BYTES_MAX,
     STATUS_BYTES_MAX,
 };
-use super::{AggregateId, NewEvent, Timestamp};
+use super::{AggregateId, Event, NewEvent, Timestamp};
 use crate::machine::{Codec, DecodeError};
 
 /// What is done to the store. Made by [`Append::into_command`], [`Command::append_all`] and the like, which judge it.
@@ -198,6 +198,26 @@ impl Append {
     /// Whether it would only check the sequence: no event, no status, no label.
     pub fn is_check(&self) -> bool {
         self.events.is_empty() && self.index.is_empty()
+    }
+
+    /// The events as they will be, if the aggregate is where it is expected; those without a time get `now`.
+    pub(super) fn raised(&self, now: Timestamp) -> impl Iterator<Item = Event> {
+        let sequences = (0..).map(|nth| self.expected.wrapping_add(nth));
+        self.events.iter().zip(sequences).map(move |(event, sequence)| Event {
+            timestamp: event.timestamp.unwrap_or(now),
+            sequence,
+            aggregate: self.id.clone(),
+            event_type: event.event_type.clone(),
+            data: event.data.clone(),
+            raised: true,
+        })
+    }
+
+    /// What `index` says counts less than what was said before.
+    pub(super) fn index_below(mut self, mut index: Index) -> Self {
+        index.merge(self.index);
+        self.index = index;
+        self
     }
 
     /// The command that appends; what has no time gets `now`.

@@ -123,21 +123,32 @@
 mod answer;
 mod append;
 mod archive;
+mod archives;
 mod command;
 mod cursor;
+mod decision;
+mod dispatcher;
 mod error;
 mod event;
+mod executor;
 mod id;
 mod index;
 pub mod limits;
 mod log_order;
 mod machine;
 mod open;
+mod options;
 mod picture;
 mod position;
+mod projection;
+mod publisher;
+mod queries;
 mod query;
 mod reader;
+mod refusals;
 mod snapshots;
+mod store;
+mod subscription;
 mod tables;
 mod view;
 
@@ -145,12 +156,25 @@ pub use answer::{
     Aggregate, Appended, Archived, Conflict, Events, Page, RecordedPage, Refused, Snapshot, WithStatus,
 };
 pub use command::{Append, Command, Index};
+pub use decision::Decision;
+pub use dispatcher::Dispatcher;
 pub use error::{OpenError, StoreError};
 pub use event::{Event, NewEvent, Timestamp};
+pub use executor::Executor;
 pub use id::AggregateId;
 pub use limits::Invalid;
 pub use machine::{EventMachine, MachineOptions};
+pub use options::Options;
 pub use position::{Filter, Gap, Position, Recorded, Removal};
+pub use projection::Projection;
+pub use publisher::Publisher;
+pub use queries::{Consistency, Reading};
 pub use query::{Query, Response};
 pub use reader::{News, Reader};
+pub use refusals::{
+    AppendError, ArchiveError, ConsumeError, ExecuteError, QueryError, SaveError, StoreStartError,
+    SubscriptionError,
+};
+pub use store::EventStore;
+pub use subscription::{Closer, Delivered, Subscription};
 pub use view::View;

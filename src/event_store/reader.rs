@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 use redb::{Database, ReadableDatabase, WriteTransaction};
@@ -53,6 +53,26 @@ impl Reader {
         let nothing_new = |news: &mut News| news.applied <= index && !news.closed;
         self.shared.changed.wait_while_for(&mut news, nothing_new, within);
         *news
+    }
+
+    /// As [`Reader::wait_beyond`], until `deadline` or until `is_over`: whoever makes it so calls [`Reader::wake`].
+    pub(super) fn wait_beyond_until(
+        &self,
+        index: u64,
+        deadline: Instant,
+        is_over: impl Fn() -> bool,
+    ) -> News {
+        let mut news = self.shared.news.lock();
+        let goes_on = |news: &mut News| news.applied <= index && !news.closed && !is_over();
+        self.shared.changed.wait_while_until(&mut news, goes_on, deadline);
+        *news
+    }
+
+    /// Those who wait look again whether it is over.
+    pub(super) fn wake(&self) {
+        // Who has just looked holds this until it waits.
+        drop(self.shared.news.lock());
+        self.shared.changed.notify_all();
     }
 }
 
