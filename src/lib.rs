@@ -62,6 +62,7 @@
 //! A room imports only from the floors below it.
 //!
 //! ```text
+//! 7  event_store/                             aggregates made of events, on a node's disk (a feature)
 //! 6  runtime/    testing/                     threads, channels, Node, Config; suites for what users bring (a feature)
 //! 5  workers/                                 log writer and reader, applier, snapshot saver and mover: plain structs
 //! 4  replica/    transport/                   one group without threads; TCP and a network in memory
@@ -125,6 +126,8 @@ compile_error!(
 );
 
 pub mod consensus;
+#[cfg(feature = "event-store")]
+pub mod event_store;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
