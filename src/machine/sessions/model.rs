@@ -67,21 +67,21 @@ impl ModelMachine {
         session.answered_below = session.answered_below.max(tag.answered_below);
         session.kept.retain(|(sequence, _)| *sequence >= session.answered_below);
         let kept = session.kept.iter().find(|(sequence, _)| *sequence == tag.sequence);
-        let response = match kept {
-            _ if tag.sequence < session.answered_below => FORGOTTEN.to_vec(),
-            Some((_, response)) => response.clone(),
-            None if session.kept.len() as u64 >= u64::from(bounds.unanswered_max) => FULL.to_vec(),
-            None => {
-                let answer = execute();
-                let is_small = answer.len() <= bounds.answer_bytes_max as usize;
-                let response = [&[0], &answer[..]].concat();
-                session
-                    .kept
-                    .push((tag.sequence, if is_small { response.clone() } else { FORGOTTEN.to_vec() }));
-                session.kept.sort();
-                response
-            }
+        let known = match kept {
+            _ if tag.sequence < session.answered_below => Some(FORGOTTEN.to_vec()),
+            Some((_, response)) => Some(response.clone()),
+            None if session.kept.len() as u64 >= u64::from(bounds.unanswered_max) => Some(FULL.to_vec()),
+            None => None,
         };
+        if let Some(response) = known {
+            self.model.sessions.push(session);
+            return response;
+        }
+        let answer = execute();
+        let response = [&[0], &answer[..]].concat();
+        let is_small = answer.len() <= bounds.answer_bytes_max as usize;
+        session.kept.push((tag.sequence, if is_small { response.clone() } else { FORGOTTEN.to_vec() }));
+        session.kept.sort();
         self.model.sessions.push(session);
         self.evict(id);
         if self.bytes() > bounds.answers_bytes_max {

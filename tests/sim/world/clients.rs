@@ -98,16 +98,23 @@ impl Client {
         names.filter(|(_, sent)| sent.stands == Stands::Open).map(|(name, _)| *name).collect()
     }
 
-    fn choose(&mut self, now: u64, is_over: bool) -> Deeds {
+    fn lowest_open_in(&self, session: SessionId) -> u64 {
+        self.open_in(session).first().map_or(self.next, |(_, lowest)| *lowest)
+    }
+
+    fn choose(&mut self, now: u64, unanswered_max: u32, is_over: bool) -> Deeds {
         let Some(session) = self.session else {
             let waits = self.opening_since.is_some_and(|since| now < since + PATIENCE);
             return if waits { Deeds::Nothing } else { Deeds::Open };
         };
         let open = self.open_in(session);
         let again = self.chance.pick(&open).copied();
+        // One that is too far ahead of the oldest might be executed and fill the session, so that the oldest never is.
+        let has_room = open.len() < UNDER_WAY_MAX
+            && self.next - self.lowest_open_in(session) < u64::from(unanswered_max);
         if is_over {
-            let has_room = open.is_empty() && !self.is_content;
-            return again.map_or(if has_room { Deeds::New } else { Deeds::Nothing }, Deeds::Send);
+            let last = if self.is_content { Deeds::Nothing } else { Deeds::New };
+            return again.map_or(last, Deeds::Send);
         }
         let all: Vec<Name> = self.sent.keys().rev().take(12).copied().collect();
         match (self.chance.within(0..100), again) {
@@ -117,16 +124,15 @@ impl Client {
             (8..40, Some(name)) => Deeds::Send(name),
             // Answered, given up, or of a session that has gone: it does no harm.
             (40..55, _) if !all.is_empty() => Deeds::Send(all[self.chance.below(all.len())]),
-            _ if open.len() < UNDER_WAY_MAX => Deeds::New,
+            _ if has_room => Deeds::New,
             _ => again.map_or(Deeds::Nothing, Deeds::Send),
         }
     }
 
     fn tag(&mut self, (session, sequence): Name) -> SessionTag {
         let is_current = self.session == Some(session);
-        let lowest = self.open_in(session).first().map_or(self.next, |(_, lowest)| *lowest);
         if is_current && self.chance.coin() {
-            self.acknowledged = lowest;
+            self.acknowledged = self.lowest_open_in(session);
         }
         let answered_below = if is_current { self.acknowledged.min(sequence) } else { 0 };
         SessionTag { session, sequence, answered_below }
@@ -154,7 +160,7 @@ impl World {
         }
         let think = self.plan.think;
         let mut pause = client.chance.within(think / 2..think * 2);
-        match client.choose(now, is_over) {
+        match client.choose(now, self.plan.unanswered_max, is_over) {
             Deeds::Open => self.open_session(place),
             Deeds::New => self.send_new(place),
             Deeds::Send(name) => self.send_in_session(place, name),
@@ -174,10 +180,15 @@ impl World {
         let client = &mut self.clients[place];
         client.opening_since = Some(self.now);
         let Some(node) = client.at else { return };
-        // Nodes need not agree how many sessions may stand: whoever proposes one says so.
+        // Nodes need not agree how many sessions may stand: whoever proposes one says so. At the end all find room.
         let few = self.plan.sessions_max;
+        let sessions_max = match client.chance.within(0..8) {
+            _ if self.is_over => 100,
+            0 => few.div_ceil(2),
+            _ => few,
+        };
         let bounds = SessionBounds {
-            sessions_max: if client.chance.within(0..8) == 0 { few.div_ceil(2) } else { few },
+            sessions_max,
             unanswered_max: self.plan.unanswered_max,
             answers_bytes_max: self.plan.answers_bytes_max,
             ..SessionBounds::of(few)
