@@ -18,7 +18,7 @@ use crate::wire::greeting::GREETING_BYTES_MAX;
 /// What a connection that has not said who it is may occupy.
 const NARROW_BYTES: usize = 4 << 10;
 /// What a peer's connection occupies.
-const WIDE_BYTES: usize = 64 << 10;
+pub(crate) const WIDE_BYTES: usize = 64 << 10;
 
 const _: () = assert!(GREETING_BYTES_MAX <= NARROW_BYTES, "a handshake fits the narrow buffer");
 

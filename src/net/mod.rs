@@ -40,7 +40,7 @@ pub(crate) use greeting::Local;
 pub(crate) use guests::{Guest, Guests, NoGuests};
 #[cfg(any(test, fuzzing))]
 pub(crate) use inflow::frames_of;
-pub(crate) use inflow::{Inflow, Next, Taken};
+pub(crate) use inflow::{Inflow, Next, Taken, WIDE_BYTES as LENT_BYTES};
 pub(crate) use log_gate::LogGate;
 pub(crate) use network::{Bound, Delivery, Network, Settings};
 pub(crate) use waker::LoopWaker;

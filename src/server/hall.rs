@@ -48,8 +48,9 @@ struct Asked {
 #[derive(Default)]
 struct Totals {
     request_bytes: usize,
-    /// Held for requests that have not arrived whole.
-    arriving_bytes: usize,
+    /// For requests that have not arrived whole: room that was granted, and what was read without.
+    granted_bytes: usize,
+    kept_bytes: usize,
     unread_bytes: usize,
 }
 

@@ -67,6 +67,7 @@ impl Hall {
             }
             connection.fall_silent();
             connection.outbox.rest();
+            self.due_by(connection.active_at + self.limits.idle_time);
         }
         self.connections.put(token, connection);
     }
@@ -76,7 +77,8 @@ impl Hall {
         // Closing the socket would do; this fails only for one that the kernel has let go of already.
         let _ = self.poll.registry().deregister(&mut connection.socket);
         self.totals.unread_bytes -= connection.outbox.waiting_bytes();
-        self.totals.arriving_bytes -= connection.held_bytes;
+        self.totals.kept_bytes -= connection.kept_bytes;
+        self.give_back_the_grant(&mut connection);
         self.connections.give_up(token);
         self.desk.connection_ended();
         self.metrics.connections.set(self.desk.connections() as u64);
