@@ -1,7 +1,7 @@
 //! Subscriptions: all committed events in the order of the log, from any place in it, then as they come.
 //!
 //! A subscriber reads from the disk of its node, as fast as it likes, and waits there when it has come to the end. It keeps
-//! the position itself that [`Subscription::position`] names, together with what it made of the events: after a restart, on
+//! the position itself that [`Subscription::next_position`] names, together with what it made of the events: after a restart, on
 //! any node, it goes on from there, and has seen each event exactly once.
 
 use std::collections::VecDeque;
@@ -81,7 +81,7 @@ impl Subscription {
     }
 
     /// Where to go on after what was handed out: to be kept, and given to [`EventStore::subscribe`] when the time comes.
-    pub fn position(&self) -> Position {
+    pub fn next_position(&self) -> Position {
         self.position
     }
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ pub(crate) struct Cluster {
     directory: tempfile::TempDir,
     members: Vec<(u64, String)>,
     stores: BTreeMap<u64, EventStore>,
+    tune: fn(Config) -> Config,
     options: Box<dyn Fn(u64) -> Options>,
     asked: AtomicUsize,
 }
@@ -26,13 +28,23 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// `size` stores with these options, all of them started.
     pub(crate) fn of(size: u64, options: impl Fn(u64) -> Options + 'static) -> Self {
+        Self::founded(size, 1..=size, |config| config, options)
+    }
+
+    /// As [`Cluster::of`], with settings of its own, and only these started.
+    pub(crate) fn founded(
+        size: u64,
+        started: RangeInclusive<u64>,
+        tune: fn(Config) -> Config,
+        options: impl Fn(u64) -> Options + 'static,
+    ) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let sockets: Vec<_> = (1..=size).map(|id| (id, socket_of_ones_own())).collect();
         let address = |socket: &TcpListener| socket.local_addr().expect("bound").to_string();
         let members = sockets.iter().map(|(id, socket)| (*id, address(socket))).collect();
         let (options, stores) = (Box::new(options), BTreeMap::new());
-        let mut cluster = Self { directory, members, stores, options, asked: AtomicUsize::new(0) };
-        for (id, socket) in sockets {
+        let mut cluster = Self { directory, members, stores, tune, options, asked: AtomicUsize::new(0) };
+        for (id, socket) in sockets.into_iter().filter(|(id, _)| started.contains(id)) {
             let config = cluster.config(id).listener(socket);
             cluster.launch(id, config);
         }
@@ -46,11 +58,16 @@ impl Cluster {
 
     pub(crate) fn config(&self, id: u64) -> Config {
         let (_, address) = self.members.iter().find(|(member, _)| *member == id).expect("a member");
-        Config::new(id, self.directory_of(id), address)
-            .bootstrap(self.members.clone())
-            .segment_bytes(4 << 20)
-            .command_bytes_max(512 << 10)
-            .call_timeout(LONG)
+        let config = Config::new(id, self.directory_of(id), address).bootstrap(self.members.clone());
+        (self.tune)(config.segment_bytes(4 << 20).command_bytes_max(512 << 10).call_timeout(LONG))
+    }
+
+    /// For a node that is a cluster by itself, on a port that it has for this start.
+    pub(crate) fn config_alone(dir: &Path) -> (Config, TcpListener) {
+        let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = socket.local_addr().expect("bound").to_string();
+        let config = Config::new(1, dir, &address).bootstrap([(1, address)]).segment_bytes(4 << 20);
+        (config.command_bytes_max(512 << 10).call_timeout(LONG), socket)
     }
 
     pub(crate) fn directory_of(&self, id: u64) -> PathBuf {
@@ -104,6 +121,12 @@ impl Cluster {
     }
 }
 
+/// Where node `id` of a cluster keeps its store, whose data directory is `data`.
+pub(crate) fn store_beside(data: &Path) -> PathBuf {
+    let name = data.file_name().expect("a name").to_str().expect("a text");
+    data.with_file_name(format!("{name}.events"))
+}
+
 /// Runs a scene over one node, and over three.
 pub(crate) fn over_one_and_three(scene: impl Fn(&Cluster)) {
     over_one_and_three_with(Options::default, scene);
@@ -135,6 +158,12 @@ pub(crate) fn conflict(store: &EventStore, append: Append) -> Conflict {
         Err(AppendError::Conflict(conflict)) => conflict,
         other => panic!("no conflict: {other:?}"),
     }
+}
+
+/// Appends events of these types, the first at `expected`.
+pub(crate) fn append(store: &EventStore, id: &AggregateId, expected: u64, types: &[&str]) {
+    let events = types.iter().zip(1..).map(|(event_type, nanoseconds)| event(event_type, nanoseconds));
+    store.append(Append::to(id, expected).events(events)).expect("it is where it is expected");
 }
 
 pub(crate) fn sequences(events: &[Event]) -> Vec<u64> {
