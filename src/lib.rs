@@ -62,6 +62,7 @@
 //! A room imports only from the floors below it.
 //!
 //! ```text
+//! 7  event_store/                             aggregates made of events, on a node's disk (a feature)
 //! 6  runtime/    testing/                     threads, channels, Node, Config; suites for what users bring (a feature)
 //! 5  workers/                                 log writer and reader, applier, snapshot saver and mover: plain structs
 //! 4  replica/    transport/                   one group without threads; TCP and a network in memory
@@ -101,7 +102,8 @@
 //! voters change it enters a joint configuration, in which every decision needs a majority of the old and of the new
 //! voters, and a second entry leaves it; the operator is answered when the last one is committed. A node that is added
 //! starts with [`Config::join`], learns its cluster from the first member that reaches it, and never elects itself before
-//! a membership names it.
+//! a membership names it. It becomes a voter only when the log that it holds names its data directory: before that it gives
+//! no vote, so who is to vote and was never met is a learner first.
 //!
 //! **A transfer of leadership** also goes to the leader. It takes no more proposals, waits until its successor holds all of
 //! the log, and tells it to stand for election at once; if nobody leads within an election timeout it goes on as before.
@@ -124,6 +126,8 @@ compile_error!(
 );
 
 pub mod consensus;
+#[cfg(feature = "event-store")]
+pub mod event_store;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -134,6 +138,7 @@ mod net;
 mod planted;
 mod replica;
 mod runtime;
+mod server;
 #[cfg(test)]
 #[path = "../tests/sim/mod.rs"]
 mod sim;
@@ -152,6 +157,7 @@ pub use runtime::{
     After, Config, ConfigError, Events, Node, NodeEvent, Parts, PeerState, PeerStatus, Request, Role,
     Session, ShutdownError, StartError, Status,
 };
+pub use server::{Server, ServerConfig, ServerError};
 pub use ticket::{
     CallError, ChangeError, Outcome, ProposeError, ReadError, SnapshotNowError, StopCause, Ticket,
     TransferError,

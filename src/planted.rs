@@ -111,6 +111,9 @@ bugs! {
     /// A second change begins while one is not committed: thesis §4.1 (`TwoChanges`; an assertion if the first is
     /// joint).
     ChangesAtOnce,
+    /// A node becomes a voter before the group knows its data directory, until when it gives no vote (`UnnamedVoter`,
+    /// `NotLive`).
+    MakesVotersOfStrangers,
     /// A node that came back without what it promised is heard as if nothing had happened (`NotOnMajority`,
     /// `TwoLeaders`).
     HearsTheWiped,

@@ -33,7 +33,9 @@ const ROOMS: &[(&str, &[&str])] = &[
             "workers",
         ],
     ),
+    ("server", &["types", "sync", "ticket", "metrics", "wire", "machine", "net", "transport", "runtime"]),
     ("testing", &["types", "machine", "storage", "transport"]),
+    ("event_store", &["types", "ticket", "machine", "runtime"]),
     ("guide", &[]),
     (
         "fuzzing",

@@ -5,9 +5,11 @@ use bytes::Bytes;
 use super::input::Input;
 use crate::net::frames_of;
 use crate::types::{GroupId, PeerMessage};
-use crate::wire::frame::{self, Frame, HEADER_BYTES};
+use crate::wire::client_hello::{ClientHello, ClientWelcome};
+use crate::wire::frame::CLIENT_VERSION;
+use crate::wire::frame::{self, Frame, HEADER_BYTES, PROTOCOL_VERSION};
 use crate::wire::hello::{Answer, Hello};
-use crate::wire::{WireError, peer};
+use crate::wire::{WireError, client, peer};
 
 /// No frame of these streams is longer.
 const FRAME_BYTES_MAX: usize = 80 << 10;
@@ -25,9 +27,11 @@ pub fn frames(bytes: &[u8]) {
     let (whole, ended) = frames_of(&stream, usize::MAX, FRAME_BYTES_MAX);
     assert_eq!(frames_of(&stream, step, FRAME_BYTES_MAX), (whole.clone(), ended), "in pieces of {step}");
     for bytes in whole {
-        let Ok(opened) = frame::open(bytes.clone()) else { continue };
+        let Ok(opened) = frame::open(PROTOCOL_VERSION, bytes.clone()) else { continue };
         let mut again = Vec::new();
-        frame::seal(opened.kind, opened.group, &mut again, |out| out.extend_from_slice(&opened.body));
+        frame::seal(PROTOCOL_VERSION, opened.kind, opened.group, &mut again, |out| {
+            out.extend_from_slice(&opened.body);
+        });
         assert_eq!(again, bytes, "a frame is not what we would write");
         judge_message(opened);
     }
@@ -46,7 +50,7 @@ fn reseal_frames(mut stream: &mut [u8]) {
     }
 }
 
-/// A hello or an answer is refused, or is one that comes back as it was when it is written again.
+/// A hello or an answer, of a node or of a client, is refused, or is one that comes back as it was when it is written again.
 ///
 /// One byte: bit 0, whether the checksum is made right; then the greeting.
 pub fn hello(bytes: &[u8]) {
@@ -72,6 +76,18 @@ pub fn hello(bytes: &[u8]) {
         assert_eq!(Answer::announced_len(&again), Ok(Some(again.len())));
         assert_eq!(Answer::decode(&again), Ok(answer), "an answer changes when it is passed on");
     }
+    if let Some(Ok(hello)) = whole(&greeting, ClientHello::announced_len).map(ClientHello::decode) {
+        let mut again = Vec::new();
+        hello.encode(&mut again);
+        assert_eq!(ClientHello::announced_len(&again), Ok(Some(again.len())));
+        assert_eq!(ClientHello::decode(&again), Ok(hello), "a client's hello changes when it is passed on");
+    }
+    if let Some(Ok(welcome)) = whole(&greeting, ClientWelcome::announced_len).map(ClientWelcome::decode) {
+        let mut again = Vec::new();
+        welcome.encode(&mut again);
+        assert_eq!(ClientWelcome::announced_len(&again), Ok(Some(again.len())));
+        assert_eq!(ClientWelcome::decode(&again), Ok(welcome), "a welcome changes when it is passed on");
+    }
 }
 
 /// The greeting that stands in front, if it is all there: as a connection cuts it off.
@@ -93,9 +109,38 @@ fn judge_message(frame: Frame) {
     assert!(peer::is_within_limits(&message), "we take what others would drop: {message:?}");
     let sent = encoded(&message);
     assert!(sent.len() <= peer::frame_len(&message), "longer than was counted: {message:?}");
-    let opened = frame::open(Bytes::from(sent.clone())).expect("a frame that was just written");
+    let opened =
+        frame::open(PROTOCOL_VERSION, Bytes::from(sent.clone())).expect("a frame that was just written");
     let again = peer::decode(opened).expect("a message that was just written").expect("no ping");
     assert_eq!(encoded(&again), sent, "{message:?} came back as {again:?}");
+}
+
+/// The body of a frame means nothing, or a request of a client or a message to one that says the same when it is written
+/// again.
+///
+/// One byte: the kind; then the body.
+pub fn client_messages(bytes: &[u8]) {
+    let mut input = Input::new(bytes);
+    let kind = input.u8();
+    let frame = Frame { kind, group: GroupId::MAIN, body: Bytes::copy_from_slice(input.rest()) };
+    if let Ok(request) = client::decode_request(frame.clone()) {
+        assert!(client::is_request_within_limits(&request), "we take what others would drop: {request:?}");
+        let mut sent = Vec::new();
+        client::encode_request(&request, &mut sent);
+        assert_eq!(sent.len(), client::request_len(&request), "{request:?}");
+        assert_eq!(client::decode_request(reopened(sent)), Ok(request), "a request changes on its way");
+    }
+    if let Ok(message) = client::decode_message(frame) {
+        assert!(client::is_message_within_limits(&message), "we take what others would drop: {message:?}");
+        let mut sent = Vec::new();
+        client::encode_message(&message, &mut sent);
+        assert!(sent.len() <= client::message_len(&message), "longer than was counted: {message:?}");
+        assert_eq!(client::decode_message(reopened(sent)), Ok(message), "a message changes on its way");
+    }
+}
+
+fn reopened(sent: Vec<u8>) -> Frame {
+    frame::open(CLIENT_VERSION, Bytes::from(sent)).expect("a frame that was just written")
 }
 
 fn encoded(message: &PeerMessage) -> Vec<u8> {

@@ -10,6 +10,7 @@
 //! | [`frames`] | a connection's stream | the same frames in whatever pieces; every frame is one we would write |
 //! | [`hello`] | a handshake | refused, or the same when it is passed on |
 //! | [`peer_messages`] | the body of a frame | refused, or the same when it is passed on |
+//! | [`client_messages`] | the same, of a client or to one | the same |
 //! | [`log_recovery`] | the segments of a log | refused, or recovered twice alike; takes a write, also if power fails in it |
 //! | [`snapshot_files`] | a snapshot's file | refused, or readable; received alike in whatever pieces |
 //! | [`session_table`] | a table of sessions, and entries behind it | refused, or obeyed: nothing is executed twice |
@@ -27,7 +28,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
-pub use bytes::{frames, hello, peer_messages};
+pub use bytes::{client_messages, frames, hello, peer_messages};
 pub use engine::engine;
 pub use log::log_recovery;
 pub use replica::replica;

@@ -5,7 +5,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{engine, frames, hello, log_recovery, peer_messages, replica, session_table, snapshot_files};
+use super::{
+    client_messages, engine, frames, hello, log_recovery, peer_messages, replica, session_table,
+    snapshot_files,
+};
 
 mod seeds;
 
@@ -22,6 +25,11 @@ fn hello_holds_for_the_whole_corpus() {
 #[test]
 fn peer_messages_hold_for_the_whole_corpus() {
     replay("peer_messages", peer_messages);
+}
+
+#[test]
+fn client_messages_hold_for_the_whole_corpus() {
+    replay("client_messages", client_messages);
 }
 
 #[test]
@@ -54,6 +62,7 @@ fn every_law_holds_for_the_seeds() {
     sow("frames", frames, &seeds::frames());
     sow("hello", hello, &seeds::hello());
     sow("peer_messages", peer_messages, &seeds::peer_messages());
+    sow("client_messages", client_messages, &seeds::client_messages());
     sow("log_recovery", log_recovery, &seeds::log_recovery());
     sow("snapshot_files", snapshot_files, &seeds::snapshot_files());
     sow("session_table", session_table, &seeds::session_table());

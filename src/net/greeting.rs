@@ -7,7 +7,8 @@
 
 use crate::types::{ClusterId, Incarnation, NodeId};
 use crate::wire::frame::PROTOCOL_VERSION;
-use crate::wire::hello::{Answer, Hello, Lane, Reason, Secret};
+use crate::wire::greeting::Secret;
+use crate::wire::hello::{Answer, Hello, Lane, Reason};
 
 /// The versions of the protocol that this build speaks.
 const VERSIONS: (u8, u8) = (PROTOCOL_VERSION, PROTOCOL_VERSION);

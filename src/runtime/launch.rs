@@ -1,6 +1,6 @@
 //! How a node starts: judge, found or recognise the log, restore the state machine, make the replica, start the threads.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
@@ -62,8 +62,10 @@ pub(super) fn launch(
     let waiting_pieces = Arc::new(Waiting::at_most(limits.pieces_bytes_max));
     let net_end = || NetEnd::new(sends.clone(), Arc::clone(&waker));
     let nets = [net_end(), net_end()];
+    let cluster = Arc::new(local.node.cluster.map_or_else(OnceLock::new, OnceLock::from));
     let engine = Engine {
         local,
+        cluster: Arc::clone(&cluster),
         replica,
         inputs,
         outputs,
@@ -85,6 +87,7 @@ pub(super) fn launch(
     };
     let running = Running {
         id: judged.id,
+        cluster,
         call_timeout: config.call_timeout,
         election_timeout: config.election_timeout,
         forwarding: config.forwarding,
@@ -133,6 +136,7 @@ fn replica_config(
     replica.proposals_max = requests_max;
     replica.reads_max = requests_max;
     replica.tail_bytes_max = config.tail_bytes_max;
+    replica.tail_entries_max = config.tail_entries_max.unwrap_or(u64::MAX);
     replica.proposals_bytes_max = limits.proposals_bytes_max;
     replica.apply_bytes_in_flight_max = limits.apply_bytes_max;
     replica.snapshot_entries = config.snapshot_entries;

@@ -47,6 +47,7 @@ mod restore_tests;
 mod retry;
 mod room;
 mod running;
+mod serving;
 mod session;
 #[cfg(test)]
 mod session_tests;
@@ -60,6 +61,8 @@ mod view;
 pub(crate) use bootstrap::{cluster_id, founding_entry};
 #[cfg(test)]
 pub(crate) use clock::TickCounter;
+#[cfg(feature = "event-store")]
+pub(crate) use clock::{later, until};
 pub use config::Config;
 pub use error::{ConfigError, ShutdownError, StartError};
 pub use events::{Events, NodeEvent};

@@ -45,7 +45,12 @@ impl<S: StateMachine> Node<S> {
         Self::launch(&config, &judged, machine, parts)
     }
 
-    fn launch(config: &Config, judged: &Judged, machine: S, parts: Parts) -> Result<Self, StartError> {
+    pub(super) fn launch(
+        config: &Config,
+        judged: &Judged,
+        machine: S,
+        parts: Parts,
+    ) -> Result<Self, StartError> {
         let command_bytes_max = config.command_bytes_max;
         let is_entry = move |entry: &[u8]| is_entry_of::<S>(entry, command_bytes_max);
         let applied = machine.applied().map_or(LogPosition::ZERO, |held| held.position);

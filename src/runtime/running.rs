@@ -1,6 +1,6 @@
 //! A node in motion: reached by its handles, stopped once.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use parking_lot::Mutex;
 
 use super::ShutdownError;
-use super::channels::{Control, Request, ToEngine, answer};
+use super::channels::{Control, Look, Request, ToEngine, answer};
 use super::clock::later;
 use super::threads::Stopper;
 use super::view::{Facts, View};
@@ -16,11 +16,13 @@ use crate::machine::SessionBounds;
 use crate::metrics::Metrics;
 use crate::replica::ReplicaStatus;
 use crate::ticket::{Outcome, Permit, ProposeError, ReadError, StopCause, on_runtime_thread};
-use crate::types::NodeId;
+use crate::types::{ClusterId, NodeId};
 
 /// A running node, whatever its state machine's type.
 pub(super) struct Running {
     pub(super) id: NodeId,
+    /// Its cluster, once it belongs to one.
+    pub(super) cluster: Arc<OnceLock<ClusterId>>,
     pub(super) call_timeout: Duration,
     pub(super) election_timeout: Duration,
     pub(super) forwarding: bool,
@@ -100,7 +102,8 @@ impl Running {
         if on_runtime_thread() {
             drop(answer);
         } else {
-            self.control(Control::Status(answer));
+            // A caller who does not wait any more needs no answer.
+            self.control(Control::Status(Look(Box::new(move |status| _ = answer.try_send(status)))));
         }
         answered.recv().unwrap_or_else(|_| self.view.last_status())
     }

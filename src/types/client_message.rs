@@ -112,7 +112,7 @@ pub enum ClientRefused {
     Busy,
     /// Not taken: the disk is full.
     DiskFull,
-    /// Not taken: too long.
+    /// Not taken: too long. Of a query also: its answer is too long to be sent.
     TooLarge {
         /// How long it is, in bytes.
         bytes: u64,
@@ -127,7 +127,7 @@ pub enum ClientRefused {
     Unknown,
     /// The session is gone, by its age or because it was closed. What was under way in it may have taken effect.
     SessionExpired,
-    /// The command took effect, and its answer is not kept: it was acknowledged, or was too large to keep.
+    /// The command took effect, and its answer is not kept: it was acknowledged, or was too large to keep or to send.
     AnswerForgotten,
     /// Not applied: too many commands of the session are unanswered.
     SessionFull,

@@ -52,6 +52,12 @@ pub(super) fn write_address(writer: &mut Writer<'_>, address: &str) {
     writer.u16(length).bytes(address.as_bytes());
 }
 
+/// As much of the beginning of `text` as takes at most `max` bytes.
+pub(super) fn beginning(text: &str, max: usize) -> &str {
+    let end = (0..=max).rev().find(|&end| text.is_char_boundary(end));
+    &text[..end.unwrap_or(0)]
+}
+
 /// As [`write_address`] wrote it, at most [`Membership::ADDRESS_BYTES_MAX`] bytes.
 pub(super) fn read_address(reader: &mut Reader) -> Result<String, WireError> {
     const WHAT: &str = "address";

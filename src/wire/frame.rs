@@ -3,8 +3,8 @@
 //! | offset | bytes | what |
 //! |---|---|---|
 //! | 0 | 4 | length of the body |
-//! | 4 | 1 | version of the protocol, 2 |
-//! | 5 | 1 | kind of message, see [`super::peer`] |
+//! | 4 | 1 | version of the protocol: nodes speak 2 to each other, clients 1 |
+//! | 5 | 1 | kind of message, see [`super::peer`] and [`super::client`] |
 //! | 6 | 8 | group |
 //! | 14 | 4 | crc32c of bytes 0 to 13, then of the body |
 //! | 18 | | the body |
@@ -18,9 +18,11 @@ use bytes::Bytes;
 use super::cursor::{WireError, Writer};
 use crate::types::GroupId;
 
-/// The version of the protocol; the handshake agrees on one. Version 1, which was never released, had no snapshots, no lanes,
+/// The version of the nodes' protocol; the handshake agrees on one. Version 1, which was never released, had no snapshots, no lanes,
 /// and votes without the word on transfers: this build does not speak it.
 pub(crate) const PROTOCOL_VERSION: u8 = 2;
+/// The version of the clients' protocol, which goes its own way.
+pub(crate) const CLIENT_VERSION: u8 = 1;
 /// What stands before the body.
 pub(crate) const HEADER_BYTES: usize = 18;
 
@@ -58,8 +60,14 @@ pub(crate) enum FrameError {
 ///
 /// # Panics
 /// If the body is 4 GiB or more: limits stand far below.
-pub(crate) fn seal(kind: u8, group: GroupId, out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
-    seal_before(kind, group, &[], out, body);
+pub(crate) fn seal(
+    version: u8,
+    kind: u8,
+    group: GroupId,
+    out: &mut Vec<u8>,
+    body: impl FnOnce(&mut Vec<u8>),
+) {
+    seal_before(version, kind, group, &[], out, body);
 }
 
 /// Appends one frame to `out` but for `rest`, with which its body ends and which must follow; `body` appends what stands
@@ -68,6 +76,7 @@ pub(crate) fn seal(kind: u8, group: GroupId, out: &mut Vec<u8>, body: impl FnOnc
 /// # Panics
 /// As [`seal`].
 pub(crate) fn seal_before(
+    version: u8,
     kind: u8,
     group: GroupId,
     rest: &[u8],
@@ -75,7 +84,7 @@ pub(crate) fn seal_before(
     body: impl FnOnce(&mut Vec<u8>),
 ) {
     let start = out.len();
-    Writer::new(out).u32(0).u8(PROTOCOL_VERSION).u8(kind).u64(group.0).u32(0);
+    Writer::new(out).u32(0).u8(version).u8(kind).u64(group.0).u32(0);
     body(out);
     let frame = &mut out[start..];
     let length = frame.len() - HEADER_BYTES + rest.len();
@@ -84,26 +93,26 @@ pub(crate) fn seal_before(
     LittleEndian::write_u32(&mut frame[CHECKSUM_AT..], sum);
 }
 
-/// How long the frame is that starts with `bytes`, header included; `None` while too little is there to say.
-/// `max` is the longest frame taken.
-pub(crate) fn announced_len(bytes: &[u8], max: usize) -> Result<Option<usize>, FrameError> {
-    let Some(&version) = bytes.get(4) else {
+/// How long the frame of that version is that starts with `bytes`, header included; `None` while too little is there to
+/// say. `max` is the longest frame taken.
+pub(crate) fn announced_len(version: u8, bytes: &[u8], max: usize) -> Result<Option<usize>, FrameError> {
+    let Some(&found) = bytes.get(4) else {
         return Ok(None);
     };
     let length = (LittleEndian::read_u32(bytes) as usize).saturating_add(HEADER_BYTES);
     if length > max {
         return Err(FrameError::TooLong { length, max });
     }
-    if version != PROTOCOL_VERSION {
-        return Err(FrameError::Version(version));
+    if found != version {
+        return Err(FrameError::Version(found));
     }
     Ok(Some(length))
 }
 
-/// Opens one whole frame, of the length that it announces.
-pub(crate) fn open(mut frame: Bytes) -> Result<Frame, FrameError> {
+/// Opens one whole frame of that version, of the length that it announces.
+pub(crate) fn open(version: u8, mut frame: Bytes) -> Result<Frame, FrameError> {
     assert!(
-        announced_len(&frame, usize::MAX)? == Some(frame.len()) && frame.len() >= HEADER_BYTES,
+        announced_len(version, &frame, usize::MAX)? == Some(frame.len()) && frame.len() >= HEADER_BYTES,
         "a frame is opened when all of it is there, and nothing else"
     );
     if checksum(&frame) != LittleEndian::read_u32(&frame[CHECKSUM_AT..]) {
@@ -123,7 +132,7 @@ mod tests {
 
     fn sealed(body: &[u8]) -> Vec<u8> {
         let mut out = b"before".to_vec();
-        seal(9, GroupId(7), &mut out, |out| out.extend_from_slice(body));
+        seal(PROTOCOL_VERSION, 9, GroupId(7), &mut out, |out| out.extend_from_slice(body));
         out.split_off(6)
     }
 
@@ -131,9 +140,9 @@ mod tests {
     fn a_frame_comes_back_as_it_was_sealed() {
         for body in [&b""[..], b"x", &vec![7; 70_000]] {
             let bytes = sealed(body);
-            assert_eq!(announced_len(&bytes, usize::MAX), Ok(Some(bytes.len())));
+            assert_eq!(announced_len(PROTOCOL_VERSION, &bytes, usize::MAX), Ok(Some(bytes.len())));
 
-            let frame = open(Bytes::from(bytes)).unwrap();
+            let frame = open(PROTOCOL_VERSION, Bytes::from(bytes)).unwrap();
 
             assert_eq!((frame.kind, frame.group, frame.body.as_ref()), (9, GroupId(7), body));
         }
@@ -142,7 +151,9 @@ mod tests {
     #[test]
     fn a_frame_that_is_written_in_two_parts_is_the_same_frame() {
         let mut out = Vec::new();
-        seal_before(9, GroupId(7), b"and its end", &mut out, |out| out.extend_from_slice(b"a message "));
+        seal_before(PROTOCOL_VERSION, 9, GroupId(7), b"and its end", &mut out, |out| {
+            out.extend_from_slice(b"a message ")
+        });
         out.extend_from_slice(b"and its end");
 
         assert_eq!(out, sealed(b"a message and its end"));
@@ -154,8 +165,10 @@ mod tests {
         for bit in 0..good.len() * 8 {
             let mut flipped = good.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            let refused = match announced_len(&flipped, 1 << 20) {
-                Ok(Some(length)) if length == flipped.len() => open(Bytes::from(flipped)).is_err(),
+            let refused = match announced_len(PROTOCOL_VERSION, &flipped, 1 << 20) {
+                Ok(Some(length)) if length == flipped.len() => {
+                    open(PROTOCOL_VERSION, Bytes::from(flipped)).is_err()
+                }
                 // Another length: the frame is cut elsewhere, and its checksum is looked for in other bytes.
                 Ok(length) => length.is_some(),
                 Err(_) => true,
@@ -170,9 +183,12 @@ mod tests {
         for length in [max as u32 - 17, u32::MAX, 1 << 31] {
             let mut header = Vec::new();
             Writer::new(&mut header).u32(length).u8(PROTOCOL_VERSION);
-            assert!(matches!(announced_len(&header, max), Err(FrameError::TooLong { .. })), "{length}");
+            assert!(
+                matches!(announced_len(PROTOCOL_VERSION, &header, max), Err(FrameError::TooLong { .. })),
+                "{length}"
+            );
         }
-        assert!(announced_len(&sealed(&[0; 1000 - HEADER_BYTES]), max).is_ok());
+        assert!(announced_len(PROTOCOL_VERSION, &sealed(&[0; 1000 - HEADER_BYTES]), max).is_ok());
     }
 
     #[test]
@@ -180,13 +196,16 @@ mod tests {
         let mut bytes = sealed(b"");
         bytes[4] = PROTOCOL_VERSION + 1;
 
-        assert_eq!(announced_len(&bytes, 1000), Err(FrameError::Version(PROTOCOL_VERSION + 1)));
+        assert_eq!(
+            announced_len(PROTOCOL_VERSION, &bytes, 1000),
+            Err(FrameError::Version(PROTOCOL_VERSION + 1))
+        );
     }
 
     #[test]
     fn too_few_bytes_announce_nothing() {
         let bytes = sealed(b"body");
 
-        assert!((0..5).all(|count| announced_len(&bytes[..count], 1000) == Ok(None)));
+        assert!((0..5).all(|count| announced_len(PROTOCOL_VERSION, &bytes[..count], 1000) == Ok(None)));
     }
 }

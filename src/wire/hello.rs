@@ -1,43 +1,25 @@
 //! The handshake: who dials says who it is and whom it wants; who was dialled says who it is, or why not.
 //!
-//! Its outer form never changes, so that nodes of any two versions can at least refuse each other in words:
-//!
-//! | offset | bytes | what |
-//! |---|---|---|
-//! | 0 | 8 | magic: [`HELLO_MAGIC`] or [`ANSWER_MAGIC`] |
-//! | 8 | 2 | length of the body, at most [`BODY_BYTES_MAX`] |
-//! | 10 | 4 | crc32c of bytes 0 to 9, then of the body |
-//! | 14 | | the body |
-//!
-//! A hello's body: lowest and highest protocol version 1 each, cluster 8, node 8, destination 8, incarnation 8, address
-//! (length 2, bytes), token (length 2, bytes). An answer's: 1, version 1, cluster 8, node 8, incarnation 8; or 0, reason 1.
-//! Both may go on with optional fields, each tag 2, length 2, bytes: those we do not know are skipped. There is one:
+//! Its outer form, texts and optional fields are those of every handshake ([`super::greeting`]); a hello's magic is
+//! `\xF1quorate`, an answer's `\xF2quorate`. A hello's body: lowest and highest protocol version 1 each, cluster 8, node 8,
+//! destination 8, incarnation 8, address (a text), token (a text). An answer's: 1, version 1, cluster 8, node 8,
+//! incarnation 8; or 0, reason 1. There is one optional field:
 //!
 //! | tag | in | bytes | what |
 //! |---|---|---|---|
 //! | 1 | hello | 1 | the lane: 0 ordinary, as if the field were not there; 1 bulk, which carries chunks of snapshots alone |
 
-use std::fmt;
-
-use byteorder::{ByteOrder, LittleEndian};
-
-use super::cursor::{Reader, WireError, Writer};
+use super::cursor::{WireError, Writer};
+use super::greeting::{
+    BODY_BYTES_MAX, Secret, TOKEN_BYTES_MAX, announced_len, for_each_field, open, read_node, read_text, seal,
+    write_text,
+};
 use crate::types::{ClusterId, Incarnation, Membership, NodeId};
 
-/// Opens a hello of one node to another. Clients, when they come, have a magic of their own on the same port.
+/// Opens a hello of one node to another. Clients have a magic of their own, on the same port.
 const HELLO_MAGIC: [u8; 8] = *b"\xF1quorate";
 /// Opens the answer.
 const ANSWER_MAGIC: [u8; 8] = *b"\xF2quorate";
-
-const PREFIX_BYTES: usize = 14;
-const LENGTH_AT: usize = 8;
-const CHECKSUM_AT: usize = 10;
-/// The longest body, later versions' fields included.
-const BODY_BYTES_MAX: usize = 2048;
-/// The longest hello or answer.
-pub(crate) const HELLO_BYTES_MAX: usize = PREFIX_BYTES + BODY_BYTES_MAX;
-/// The longest token.
-pub(crate) const TOKEN_BYTES_MAX: usize = 1024;
 
 const _: () = assert!(
     38 + Membership::ADDRESS_BYTES_MAX + TOKEN_BYTES_MAX + LANE_FIELD_BYTES <= BODY_BYTES_MAX,
@@ -154,32 +136,6 @@ impl Reason {
     }
 }
 
-/// A token: compared in full, and never printed. Empty if none was agreed on.
-#[derive(Clone, Default)]
-pub(crate) struct Secret(Vec<u8>);
-
-impl Secret {
-    pub(crate) fn new(token: Vec<u8>) -> Self {
-        Self(token)
-    }
-}
-
-impl PartialEq for Secret {
-    /// Takes as long for tokens that differ at once as for those that differ at the end.
-    fn eq(&self, other: &Self) -> bool {
-        let differing = self.0.iter().zip(&other.0).fold(0, |seen, (a, b)| seen | (a ^ b));
-        std::hint::black_box(differing) == 0 && self.0.len() == other.0.len()
-    }
-}
-
-impl Eq for Secret {}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
-    }
-}
-
 impl Hello {
     /// Appends the byte form.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
@@ -188,9 +144,8 @@ impl Hello {
             writer.u8(self.versions.0).u8(self.versions.1);
             writer.u64(self.cluster.0).u64(self.node.get()).u64(self.destination.get());
             writer.u64(self.incarnation.0);
-            for text in [self.address.as_bytes(), &self.token.0] {
-                writer.u16(text.len() as u16).bytes(text);
-            }
+            write_text(&mut writer, self.address.as_bytes());
+            write_text(&mut writer, self.token.bytes());
             if self.lane == Lane::Bulk {
                 writer.u16(LANE_TAG).u16(1).u8(1);
             }
@@ -214,7 +169,7 @@ impl Hello {
             address: str::from_utf8(read_text(&mut reader, "address", Membership::ADDRESS_BYTES_MAX)?)
                 .map_err(|_| WireError::Invalid { what: "address" })?
                 .to_owned(),
-            token: Secret(read_text(&mut reader, "token", TOKEN_BYTES_MAX)?.to_vec()),
+            token: Secret::read(&mut reader)?,
             lane: Lane::Ordinary,
         };
         for_each_field(reader, |tag, bytes| {
@@ -266,80 +221,10 @@ impl Answer {
     }
 }
 
-fn seal(magic: [u8; 8], out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
-    let start = out.len();
-    Writer::new(out).bytes(&magic).u16(0).u32(0);
-    body(out);
-    let sealed = &mut out[start..];
-    let length = sealed.len() - PREFIX_BYTES;
-    assert!(length <= BODY_BYTES_MAX, "address and token were judged when the transport was configured");
-    LittleEndian::write_u16(&mut sealed[LENGTH_AT..], length as u16);
-    let sum = checksum(sealed);
-    LittleEndian::write_u32(&mut sealed[CHECKSUM_AT..], sum);
-}
-
-fn announced_len(magic: [u8; 8], bytes: &[u8]) -> Result<Option<usize>, WireError> {
-    // The first wrong byte is enough: a stranger need not send eight.
-    if bytes.iter().zip(&magic).any(|(found, expected)| found != expected) {
-        return Err(WireError::Invalid { what: "magic" });
-    }
-    if bytes.len() < CHECKSUM_AT {
-        return Ok(None);
-    }
-    let length = usize::from(LittleEndian::read_u16(&bytes[LENGTH_AT..]));
-    if length > BODY_BYTES_MAX {
-        return Err(WireError::TooLong { what: "hello", length: length as u64, max: BODY_BYTES_MAX as u64 });
-    }
-    Ok(Some(PREFIX_BYTES + length))
-}
-
-/// The body of a hello or an answer, which is all there and whose magic was recognised.
-fn open(bytes: &[u8]) -> Result<Reader<&[u8]>, WireError> {
-    if let Some(missing @ 1..) = PREFIX_BYTES.checked_sub(bytes.len()) {
-        return Err(WireError::Truncated { missing });
-    }
-    if checksum(bytes) != LittleEndian::read_u32(&bytes[CHECKSUM_AT..]) {
-        return Err(WireError::Invalid { what: "checksum" });
-    }
-    Ok(Reader::new(&bytes[PREFIX_BYTES..]))
-}
-
-fn checksum(sealed: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&sealed[..CHECKSUM_AT]), &sealed[PREFIX_BYTES..])
-}
-
-fn read_node(reader: &mut Reader<&[u8]>) -> Result<NodeId, WireError> {
-    NodeId::new(reader.u64()?).ok_or(WireError::Invalid { what: "node" })
-}
-
-fn read_text<'a>(
-    reader: &mut Reader<&'a [u8]>,
-    what: &'static str,
-    max: usize,
-) -> Result<&'a [u8], WireError> {
-    let length = usize::from(reader.u16()?);
-    if length > max {
-        return Err(WireError::TooLong { what, length: length as u64, max: max as u64 });
-    }
-    reader.bytes(length)
-}
-
-/// Reads the optional fields to the end. What a later version adds may be left unread, but must be well-formed.
-fn for_each_field(
-    mut reader: Reader<&[u8]>,
-    mut take: impl FnMut(u16, &[u8]) -> Result<(), WireError>,
-) -> Result<(), WireError> {
-    while reader.remaining() > 0 {
-        let tag = reader.u16()?;
-        let length = usize::from(reader.u16()?);
-        take(tag, reader.bytes(length)?)?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::greeting::PREFIX_BYTES;
 
     fn hello() -> Hello {
         Hello {
@@ -452,15 +337,5 @@ mod tests {
         Writer::new(&mut bytes).u16(BODY_BYTES_MAX as u16 + 1);
 
         assert!(matches!(Hello::announced_len(&bytes), Err(WireError::TooLong { .. })));
-    }
-
-    #[test]
-    fn tokens_are_equal_only_in_full() {
-        let secret = |text: &str| Secret::new(text.as_bytes().to_vec());
-
-        assert_eq!(secret("abc"), secret("abc"));
-        for other in ["", "ab", "abd", "xbc", "abcd"] {
-            assert_ne!(secret("abc"), secret(other), "{other}");
-        }
     }
 }

@@ -4,11 +4,15 @@
 //! before anything is allocated for it, and bytes that mean nothing are a [`WireError`], never a panic.
 
 mod admin;
+pub(crate) mod client;
+pub(crate) mod client_hello;
+mod client_refused;
 mod cursor;
 mod entry;
 mod fields;
 mod forward;
 pub(crate) mod frame;
+pub(crate) mod greeting;
 pub(crate) mod hello;
 pub(crate) mod peer;
 mod raft;

@@ -30,7 +30,7 @@
 use super::admin::{self, ADMIN, ADMIN_ANSWER};
 use super::fields::Reader;
 use super::forward::{self, FORWARD, FORWARD_ANSWER};
-use super::frame::{self, Frame, FrameError, HEADER_BYTES};
+use super::frame::{self, Frame, FrameError, HEADER_BYTES, PROTOCOL_VERSION};
 use super::raft;
 use super::snapshot::{self, CHUNK, CHUNK_HEAD_BYTES, PULL};
 use crate::types::{GroupId, PeerMessage, SnapshotChunk};
@@ -46,13 +46,13 @@ pub(crate) const CHUNK_FRAME_BYTES_MAX: usize = CHUNK_FRAME_HEAD_BYTES + Snapsho
 
 /// Appends the frame that says nothing but "I am here".
 pub(crate) fn encode_ping(out: &mut Vec<u8>) {
-    frame::seal(PING, GroupId(0), out, |_| ());
+    frame::seal(PROTOCOL_VERSION, PING, GroupId(0), out, |_| ());
 }
 
 /// Appends `message` as one frame, at most [`frame_len`] bytes.
 pub(crate) fn encode(group: GroupId, message: &PeerMessage, out: &mut Vec<u8>) {
     out.reserve(frame_len(message));
-    frame::seal(kind(message), group, out, |out| match message {
+    frame::seal(PROTOCOL_VERSION, kind(message), group, out, |out| match message {
         PeerMessage::Raft { message, entries } => raft::encode(message, entries, out),
         PeerMessage::Forward(forward) => forward::encode(forward, out),
         PeerMessage::ForwardAnswer(answer) => forward::encode_answer(answer, out),
@@ -68,7 +68,8 @@ pub(crate) fn encode(group: GroupId, message: &PeerMessage, out: &mut Vec<u8>) {
 
 /// Appends the frame of `chunk` without the chunk's bytes, which must follow it: so they need not be copied.
 pub(crate) fn encode_chunk_head(group: GroupId, chunk: &SnapshotChunk, out: &mut Vec<u8>) {
-    frame::seal_before(CHUNK, group, &chunk.bytes, out, |out| snapshot::encode_chunk_head(chunk, out));
+    let encode_head = |out: &mut Vec<u8>| snapshot::encode_chunk_head(chunk, out);
+    frame::seal_before(PROTOCOL_VERSION, CHUNK, group, &chunk.bytes, out, encode_head);
 }
 
 /// How many bytes [`encode`] appends at most. Exact for the messages that can be long.

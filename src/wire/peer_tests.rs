@@ -189,6 +189,7 @@ fn change_refused() -> impl Strategy<Value = ChangeRefused> {
             .prop_map(|[connected, needed]| ChangeRefused::WouldLoseQuorum { connected, needed }),
         Just(ChangeRefused::NoChange),
         Just(ChangeRefused::Transferring),
+        (node(), index()).prop_map(|(id, since)| ChangeRefused::UnknownDirectory { id, since }),
         invalid().prop_map(ChangeRefused::Invalid),
     ]
 }
@@ -253,7 +254,7 @@ fn sealed(message: &PeerMessage) -> Vec<u8> {
 }
 
 fn opened(bytes: Vec<u8>) -> Result<Option<PeerMessage>, FrameError> {
-    decode(frame::open(Bytes::from(bytes))?)
+    decode(frame::open(PROTOCOL_VERSION, Bytes::from(bytes))?)
 }
 
 /// Runs may be cut differently on the two sides; all else must be equal.
@@ -281,7 +282,7 @@ proptest! {
     /// A chunk may be cut: its frame says how long it is. Of everything else each byte counts.
     #[test]
     fn no_cut_passes_for_the_same_message(message in message()) {
-        let frame = frame::open(Bytes::from(sealed(&message))).unwrap();
+        let frame = frame::open(PROTOCOL_VERSION, Bytes::from(sealed(&message))).unwrap();
         for cut in 0..frame.body.len() {
             let body = frame.body.slice(..cut);
             if let Ok(back) = decode(Frame { body, ..frame }) {
@@ -299,7 +300,7 @@ proptest! {
         byte in any::<u8>(),
         cut in any::<prop::sample::Index>(),
     ) {
-        let frame = frame::open(Bytes::from(sealed(&message))).unwrap();
+        let frame = frame::open(PROTOCOL_VERSION, Bytes::from(sealed(&message))).unwrap();
         let mut body = frame.body.to_vec();
         if !body.is_empty() {
             let at = at.index(body.len());
@@ -376,7 +377,9 @@ fn a_payload_is_a_slice_of_its_frame() {
     let bytes = Bytes::from(sealed(&raft(Term(1), body, vec![EntryRun::new([entry].into()).unwrap()])));
     let span = bytes.as_ptr_range();
 
-    let Ok(Some(PeerMessage::Raft { entries, .. })) = decode(frame::open(bytes.clone()).unwrap()) else {
+    let Ok(Some(PeerMessage::Raft { entries, .. })) =
+        decode(frame::open(PROTOCOL_VERSION, bytes.clone()).unwrap())
+    else {
         panic!("an append");
     };
     let Payload::Normal { command, .. } = &entries[0].entries()[0].payload else { panic!("a command") };
@@ -415,7 +418,8 @@ fn a_chunk_in_two_parts_is_the_same_frame_and_its_bytes_are_a_slice_of_it() {
     assert_eq!(parts, sealed(&PeerMessage::Chunk(chunk)));
 
     let bytes = Bytes::from(parts);
-    let Ok(Some(PeerMessage::Chunk(back))) = decode(frame::open(bytes.clone()).unwrap()) else {
+    let Ok(Some(PeerMessage::Chunk(back))) = decode(frame::open(PROTOCOL_VERSION, bytes.clone()).unwrap())
+    else {
         panic!("a chunk");
     };
     assert_eq!(back.bytes.as_ptr(), bytes[CHUNK_FRAME_HEAD_BYTES..].as_ptr());

@@ -45,6 +45,8 @@ pub(super) enum Broken {
     TwoChanges { node: NodeId, first: LogIndex, second: LogIndex },
     /// Thesis §6.2: who hears no majority leads no more.
     LeadsUnheard { node: NodeId, term: Term },
+    /// Whoever becomes a voter has its data directory in the configuration that makes it one: before that it gives no vote.
+    UnnamedVoter { node: NodeId, at: LogPosition, voter: NodeId },
     /// §6: whatever majority decides after a change has met those who decided before it.
     Disjoint { node: NodeId, was: Arc<Membership>, is: Arc<Membership> },
     /// §6: the configuration in force is the latest one in the log or in the snapshot in front of it.

@@ -83,7 +83,10 @@ impl Ledger {
         match self.written.get(&entry.position) {
             None => {
                 self.written.insert(entry.position, is);
-                Ok(())
+                match &entry.payload {
+                    Payload::Membership(membership) => require_names(node, entry.position, membership),
+                    _ => Ok(()),
+                }
             }
             Some(was) if *was == is => Ok(()),
             Some(was) => Err(Broken::LogsDiffer {
@@ -362,6 +365,17 @@ impl Ledger {
         let history = self.values.get(&key).map_or(&[][..], Vec::as_slice);
         let before = history.partition_point(|(at, _)| *at <= index);
         before.checked_sub(1).map_or(0, |last| history[last].1)
+    }
+}
+
+/// Founders vote before anybody knows their directories: nobody else does.
+fn require_names(node: NodeId, at: LogPosition, membership: &Membership) -> Judged {
+    let is_named = |voter| membership.member(voter).is_some_and(|member| member.incarnation.is_some());
+    let votes_already = |voter| membership.outgoing().contains(&voter);
+    let mut rising = membership.voters().iter().filter(|_| membership.is_joint()).copied();
+    match rising.find(|&voter| !votes_already(voter) && !is_named(voter)) {
+        Some(voter) => Err(Broken::UnnamedVoter { node, at, voter }),
+        None => Ok(()),
     }
 }
 

@@ -125,6 +125,6 @@ impl Network {
 
 /// What a frame says, as the receiver reads it.
 pub(super) fn open(frame: Bytes) -> PeerMessage {
-    let opened = frame::open(frame).expect("nothing is damaged on the way");
+    let opened = frame::open(frame::PROTOCOL_VERSION, frame).expect("nothing is damaged on the way");
     peer::decode(opened).expect("what was encoded is decoded").expect("nobody pings here")
 }

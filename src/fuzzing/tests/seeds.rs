@@ -18,9 +18,11 @@ use crate::types::{
     ClusterId, Entry, EntryRun, GroupId, HardState, Incarnation, LogIndex, LogPosition, Membership, NodeId,
     Payload, PeerMessage, SessionId, SessionTag, Term,
 };
-use crate::wire::frame::{self, HEADER_BYTES};
-use crate::wire::hello::{Answer, Hello, Lane, Reason, Secret};
-use crate::wire::peer;
+use crate::wire::client_hello::{ClientHello, ClientReason, ClientWelcome};
+use crate::wire::frame::{self, HEADER_BYTES, PROTOCOL_VERSION};
+use crate::wire::greeting::Secret;
+use crate::wire::hello::{Answer, Hello, Lane, Reason};
+use crate::wire::{client, peer};
 
 /// Whether checksums are made right.
 const BOTH: [u8; 2] = [0, 1];
@@ -44,7 +46,7 @@ fn messages() -> Vec<Vec<u8>> {
 pub(super) fn frames() -> Vec<Vec<u8>> {
     let mut streams: Vec<_> = messages().chunks(15).map(<[_]>::concat).collect();
     let mut large = Vec::new();
-    frame::seal(5, GroupId::MAIN, &mut large, |out| out.resize(out.len() + 5000, 7));
+    frame::seal(PROTOCOL_VERSION, 5, GroupId::MAIN, &mut large, |out| out.resize(out.len() + 5000, 7));
     peer::encode_ping(&mut large);
     streams.push(large);
     let seed = |stream: Vec<u8>| BOTH.map(|resealed| [&[resealed, 10, 0][..], &stream].concat());
@@ -64,18 +66,46 @@ pub(super) fn hello() -> Vec<Vec<u8>> {
     };
     let accepted =
         Answer::Accepted { version: 2, cluster: ClusterId(7), node: node(2), incarnation: Incarnation(4) };
-    let mut greetings = vec![Vec::new(); 5];
+    let mut greetings = vec![Vec::new(); 9];
     hello(Lane::Ordinary).encode(&mut greetings[0]);
     hello(Lane::Bulk).encode(&mut greetings[1]);
     accepted.encode(&mut greetings[2]);
     Answer::Refused(Reason::WrongToken).encode(&mut greetings[3]);
     Answer::Refused(Reason::Unknown(99)).encode(&mut greetings[4]);
+    let token = Secret::new(b"sesame".to_vec());
+    let client = ClientHello { versions: (1, 2), cluster: Some(ClusterId(7)), token };
+    client.encode(&mut greetings[5]);
+    ClientHello { cluster: None, ..client }.encode(&mut greetings[6]);
+    ClientWelcome::Accepted { version: 1, cluster: ClusterId(7), node: node(2), frame_bytes_max: 1 << 20 }
+        .encode(&mut greetings[7]);
+    ClientWelcome::Refused(ClientReason::NoServer).encode(&mut greetings[8]);
     let seed = |greeting: Vec<u8>| BOTH.map(|resealed| [&[resealed][..], &greeting].concat());
     greetings.into_iter().flat_map(seed).collect()
 }
 
 pub(super) fn peer_messages() -> Vec<Vec<u8>> {
     messages().iter().map(|frame| [&frame[5..6], &frame[HEADER_BYTES..]].concat()).collect()
+}
+
+/// One of each kind of request and of message, and a few more.
+pub(super) fn client_messages() -> Vec<Vec<u8>> {
+    let mut runner = TestRunner::deterministic();
+    let mut frames = Vec::new();
+    for _ in 0..40 {
+        let request = client::tests::request().new_tree(&mut runner).expect("a request").current();
+        let message = client::tests::message().new_tree(&mut runner).expect("a message").current();
+        let (mut asked, mut said) = (Vec::new(), Vec::new());
+        client::encode_request(&request, &mut asked);
+        client::encode_message(&message, &mut said);
+        frames.extend([asked, said]);
+    }
+    let mut kinds = std::collections::BTreeMap::<u8, usize>::new();
+    frames.retain(|frame| {
+        let seen = kinds.entry(frame[5]).or_default();
+        *seen += 1;
+        *seen <= 3
+    });
+    frames.iter().map(|frame| [&frame[5..6], &frame[HEADER_BYTES..]].concat()).collect()
 }
 
 pub(super) fn log_recovery() -> Vec<Vec<u8>> {

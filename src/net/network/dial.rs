@@ -12,7 +12,8 @@ use super::super::peer::{Dial, Peer};
 use super::end::Ending;
 use super::{Delivery, Network};
 use crate::types::{Incarnation, NodeId};
-use crate::wire::hello::{HELLO_BYTES_MAX, LANES, Lane, Reason};
+use crate::wire::greeting::GREETING_BYTES_MAX;
+use crate::wire::hello::{LANES, Lane, Reason};
 
 impl Network {
     /// From now on these are the peers to dial. Who is not among them any more is dialled no longer, but may still come.
@@ -191,7 +192,7 @@ impl Network {
         connection.stage = Stage::Greeting;
         connection.writable = true;
         let hello = self.me.hello_to(id, connection.lane);
-        connection.outbox.append(HELLO_BYTES_MAX, |out| hello.encode(out));
+        connection.outbox.append(GREETING_BYTES_MAX, |out| hello.encode(out));
         self.to_write.push(token);
         self.to_read.push(token);
     }

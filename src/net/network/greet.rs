@@ -7,18 +7,22 @@ use super::super::peer::Dial;
 use super::end::Ending;
 use super::{Delivery, Network};
 use crate::types::{ClusterId, Incarnation, NodeId};
-use crate::wire::hello::{Answer, HELLO_BYTES_MAX, Hello, Lane, Reason};
+use crate::wire::greeting::GREETING_BYTES_MAX;
+use crate::wire::hello::{Answer, Hello, Lane, Reason};
 
 impl Network {
     /// Reads the hello of who came, if all of it is there, and answers.
     pub(super) fn receive_hello(&mut self, token: Token, delivery: &dyn Delivery) -> Result<(), Ending> {
+        if self.is_guest(token) {
+            return self.receive_guest(token);
+        }
         let Some(connection) = self.connections.get_mut(&token) else { return Ok(()) };
         let Some(bytes) = connection.inflow.next_greeting(Hello::announced_len)? else { return Ok(()) };
         let hello = Hello::decode(bytes)?;
         let expected = self.peers.get(&hello.node).and_then(|peer| peer.demanded_of(hello.incarnation));
         let answer = self.me.answer_to(&hello, expected);
         connection.lane = hello.lane;
-        connection.outbox.append(HELLO_BYTES_MAX, |out| answer.encode(out));
+        connection.outbox.append(GREETING_BYTES_MAX, |out| answer.encode(out));
         self.to_write.push(token);
         match answer {
             Answer::Accepted { .. } => {

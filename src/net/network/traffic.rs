@@ -9,7 +9,7 @@ use super::end::Ending;
 use super::{Delivery, Network, Paused};
 use crate::types::{Forward, NodeId, PeerMessage};
 use crate::wire::WireError;
-use crate::wire::frame::{self, FrameError};
+use crate::wire::frame::{self, FrameError, PROTOCOL_VERSION};
 use crate::wire::hello::{LANES, Lane};
 use crate::wire::peer;
 
@@ -151,7 +151,7 @@ impl Network {
         let lane = connection.lane;
         while let Some(bytes) = connection.inflow.next_frame()? {
             let length = bytes.len();
-            let frame = frame::open(bytes)?;
+            let frame = frame::open(PROTOCOL_VERSION, bytes)?;
             let group = frame.group;
             if let Some(message) = peer::decode(frame)? {
                 judge_lane(&message, lane)?;

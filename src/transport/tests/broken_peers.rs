@@ -17,9 +17,9 @@ fn a_frame_that_cannot_be_is_never_delivered_and_ends_the_connection() {
     let mut other_version = sealed(&numbered(1));
     other_version[4] = PROTOCOL_VERSION + 1;
     let mut unknown_kind = Vec::new();
-    frame::seal(99, GROUP, &mut unknown_kind, |_| ());
+    frame::seal(PROTOCOL_VERSION, 99, GROUP, &mut unknown_kind, |_| ());
     let mut cut_body = Vec::new();
-    frame::seal(3, GROUP, &mut cut_body, |out| out.push(1));
+    frame::seal(PROTOCOL_VERSION, 3, GROUP, &mut cut_body, |out| out.push(1));
     let foreign_origin = sealed(&forward(3, 1, 10));
     let oversized = |length: u32| {
         let mut out = Vec::new();

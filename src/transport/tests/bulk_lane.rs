@@ -11,7 +11,7 @@ use super::raw::{Raw, encoded, hello, sealed};
 use crate::metrics::{Counter, NetMetrics};
 use crate::transport::TcpConfig;
 use crate::types::{Incarnation, PeerMessage};
-use crate::wire::frame;
+use crate::wire::frame::{self, PROTOCOL_VERSION};
 use crate::wire::hello::{Answer, Hello, Lane, Reason};
 
 fn listener() -> (TcpListener, String) {
@@ -174,7 +174,9 @@ fn nothing_but_chunks_and_signs_of_life_passes_the_bulk_lane_and_no_chunk_anothe
     assert_eq!(node.next(), connected(2));
 
     let mut oversized = Vec::new();
-    frame::seal(16, GROUP, &mut oversized, |out| out.extend_from_slice(&vec![0; 16 + (1 << 20) + 1]));
+    frame::seal(PROTOCOL_VERSION, 16, GROUP, &mut oversized, |out| {
+        out.extend_from_slice(&vec![0; 16 + (1 << 20) + 1])
+    });
     for wrong in [sealed(&numbered(3)), sealed(&forward(2, 3, 10)), oversized] {
         let mut bulk = Raw::bulk(address, 2);
         bulk.write(&[ping.clone(), sealed(&chunk(1, 1 << 20)), wrong].concat());

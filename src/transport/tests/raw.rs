@@ -7,8 +7,10 @@ use bytes::Bytes;
 
 use super::harness::{CLUSTER, GROUP, PATIENCE, directory, id};
 use crate::types::PeerMessage;
+use crate::wire::client_hello::ClientWelcome;
 use crate::wire::frame::{self, PROTOCOL_VERSION};
-use crate::wire::hello::{Answer, Hello, Lane, Reason, Secret};
+use crate::wire::greeting::Secret;
+use crate::wire::hello::{Answer, Hello, Lane, Reason};
 use crate::wire::peer;
 
 /// One connection.
@@ -96,14 +98,21 @@ impl Raw {
         Answer::decode(&bytes).unwrap()
     }
 
+    pub(super) fn read_welcome(&mut self) -> ClientWelcome {
+        let bytes = self.read_greeting(ClientWelcome::announced_len);
+        ClientWelcome::decode(&bytes).unwrap()
+    }
+
     /// The next message, without the pings before it.
     pub(super) fn read_message(&mut self) -> PeerMessage {
         loop {
             let mut bytes = vec![0; frame::HEADER_BYTES];
             self.0.read_exact(&mut bytes).unwrap();
-            bytes.resize(frame::announced_len(&bytes, usize::MAX).unwrap().unwrap(), 0);
+            bytes.resize(frame::announced_len(PROTOCOL_VERSION, &bytes, usize::MAX).unwrap().unwrap(), 0);
             self.0.read_exact(&mut bytes[frame::HEADER_BYTES..]).unwrap();
-            if let Some(message) = peer::decode(frame::open(Bytes::from(bytes)).unwrap()).unwrap() {
+            if let Some(message) =
+                peer::decode(frame::open(PROTOCOL_VERSION, Bytes::from(bytes)).unwrap()).unwrap()
+            {
                 return message;
             }
         }

@@ -11,7 +11,8 @@ use super::raw::{Raw, encoded, hello};
 use crate::transport::{Listen, TcpConfig, TcpTransport, TransportError};
 use crate::types::{ClusterId, Incarnation};
 use crate::wire::frame::PROTOCOL_VERSION;
-use crate::wire::hello::{Answer, Hello, Reason, Secret};
+use crate::wire::greeting::Secret;
+use crate::wire::hello::{Answer, Hello, Reason};
 
 #[test]
 fn garbage_closes_the_connection_and_disturbs_no_peer() {

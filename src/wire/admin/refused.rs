@@ -16,11 +16,12 @@
 //! | 10 | no change | | |
 //! | 11 | invalid: the last column | | |
 //! | 12 | transferring | | |
+//! | 13 | unknown directory: node 8, index 8 | | |
 //!
 //! An address that was refused because it is too long is cut to 256 bytes: it is shown to a person, and never dialled.
 
 use super::super::cursor::{WireError, Writer};
-use super::super::fields::{Reader, read_address, read_index, read_node, write_address};
+use super::super::fields::{Reader, beginning, read_address, read_index, read_node, write_address};
 use crate::types::{ChangeRefused, Membership, MembershipError, NodeId, TransferRefused};
 
 pub(super) fn encode_change_refused(refused: &ChangeRefused, writer: &mut Writer<'_>) {
@@ -40,6 +41,7 @@ pub(super) fn encode_change_refused(refused: &ChangeRefused, writer: &mut Writer
         ChangeRefused::NoChange => writer.u8(10),
         ChangeRefused::Invalid(error) => encode_invalid(error, writer.u8(11)),
         ChangeRefused::Transferring => writer.u8(12),
+        ChangeRefused::UnknownDirectory { id, since } => writer.u8(13).u64(id.get()).u64(since.0),
     };
 }
 
@@ -58,6 +60,7 @@ pub(super) fn decode_change_refused(reader: &mut Reader) -> Result<ChangeRefused
         10 => ChangeRefused::NoChange,
         11 => ChangeRefused::Invalid(decode_invalid(reader)?),
         12 => ChangeRefused::Transferring,
+        13 => ChangeRefused::UnknownDirectory { id: node(reader)?, since: read_index(reader)? },
         _ => return Err(WireError::Invalid { what: "reason of a refused change" }),
     })
 }
@@ -119,7 +122,6 @@ fn read_size(reader: &mut Reader) -> Result<usize, WireError> {
 }
 
 fn write_shown<'w, 'o>(writer: &'w mut Writer<'o>, address: &str) -> &'w mut Writer<'o> {
-    let end = (0..=Membership::ADDRESS_BYTES_MAX).rev().find(|&end| address.is_char_boundary(end));
-    write_address(writer, &address[..end.unwrap_or(0)]);
+    write_address(writer, beginning(address, Membership::ADDRESS_BYTES_MAX));
     writer
 }
