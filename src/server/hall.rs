@@ -83,6 +83,8 @@ pub(super) struct Hall {
     onlookers: Onlookers,
     /// Lent to whoever is read.
     buffer: Box<[u8]>,
+    /// Empty, for whoever has something to write.
+    spare_blocks: Vec<Vec<u8>>,
     /// Connections on which the kernel may have something for us.
     to_read: Vec<Token>,
     /// Connections whose outbox may hold something that the kernel may take.
@@ -116,6 +118,7 @@ impl Hall {
             lobby: Vec::new(),
             onlookers: Onlookers::default(),
             buffer: Inflow::buffer_to_lend(),
+            spare_blocks: Vec::new(),
             to_read: Vec::new(),
             to_write: Vec::new(),
             starved: VecDeque::new(),

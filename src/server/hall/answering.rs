@@ -67,8 +67,10 @@ impl Hall {
         }
         if let ServerMessage::Reply { outcome, .. } = &message {
             self.metrics.answers.increment();
-            self.metrics.busy.add(u64::from(*outcome == Err(ClientRefused::Busy)));
-            self.metrics.refused.add(u64::from(outcome.is_err()));
+            if let Err(refused) = outcome {
+                self.metrics.refused.increment();
+                self.metrics.busy.add(u64::from(*refused == ClientRefused::Busy));
+            }
         }
         self.queue(token, connection, |outbox| match message {
             ServerMessage::Reply { id, outcome: Ok(ClientAnswer::Response(response)) }
@@ -94,6 +96,7 @@ impl Hall {
         connection: &mut Connection,
         push: impl FnOnce(&mut ByteQueue),
     ) {
+        connection.outbox.begin_with(|| self.spare_blocks.pop());
         let before = connection.outbox.waiting_bytes();
         push(&mut connection.outbox);
         self.totals.unread_bytes += connection.outbox.waiting_bytes() - before;

@@ -66,7 +66,7 @@ impl Hall {
                 self.part(&mut connection);
             }
             connection.fall_silent();
-            connection.outbox.rest();
+            self.put_aside(&mut connection);
             self.due_by(connection.active_at + self.limits.idle_time);
         }
         self.connections.put(token, connection);
@@ -74,6 +74,7 @@ impl Hall {
 
     /// Closes a connection that was taken out of its place. What is under way for it stays counted until it is answered.
     pub(super) fn end(&mut self, token: Token, mut connection: Box<Connection>, ending: &Ending) {
+        self.put_aside(&mut connection);
         // Closing the socket would do; this fails only for one that the kernel has let go of already.
         let _ = self.poll.registry().deregister(&mut connection.socket);
         self.totals.unread_bytes -= connection.outbox.waiting_bytes();

@@ -13,6 +13,7 @@ use super::super::connection::{Connection, Stage};
 use super::Hall;
 use super::ending::Ending;
 use crate::net::{LENT_BYTES, Next, Taken};
+use crate::wire::frame::{self, CLIENT_VERSION};
 
 /// How much is read from one connection before it is the next one's turn.
 const READ_BYTES_PER_TURN: usize = 256 << 10;
@@ -82,6 +83,11 @@ impl Hall {
         }
         connection.wanted_bytes = 0;
         while connection.is_standing() {
+            let mut frames = connection.inflow.whole_frames();
+            while let Some(length) = frame::announced_len(CLIENT_VERSION, &frames, usize::MAX)? {
+                self.give_back_the_grant(connection);
+                self.take_request(token, connection, frames.split_to(length))?;
+            }
             let room = match connection.granted_bytes {
                 0 => self.limits.arriving_bytes_max.saturating_sub(self.arriving_beside(connection)),
                 _ => usize::MAX,
