@@ -287,6 +287,36 @@ pub(crate) fn frames_of(
     (frames, Ok(()))
 }
 
+/// The same at a connection that borrows its buffer for each step, and takes its frames in one piece where it can.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn frames_of_a_borrower(
+    stream: &[u8],
+    step: usize,
+    frame_bytes_max: usize,
+) -> (Vec<Bytes>, Result<(), FrameError>) {
+    let mut inflow = Inflow::borrowing(frame::PROTOCOL_VERSION, frame_bytes_max, Box::default());
+    let (mut wide, mut trickle) = (Inflow::buffer_to_lend(), Trickle { rest: stream, step });
+    let mut frames = Vec::new();
+    loop {
+        inflow.borrow(wide);
+        if !matches!(inflow.read_from(&mut trickle), Ok(Taken::Bytes { .. })) {
+            return (frames, Ok(()));
+        }
+        loop {
+            let mut whole = inflow.whole_frames();
+            while let Ok(Some(length)) = frame::announced_len(inflow.version, &whole, frame_bytes_max) {
+                frames.push(whole.split_to(length));
+            }
+            match inflow.next_frame_within(usize::MAX) {
+                Ok(Next::Frame(frame)) => frames.push(frame),
+                Ok(Next::Nothing | Next::NoRoom(_)) => break,
+                Err(error) => return (frames, Err(error)),
+            }
+        }
+        wide = inflow.give_back();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -297,7 +327,7 @@ mod tests {
         let mut out = Vec::new();
         for &size in sizes {
             frame::seal(PROTOCOL_VERSION, 1, GroupId(1), &mut out, |out| {
-                out.resize(out.len() + size, size as u8)
+                out.resize(out.len() + size, size as u8);
             });
         }
         out

@@ -44,14 +44,17 @@ struct Asked {
     bytes: usize,
 }
 
-/// Over all connections.
+/// Bytes, over all connections.
 #[derive(Default)]
 struct Totals {
-    request_bytes: usize,
-    /// For requests that have not arrived whole: room that was granted, and what was read without.
-    granted_bytes: usize,
-    kept_bytes: usize,
-    unread_bytes: usize,
+    /// Of requests that are not answered.
+    under_way: usize,
+    /// Room that was granted for requests that have not arrived whole.
+    granted: usize,
+    /// Of such requests, without that.
+    kept: usize,
+    /// Of answers that were not written.
+    unread: usize,
 }
 
 /// What the thread begins with.

@@ -154,7 +154,7 @@ mod tests {
     fn a_frame_that_is_written_in_two_parts_is_the_same_frame() {
         let mut out = Vec::new();
         seal_before(PROTOCOL_VERSION, 9, GroupId(7), b"and its end", &mut out, |out| {
-            out.extend_from_slice(b"a message ")
+            out.extend_from_slice(b"a message ");
         });
         out.extend_from_slice(b"and its end");
 

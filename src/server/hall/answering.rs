@@ -14,7 +14,7 @@ impl Hall {
     /// Queues an answer. Of who is gone, only the count of what was under way is left.
     pub(super) fn answer(&mut self, reply: Reply) {
         let Reply { to: token, id, bytes, outcome } = reply;
-        self.totals.request_bytes -= bytes;
+        self.totals.under_way -= bytes;
         let Some(mut connection) = self.connections.take(token) else { return };
         connection.requests -= 1;
         connection.request_bytes -= bytes;
@@ -99,7 +99,7 @@ impl Hall {
         connection.outbox.begin_with(|| self.spare_blocks.pop());
         let before = connection.outbox.waiting_bytes();
         push(&mut connection.outbox);
-        self.totals.unread_bytes += connection.outbox.waiting_bytes() - before;
+        self.totals.unread += connection.outbox.waiting_bytes() - before;
         connection.mark_to_be_written(token, &mut self.to_write);
     }
 }

@@ -58,7 +58,7 @@ impl Hall {
             return Ok(Written { bytes: 0, blocked: false });
         }
         let written = connection.write(self.now)?;
-        self.totals.unread_bytes -= written.bytes;
+        self.totals.unread -= written.bytes;
         self.metrics.bytes_sent.add(written.bytes as u64);
         self.metrics.socket_writes.add(u64::from(written.bytes > 0));
         Ok(written)
@@ -75,7 +75,7 @@ impl Hall {
 
     /// If all together leave too much unread, whoever leaves most goes.
     pub(super) fn cut_off_hoarders(&mut self) {
-        while self.totals.unread_bytes > self.limits.unread_bytes_total_max {
+        while self.totals.unread > self.limits.unread_bytes_total_max {
             let hoarder = self.connections.iter().max_by_key(|(_, one)| one.outbox.waiting_bytes());
             let Some(token) = hoarder.map(|(token, _)| token) else { return };
             let Some(connection) = self.connections.take(token) else { return };
