@@ -35,6 +35,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("server", &["types", "sync", "ticket", "metrics", "wire", "machine", "net", "transport", "runtime"]),
     ("testing", &["types", "machine", "storage", "transport"]),
+    ("event_store", &["types", "ticket", "machine", "runtime"]),
     ("guide", &[]),
     (
         "fuzzing",
