@@ -140,7 +140,7 @@ impl Config {
         self
     }
 
-    /// A secret that all members share, at most 256 bytes. It guards against mistakes and strangers, not against someone
+    /// A secret that all members share, and their clients, at most 256 bytes. It guards against mistakes and strangers, not against someone
     /// who can read the network. Default: none.
     #[must_use]
     pub fn token(mut self, token: impl Into<Vec<u8>>) -> Self {
