@@ -28,10 +28,18 @@
 //! | transfer | 5,109 | 12,265 | 19 |
 //! | removal | 22,428 | 58,183 | 28 |
 //! | growth | 16,111 | 39,851 | 31 |
+//! | elections with a duplicate (large) | 660,484 | 3,104,500 | 23 |
+//! | pre-votes with a tick (large) | 379,820 | 1,067,531 | 27 |
+//! | replication on long links (large) | 65,784 | 249,632 | 26 |
+//! | replication with a crash (large) | 124,900 | 375,593 | 24 |
+//! | successions on disks (large) | 132,654 | 479,447 | 36 |
 //! | reads that are lost (large) | 182,635 | 476,685 | 23 |
+//! | snapshots with a crash (large) | 96,711 | 286,548 | 24 |
 //! | transfer and timeout (large) | 140,610 | 378,532 | 26 |
 //! | removal of anybody (large) | 172,375 | 453,762 | 30 |
 //! | growth with a crash (large) | 103,712 | 296,015 | 32 |
+//! | replacement (large) | 6,107 | 12,806 | 37 |
+//! | figure 8 (large) | 2,504,779 | 6,751,366 | 40 |
 //!
 //! A debug build takes some 50,000 steps in a second of one core, a release build some 200,000. The search prints a line
 //! like these for each world.
