@@ -8,7 +8,7 @@ use quorate::storage::{Identity, Storage, StorageError};
 use quorate::types::{GroupId, Incarnation};
 
 use crate::fixtures::{
-    Scene, alter, append, at, founding_entry, identity, last_index, membership, node, vote,
+    Scene, alter, append, at, batches, founding_entry, identity, last_index, membership, node, vote,
 };
 
 /// Forty entries of 6,000 bytes in four or more segments.
@@ -201,4 +201,38 @@ fn every_record_can_be_listed() {
         ]
     );
     assert_eq!(report.groups[0].to_string(), "1: term 3, vote for 2, entries 1 to 3 (the last of term 3)");
+}
+
+#[test]
+fn a_report_says_how_each_segment_ends_and_where_each_record_stands() {
+    let scene = many_segments();
+    let newest = *scene.segments().last().unwrap();
+    let mut lines = Vec::new();
+
+    let report = inspect_records(scene.path(), &mut |record| lines.push(record.to_string())).unwrap();
+
+    let report = report.to_string();
+    assert!(report.contains("segment    1: sealed, "), "{report}");
+    assert!(report.contains(&format!("segment    {newest}: open, ")), "{report}");
+    assert!(report.ends_with("end        clean, not settled"), "{report}");
+    assert!(lines[0].starts_with("1:4132 group 1: restated: "), "{}", lines[0]);
+    assert!(lines.iter().any(|line| line.starts_with("1:") && line.ends_with(" seal: segment 2 follows")));
+
+    let blank = inspect(Scene::blank().path()).unwrap().to_string();
+    assert!(blank.contains("it was never founded"), "{blank}");
+}
+
+#[test]
+fn a_report_names_the_segment_that_was_cut_where_a_write_was_torn() {
+    let scene = Scene::with(&[append(1, 2, 2, 60), append(1, 3, 3, 60)]);
+    alter(&scene.segment(1), |bytes| {
+        let last = *batches(bytes).last().unwrap();
+        bytes[last + 60..].fill(0);
+    });
+    scene.open().unwrap();
+
+    let report = inspect(scene.path()).unwrap();
+
+    assert_eq!(report.segments[0].state, SegmentState::Cut);
+    assert!(report.to_string().contains("segment    1: cut, "), "{report}");
 }

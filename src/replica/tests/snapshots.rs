@@ -484,3 +484,20 @@ fn a_snapshot_that_nobody_asked_for_is_not_installed() {
 
     assert_eq!((cluster.status(2).first_index, cluster.journal(2)), before);
 }
+
+#[test]
+fn a_picture_taken_after_a_newer_snapshot_took_the_place_of_the_log_is_of_no_use_and_harms_nobody() {
+    let mut cluster = three_nodes_of_which_3_needs_a_snapshot();
+    cluster.node(3).held.applier = true;
+    let told = cluster.snapshot_now(3);
+    cluster.heal();
+    cluster.ticks(5);
+
+    cluster.node(3).held.applier = false;
+    cluster.ticks(5);
+
+    let failed = |notice: &Notice| matches!(notice, Notice::SnapshotFailed { .. });
+    assert!(cluster.node(3).notices.iter().any(failed));
+    assert!(told.try_recv().is_ok(), "whoever asked has an answer");
+    assert_eq!(cluster.journal(3), commands(30));
+}
