@@ -8,11 +8,12 @@
 use std::io;
 use std::sync::Arc;
 
+use super::draft::Draft;
 use super::format::{
     BLOCK_BYTES, END_BYTES, End, Flaw, HEAD_UNIT_BYTES, Head, Layout, Part, fold, judge_block,
 };
 use super::name::{SnapshotName, Stage};
-use super::shared::{Draft, Snapshots};
+use super::shared::Snapshots;
 use crate::planted::{Bug, planted};
 use crate::storage::disk::files::DataFile;
 use crate::storage::{SnapshotIntake, StorageError};

@@ -21,6 +21,7 @@
 //!
 //! So each of them goes at the disk's own rate. Reserving a file's space ahead costs and gains nothing measurable.
 
+mod draft;
 mod format;
 mod intake;
 mod name;
