@@ -45,7 +45,7 @@ fn main() {
     let rate_before = disk_rate(directory.path(), mebibytes);
     let mut cluster = Cluster::start(directory.path(), limit << 20);
     cluster.fill(mebibytes);
-    cluster.leader().snapshot_now().expect("a snapshot");
+    cluster.leader().snapshot_now_within(LONG).expect("a snapshot");
     println!("state: {mebibytes} MiB on three nodes; disk before: {rate_before:.0} MiB/s");
 
     let load = Load::default();

@@ -4,15 +4,20 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::direct::Direct;
 use super::name::{SnapshotName, Stage};
 use super::shared::Snapshots;
 use crate::planted::{Bug, planted};
 use crate::storage::StorageError;
 use crate::storage::disk::files::{Access, DataFile};
 
-/// After so much a file is synced. In larger steps the log's syncs beside it wait for it, and so do the clients: with
-/// 1, 4 and 16 MiB the p99 of 64 of them was 3.1, 3.7 and 4.0 times that without a transfer, and 1 MiB received fastest.
+/// After so much a file is synced that is written through the page cache. In larger steps the log's syncs beside it wait
+/// for it, and so do the clients: with 1, 4 and 16 MiB the p99 of 64 of them was 3.1, 3.7 and 4.0 times that without a
+/// transfer, and 1 MiB received fastest.
 const SYNC_BYTES: u64 = 1 << 20;
+/// After so much a file is synced that is written past it: what was written is with the disk already, and a sync makes it
+/// write down where it stands. 1 GiB with a sync after each 1, 8 and 64 MiB takes 3.9, 0.5 and 0.4 s.
+const DIRECT_SYNC_BYTES: u64 = 32 << 20;
 
 /// A file that is to become a snapshot: written from front to back, and given its name when it is whole.
 pub(super) struct Draft {
@@ -21,6 +26,8 @@ pub(super) struct Draft {
     name: SnapshotName,
     pub(super) path: PathBuf,
     file: Arc<dyn DataFile>,
+    /// The way past the page cache, where there is one and it is wanted.
+    direct: Option<Direct>,
     /// Where the next bytes go.
     offset: u64,
     unsynced_bytes: u64,
@@ -49,7 +56,7 @@ impl Draft {
 
     fn new(in_use: InUse, name: SnapshotName, path: PathBuf, file: Arc<dyn DataFile>) -> Self {
         let shared = Arc::clone(&in_use.shared);
-        Self { shared, _in_use: in_use, name, path, file, offset: 0, unsynced_bytes: 0 }
+        Self { shared, _in_use: in_use, name, path, file, direct: None, offset: 0, unsynced_bytes: 0 }
     }
 
     /// What is there.
@@ -77,18 +84,40 @@ impl Draft {
         self.offset
     }
 
+    /// Whatever follows is written past the page cache, where the file system can.
+    pub(super) fn go_past_the_cache(&mut self) {
+        self.direct = Direct::open(&*self.shared.files, &self.path);
+    }
+
     pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        // Never more between two syncs, however large the pieces are that come in.
-        for piece in bytes.chunks(SYNC_BYTES as usize) {
-            self.file.write_all_at(piece, self.offset)?;
-            self.offset += piece.len() as u64;
-            self.unsynced_bytes += piece.len() as u64;
-            if self.unsynced_bytes >= SYNC_BYTES {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let count = self.write(rest)?;
+            rest = &rest[count..];
+            self.offset += count as u64;
+            self.unsynced_bytes += count as u64;
+            let sync_bytes = if self.direct.is_some() { DIRECT_SYNC_BYTES } else { SYNC_BYTES };
+            if self.unsynced_bytes >= sync_bytes {
                 self.file.sync_data()?;
                 self.unsynced_bytes = 0;
             }
         }
         Ok(())
+    }
+
+    /// Writes some of `bytes`: how many.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(direct) = &mut self.direct {
+            match direct.write(bytes, self.offset) {
+                Ok(0) => {}
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.direct = None,
+                written => return written,
+            }
+        }
+        // Never more between two syncs, however large the pieces are that come in.
+        let count = bytes.len().min(SYNC_BYTES as usize);
+        self.file.write_all_at(&bytes[..count], self.offset)?;
+        Ok(count)
     }
 
     /// Makes the file durable, and then gives it its name, durably.

@@ -93,7 +93,10 @@ impl Intake {
     fn reserve(mut self, bytes: u64) -> Result<Self, StorageError> {
         let shared = Arc::clone(&self.draft.shared);
         match self.draft.allocate(bytes) {
-            Ok(()) => Ok(self),
+            Ok(()) => {
+                self.draft.go_past_the_cache();
+                Ok(self)
+            }
             Err(error) if is_impossible_length(&error) => {
                 self.gives_up = true;
                 Err(Flaw::bad(0, format!("no file can have the {bytes} bytes announced"))
