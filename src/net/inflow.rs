@@ -2,15 +2,16 @@
 //!
 //! One buffer takes many small frames per read; each is copied out, so that an entry that is kept for long keeps no more
 //! memory alive than its own frame. A frame that is larger than the buffer gets an allocation of exactly its size as soon
-//! as its header was judged, and is read straight into it.
+//! as its header was judged, and is read straight into it. One that carries a chunk of a snapshot is soon let go, and the
+//! next one comes: those are read into memory that is lent again and again.
 
 use std::io::{self, ErrorKind, IoSliceMut, Read};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::wire::WireError;
 use crate::wire::frame::{self, FrameError};
 use crate::wire::hello::HELLO_BYTES_MAX;
+use crate::wire::{Buffers, WireError};
 
 /// What a connection that has not said who it is may occupy.
 const NARROW_BYTES: usize = 4 << 10;
@@ -28,6 +29,8 @@ pub(super) struct Inflow {
     end: usize,
     /// The frame under way, if it does not fit the buffer; the buffer is empty then, or holds what follows it.
     large: Option<Large>,
+    /// Whether such frames are read into memory that is lent.
+    borrows: bool,
     frame_bytes_max: usize,
 }
 
@@ -51,7 +54,8 @@ pub(super) enum Taken {
 impl Inflow {
     /// Takes frames of at most `frame_bytes_max`, header included.
     pub(super) fn new(frame_bytes_max: usize) -> Self {
-        Self { buffer: vec![0; NARROW_BYTES].into(), start: 0, end: 0, large: None, frame_bytes_max }
+        let buffer = vec![0; NARROW_BYTES].into();
+        Self { buffer, start: 0, end: 0, large: None, borrows: false, frame_bytes_max }
     }
 
     /// The other side is a peer: make room for its traffic.
@@ -63,9 +67,9 @@ impl Inflow {
     }
 
     /// The other side sends frames of up to `frame_bytes_max` and hardly anything else: the buffer stays narrow, so that
-    /// nearly all bytes are read straight into the frame they belong to.
+    /// nearly all bytes are read straight into the frame they belong to; and nobody keeps them for long.
     pub(super) fn expect_large(&mut self, frame_bytes_max: usize) {
-        self.frame_bytes_max = frame_bytes_max;
+        (self.frame_bytes_max, self.borrows) = (frame_bytes_max, true);
     }
 
     /// One read from `socket`.
@@ -94,20 +98,22 @@ impl Inflow {
         Ok(Taken::Bytes { count, all: count < room })
     }
 
-    /// The first frame, if all of it is there. An error is final: nothing after it can be trusted.
-    pub(super) fn next_frame(&mut self) -> Result<Option<Bytes>, FrameError> {
-        if let Some(large) = &mut self.large {
-            if large.filled < large.frame.len() {
-                return Ok(None);
-            }
-            return Ok(self.large.take().map(|large| large.frame.freeze()));
+    /// The first frame, if all of it is there; `buffers` has memory for large ones. An error is final: nothing after it can
+    /// be trusted.
+    pub(super) fn next_frame(&mut self, buffers: &mut Buffers) -> Result<Option<Bytes>, FrameError> {
+        if let Some(whole) = self.large.take_if(|large| large.filled == large.frame.len()) {
+            let frame = whole.frame;
+            return Ok(Some(if self.borrows { buffers.lend(frame) } else { frame.freeze() }));
+        }
+        if self.large.is_some() {
+            return Ok(None);
         }
         let Some(length) = frame::announced_len(self.waiting(), self.frame_bytes_max)? else {
             return Ok(None);
         };
         if length > self.buffer.len() {
             let filled = self.end - self.start;
-            let mut frame = BytesMut::zeroed(length);
+            let mut frame = if self.borrows { buffers.take(length) } else { BytesMut::zeroed(length) };
             frame[..filled].copy_from_slice(self.waiting());
             self.skip(filled);
             self.large = Some(Large { frame, filled });
@@ -181,10 +187,11 @@ pub(crate) fn frames_of(
     frame_bytes_max: usize,
 ) -> (Vec<Bytes>, Result<(), FrameError>) {
     let (mut inflow, mut trickle) = (Inflow::new(frame_bytes_max), Trickle { rest: stream, step });
+    let mut buffers = Buffers::new(1, 0);
     let mut frames = Vec::new();
     while let Ok(Taken::Bytes { .. }) = inflow.read_from(&mut trickle) {
         loop {
-            match inflow.next_frame() {
+            match inflow.next_frame(&mut buffers) {
                 Ok(Some(frame)) => frames.push(frame),
                 Ok(None) => break,
                 Err(error) => return (frames, Err(error)),
@@ -208,10 +215,10 @@ mod tests {
     }
 
     fn received(inflow: &mut Inflow, stream: &[u8], step: usize) -> Result<Vec<usize>, FrameError> {
-        let mut trickle = Trickle { rest: stream, step };
+        let (mut trickle, mut buffers) = (Trickle { rest: stream, step }, Buffers::new(2, 0));
         let mut bodies = Vec::new();
         while let Taken::Bytes { .. } = inflow.read_from(&mut trickle).expect("no error but blocking") {
-            while let Some(bytes) = inflow.next_frame()? {
+            while let Some(bytes) = inflow.next_frame(&mut buffers)? {
                 bodies.push(frame::open(bytes)?.body.len());
             }
         }
@@ -236,7 +243,7 @@ mod tests {
 
         while let Taken::Bytes { .. } = inflow.read_from(&mut disturbed).expect("no error but blocking") {}
 
-        assert_eq!(inflow.next_frame().unwrap().as_deref(), Some(stream.as_slice()));
+        assert_eq!(inflow.next_frame(&mut Buffers::new(1, 0)).unwrap().as_deref(), Some(stream.as_slice()));
     }
 
     #[test]
@@ -251,7 +258,28 @@ mod tests {
             let mut wide = Inflow::new(1 << 20);
             wide.widen();
             assert_eq!(received(&mut wide, &stream, step).unwrap(), sizes, "in steps of {step}");
+
+            let mut bulk = Inflow::new(1 << 20);
+            bulk.expect_large(1 << 20);
+            assert_eq!(received(&mut bulk, &stream, step).unwrap(), sizes, "in steps of {step}");
         }
+    }
+
+    #[test]
+    fn a_large_frame_comes_into_the_memory_of_one_that_was_let_go() {
+        let (stream, mut buffers) = (sealed(&[100_000, 100_000, 100_000]), Buffers::new(4, 18));
+        let mut trickle = Trickle { rest: &stream, step: 50_000 };
+        let mut bulk = Inflow::new(1 << 20);
+        bulk.expect_large(1 << 20);
+        let mut places = Vec::new();
+        while let Taken::Bytes { .. } = bulk.read_from(&mut trickle).expect("no error but blocking") {
+            while let Some(frame) = bulk.next_frame(&mut buffers).expect("good frames") {
+                assert_eq!(frame[18..].as_ptr().align_offset(4096), 0, "its body begins a page");
+                places.push(frame.as_ptr());
+            }
+        }
+        assert_eq!(places.len(), 3);
+        assert!(places.iter().all(|place| *place == places[0]), "{places:?}");
     }
 
     #[test]

@@ -31,8 +31,9 @@ use super::resolve::Resolver;
 use super::waker::LoopWaker;
 use crate::metrics::NetMetrics;
 use crate::types::{ClusterId, GroupId, Incarnation, NodeId, PeerMessage};
+use crate::wire::Buffers;
 use crate::wire::hello::{LANES, Lane};
-use crate::wire::peer;
+use crate::wire::peer::{self, CHUNK_FRAME_HEAD_BYTES};
 
 const WAKER: Token = Token(0);
 const LISTENER: Token = Token(1);
@@ -40,6 +41,8 @@ const LISTENER: Token = Token(1);
 const FIRST_CONNECTION: usize = 2;
 
 const EVENTS_PER_TURN: usize = 256;
+/// So many chunks on their way to whoever stores them share memory that is used again and again.
+const CHUNKS_ON_THEIR_WAY: usize = 16;
 /// The longest sleep: bounds how late the loop sees that nobody can send it anything any more.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
@@ -150,6 +153,8 @@ pub(crate) struct Network {
     /// When upkeep has something to do next.
     due_at: Instant,
     strangers_log: LogGate,
+    /// For the chunks of snapshots that arrive, so placed that a disk takes them from where they are.
+    buffers: Buffers,
 }
 
 impl Network {
@@ -175,6 +180,7 @@ impl Network {
             now,
             due_at: now,
             strangers_log: LogGate::default(),
+            buffers: Buffers::new(CHUNKS_ON_THEIR_WAY, CHUNK_FRAME_HEAD_BYTES),
         }
     }
 

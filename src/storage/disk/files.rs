@@ -11,9 +11,6 @@ use parking_lot::Mutex;
 
 pub(crate) use super::map::Map;
 
-/// What is written past the page cache begins and ends on multiples of this, in memory and in the file.
-pub(crate) const PAGE_BYTES: usize = 4096;
-
 /// A file system.
 pub(crate) trait Files: Send + Sync {
     /// Makes the directory, and those above it, where missing; durable on return.

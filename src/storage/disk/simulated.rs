@@ -16,8 +16,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use self::content::Content;
-use super::files::{Access, DataFile, Files, Listed, Lock, PAGE_BYTES};
+use super::files::{Access, DataFile, Files, Listed, Lock};
 use super::map::Map;
+use crate::wire::PAGE_BYTES;
 
 /// Decides what a crash keeps: given `n`, gives a number below it.
 pub(crate) type Choice<'a> = &'a mut dyn FnMut(usize) -> usize;

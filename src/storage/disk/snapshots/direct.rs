@@ -8,7 +8,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::storage::disk::files::{Access, DataFile, Files, PAGE_BYTES};
+use crate::storage::disk::files::{Access, DataFile, Files};
+use crate::wire::PAGE_BYTES;
 
 /// The most that is written at once: a disk is busy with it for less than a millisecond.
 pub(super) const PIECE_BYTES: usize = 1 << 20;
