@@ -196,8 +196,8 @@ pub trait SnapshotIntake: Send {
         offset.saturating_add(bytes_max)
     }
 
-    /// The next bytes of the file. Damaged ones are an error ([`StorageError::BadSnapshot`]) after which nothing but
-    /// dropping makes sense; what was good before stays. On a full disk ([`StorageError::DiskFull`]), and if the disk
+    /// The next bytes of the file, which nobody has judged on their way. Damaged ones are an error
+    /// ([`StorageError::BadSnapshot`]) after which nothing but dropping makes sense; what was good before stays. On a full disk ([`StorageError::DiskFull`]), and if the disk
     /// fails, everything that was received is removed when the intake is dropped.
     fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError>;
 
