@@ -112,6 +112,7 @@ fn report(mebibytes: u64, rates: [f64; 2], joined: &Joined, memory: u64, load: &
         "mebibytes": mebibytes, "disk_mib_per_s": disk, "transfer_mib_per_s": transfer, "join_mib_per_s": whole,
         "p99_us_without": quiet, "p99_us_with": busy, "p99_us_restoring": restoring, "memory_mib": memory,
         "cpu_seconds_movers": joined.transfer.seconds("-mover"), "cpu_seconds_new_node": joined.transfer.seconds("quorate-4"),
+        "cpu_seconds_others": joined.transfer.others(),
     });
     let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/results");
     fs::create_dir_all(dir).expect("a results directory");

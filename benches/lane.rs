@@ -108,7 +108,9 @@ fn main() {
     rounds.sort_unstable();
     let median = rounds.get(rounds.len() / 2).copied().unwrap_or_default();
     let rate = (mebibytes << 20) as f64 / 1e6 / seconds;
-    println!("{mebibytes} MiB in {seconds:.2} s: {rate:.0} MB/s; CPU: {}", Spent::so_far() - &before);
+    let spent = Spent::so_far() - &before;
+    println!("{mebibytes} MiB in {seconds:.2} s: {rate:.0} MB/s");
+    println!("CPU: of both networks {:.2} s, of all {spent}", spent.seconds("-net"));
     let (count, longest) = (rounds.len(), rounds.last().copied().unwrap_or_default());
     println!("heartbeats to and fro meanwhile: {count} rounds, median {median:?}, longest {longest:?}");
 }
