@@ -118,6 +118,7 @@ compile_error!(
     "quorate needs a Unix: it is built and tested on Linux, and relies on file locks, pwrite and directory syncs"
 );
 
+mod client;
 pub mod consensus;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]

@@ -32,6 +32,8 @@ mod peer;
 mod resolve;
 mod waker;
 
+pub(crate) use backoff::{Backoff, Jitter};
+pub(crate) use clock::now;
 pub(crate) use greeting::Local;
 #[cfg(any(test, fuzzing))]
 pub(crate) use inflow::frames_of;

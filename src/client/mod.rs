@@ -1,0 +1,4 @@
+//! The client.
+
+#[expect(dead_code, reason = "soon")]
+mod routing;
