@@ -130,6 +130,7 @@ mod net;
 mod planted;
 mod replica;
 mod runtime;
+mod server;
 #[cfg(test)]
 #[path = "../tests/sim/mod.rs"]
 mod sim;
@@ -145,9 +146,10 @@ mod workers;
 
 pub use machine::{Codec, DecodeError, Held, MachineError, SnapshotError, StateMachine};
 pub use runtime::{
-    After, Config, ConfigError, Events, Node, NodeEvent, Parts, PeerState, PeerStatus, Role, ShutdownError,
-    StartError, Status,
+    After, Config, ConfigError, Events, Node, NodeEvent, Parts, PeerState, PeerStatus, Request, Role,
+    Session, ShutdownError, StartError, Status,
 };
+pub use server::{Server, ServerConfig, ServerError};
 pub use ticket::{
     CallError, ChangeError, Outcome, ProposeError, ReadError, SnapshotNowError, StopCause, Ticket,
     TransferError,

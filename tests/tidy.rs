@@ -33,6 +33,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "workers",
         ],
     ),
+    ("server", &["types", "sync", "ticket", "metrics", "wire", "machine", "net", "transport", "runtime"]),
     ("testing", &["types", "machine", "storage", "transport"]),
     ("guide", &[]),
     (

@@ -40,6 +40,13 @@ pub(crate) trait Machine: Send {
 /// The user's machine as a [`Machine`].
 pub(crate) struct Typed<S>(pub(crate) S);
 
+impl<S: StateMachine> Typed<S> {
+    /// Decodes a committed command and applies it.
+    pub(super) fn execute(&mut self, at: LogPosition, command: &[u8]) -> Result<S::Response, DecodeError> {
+        Ok(self.0.apply(at, S::Command::decode(command)?))
+    }
+}
+
 impl<S: StateMachine> Machine for Typed<S> {
     fn apply(
         &mut self,
@@ -47,7 +54,7 @@ impl<S: StateMachine> Machine for Typed<S> {
         command: &[u8],
         somebody_waits: bool,
     ) -> Result<Option<Bytes>, DecodeError> {
-        let response = self.0.apply(at, S::Command::decode(command)?);
+        let response = self.execute(at, command)?;
         Ok(somebody_waits.then(|| {
             let mut bytes = Vec::new();
             response.encode(&mut bytes);

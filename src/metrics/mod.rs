@@ -7,6 +7,7 @@ mod prometheus;
 mod registry;
 mod replica;
 mod runtime;
+mod server;
 mod storage;
 
 pub use counter::Counter;
@@ -15,4 +16,5 @@ pub use net::NetMetrics;
 pub use prometheus::Metrics;
 pub use replica::ReplicaMetrics;
 pub use runtime::RuntimeMetrics;
+pub use server::ServerMetrics;
 pub use storage::StorageMetrics;

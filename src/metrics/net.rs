@@ -22,6 +22,8 @@ metrics! {
         counter refused: "Handshakes refused, by us or by the other side.";
         counter frames_malformed: "Connections closed for what no node of this version would send.";
         counter silent: "Connections dropped because nothing was heard on them for too long, or because they never said who they were.";
+        counter guests: "Connections that turned out to be clients' and were handed to the server.";
+        counter guests_refused: "Clients refused before that: no server, or too many clients, or about to stop.";
         counter turned_away: "Connections turned away because too many stood, or because the process has no file descriptor left.";
     }
 }

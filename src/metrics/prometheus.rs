@@ -4,7 +4,7 @@ use std::fmt::{Display, Write};
 use std::sync::Arc;
 
 use super::registry::{Sample, Value};
-use super::{HistogramView, NetMetrics, ReplicaMetrics, RuntimeMetrics, StorageMetrics};
+use super::{HistogramView, NetMetrics, ReplicaMetrics, RuntimeMetrics, ServerMetrics, StorageMetrics};
 
 /// What a node has counted since it started. Cheap to clone; the numbers go on counting.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +17,8 @@ pub struct Metrics {
     pub storage: Arc<StorageMetrics>,
     /// The connections.
     pub net: Arc<NetMetrics>,
+    /// The clients, if they are served.
+    pub server: Arc<ServerMetrics>,
 }
 
 impl Metrics {
@@ -52,6 +54,7 @@ impl Metrics {
             ("raft", self.replica.samples()),
             ("log", self.storage.samples()),
             ("net", self.net.samples()),
+            ("server", self.server.samples()),
         ];
         rooms.into_iter().flat_map(|(room, samples)| samples.into_iter().map(move |sample| (room, sample)))
     }

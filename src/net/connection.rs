@@ -12,9 +12,11 @@ use std::time::Instant;
 
 use mio::net::TcpStream;
 
+use super::byte_queue::Written;
 use super::inflow::{Inflow, Taken};
-use super::outbox::{Outbox, Written};
+use super::outbox::Outbox;
 use crate::types::{Incarnation, NodeId};
+use crate::wire::frame::PROTOCOL_VERSION;
 use crate::wire::hello::Lane;
 use crate::wire::peer::CHUNK_FRAME_BYTES_MAX;
 
@@ -100,7 +102,7 @@ impl Connection {
             side,
             lane,
             stage,
-            inflow: Inflow::new(frame_bytes_max),
+            inflow: Inflow::new(PROTOCOL_VERSION, frame_bytes_max),
             outbox: Outbox::new(queue_bytes_max),
             readable: false,
             ending: false,

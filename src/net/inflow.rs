@@ -3,13 +3,16 @@
 //! One buffer takes many small frames per read; each is copied out, so that an entry that is kept for long keeps no more
 //! memory alive than its own frame. A frame that is larger than the buffer gets an allocation of exactly its size as soon
 //! as its header was judged, and is read straight into it.
+//!
+//! A connection that is busy has a buffer of its own. Where many are idle, one buffer serves them all, each in its turn
+//! ([`Inflow::borrow`]), and between its turns a connection keeps no more than what it has of a frame that is not whole.
 
 use std::io::{self, ErrorKind, IoSliceMut, Read};
 
 use bytes::{Bytes, BytesMut};
 
 use crate::wire::WireError;
-use crate::wire::frame::{self, FrameError, PROTOCOL_VERSION};
+use crate::wire::frame::{self, FrameError};
 use crate::wire::greeting::GREETING_BYTES_MAX;
 
 /// What a connection that has not said who it is may occupy.
@@ -21,13 +24,15 @@ const _: () = assert!(GREETING_BYTES_MAX <= NARROW_BYTES, "a handshake fits the 
 
 /// The input side of one connection.
 #[derive(Debug)]
-pub(super) struct Inflow {
+pub(crate) struct Inflow {
     buffer: Box<[u8]>,
     /// What was read and not yet taken: `buffer[start..end]`.
     start: usize,
     end: usize,
     /// The frame under way, if it does not fit the buffer; the buffer is empty then, or holds what follows it.
     large: Option<Large>,
+    /// What its frames must be of.
+    version: u8,
     frame_bytes_max: usize,
 }
 
@@ -37,9 +42,20 @@ struct Large {
     filled: usize,
 }
 
+/// What stands at the front.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// A whole frame.
+    Frame(Bytes),
+    /// No whole frame yet.
+    Nothing,
+    /// The beginning of one of this length, which is larger than the buffer and for which there is no room.
+    NoRoom(usize),
+}
+
 /// What one read brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Taken {
+pub(crate) enum Taken {
     /// So many bytes; `all` if the socket had no more.
     Bytes { count: usize, all: bool },
     /// Nothing for now.
@@ -49,13 +65,43 @@ pub(super) enum Taken {
 }
 
 impl Inflow {
-    /// Takes frames of at most `frame_bytes_max`, header included.
-    pub(super) fn new(frame_bytes_max: usize) -> Self {
-        Self { buffer: vec![0; NARROW_BYTES].into(), start: 0, end: 0, large: None, frame_bytes_max }
+    /// Takes frames of that version of at most `frame_bytes_max`, header included.
+    pub(crate) fn new(version: u8, frame_bytes_max: usize) -> Self {
+        Self { buffer: vec![0; NARROW_BYTES].into(), start: 0, end: 0, large: None, version, frame_bytes_max }
+    }
+
+    /// As [`Inflow::new`], without a buffer of its own: reads only while it borrows one. It begins with `said`.
+    pub(crate) fn borrowing(version: u8, frame_bytes_max: usize, said: Box<[u8]>) -> Self {
+        Self { end: said.len(), buffer: said, start: 0, large: None, version, frame_bytes_max }
+    }
+
+    /// A buffer to lend to many, each in its turn.
+    pub(crate) fn buffer_to_lend() -> Box<[u8]> {
+        vec![0; WIDE_BYTES].into()
+    }
+
+    /// Reads into `wide` until it is given back. What waits moves there.
+    pub(crate) fn borrow(&mut self, wide: Box<[u8]>) {
+        let own = std::mem::replace(&mut self.buffer, wide);
+        let waiting = &own[self.start..self.end];
+        self.buffer[..waiting.len()].copy_from_slice(waiting);
+        (self.start, self.end) = (0, waiting.len());
+    }
+
+    /// Gives the buffer back, and keeps just what waits.
+    pub(crate) fn give_back(&mut self) -> Box<[u8]> {
+        let own = self.waiting().into();
+        (self.start, self.end) = (0, self.end - self.start);
+        std::mem::replace(&mut self.buffer, own)
+    }
+
+    /// How many bytes it keeps of what is not whole, or has set aside for that. Not while it borrows.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.buffer.len() + self.large.as_ref().map_or(0, |large| large.frame.len())
     }
 
     /// The other side is a peer: make room for its traffic.
-    pub(super) fn widen(&mut self) {
+    pub(crate) fn widen(&mut self) {
         let mut wide = vec![0; WIDE_BYTES].into_boxed_slice();
         let waiting = self.end - self.start;
         wide[..waiting].copy_from_slice(self.waiting());
@@ -64,12 +110,12 @@ impl Inflow {
 
     /// The other side sends frames of up to `frame_bytes_max` and hardly anything else: the buffer stays narrow, so that
     /// nearly all bytes are read straight into the frame they belong to.
-    pub(super) fn expect_large(&mut self, frame_bytes_max: usize) {
+    pub(crate) fn expect_large(&mut self, frame_bytes_max: usize) {
         self.frame_bytes_max = frame_bytes_max;
     }
 
     /// One read from `socket`.
-    pub(super) fn read_from(&mut self, socket: &mut impl Read) -> io::Result<Taken> {
+    pub(crate) fn read_from(&mut self, socket: &mut impl Read) -> io::Result<Taken> {
         self.compact();
         let free = &mut self.buffer[self.end..];
         let large = match &mut self.large {
@@ -95,30 +141,40 @@ impl Inflow {
     }
 
     /// The first frame, if all of it is there. An error is final: nothing after it can be trusted.
-    pub(super) fn next_frame(&mut self) -> Result<Option<Bytes>, FrameError> {
+    pub(crate) fn next_frame(&mut self) -> Result<Option<Bytes>, FrameError> {
+        Ok(match self.next_frame_within(usize::MAX)? {
+            Next::Frame(frame) => Some(frame),
+            Next::Nothing | Next::NoRoom(_) => None,
+        })
+    }
+
+    /// As [`Inflow::next_frame`], for whom no more than `room` may be set aside.
+    pub(crate) fn next_frame_within(&mut self, room: usize) -> Result<Next, FrameError> {
         if let Some(large) = &mut self.large {
             if large.filled < large.frame.len() {
-                return Ok(None);
+                return Ok(Next::Nothing);
             }
-            return Ok(self.large.take().map(|large| large.frame.freeze()));
+            return Ok(self.large.take().map_or(Next::Nothing, |large| Next::Frame(large.frame.freeze())));
         }
-        let Some(length) = frame::announced_len(PROTOCOL_VERSION, self.waiting(), self.frame_bytes_max)?
-        else {
-            return Ok(None);
+        let Some(length) = frame::announced_len(self.version, self.waiting(), self.frame_bytes_max)? else {
+            return Ok(Next::Nothing);
         };
         if length > self.buffer.len() {
+            if length > room {
+                return Ok(Next::NoRoom(length));
+            }
             let filled = self.end - self.start;
             let mut frame = BytesMut::zeroed(length);
             frame[..filled].copy_from_slice(self.waiting());
             self.skip(filled);
             self.large = Some(Large { frame, filled });
-            return Ok(None);
+            return Ok(Next::Nothing);
         }
-        Ok(self.take(length).map(Bytes::copy_from_slice))
+        Ok(self.take(length).map_or(Next::Nothing, |frame| Next::Frame(Bytes::copy_from_slice(frame))))
     }
 
     /// The hello or answer at the front, if all of it is there; `announced_len` says how long it is.
-    pub(super) fn next_greeting(
+    pub(crate) fn next_greeting(
         &mut self,
         announced_len: impl FnOnce(&[u8]) -> Result<Option<usize>, WireError>,
     ) -> Result<Option<&[u8]>, WireError> {
@@ -126,6 +182,27 @@ impl Inflow {
             Some(length) => self.take(length),
             None => None,
         })
+    }
+
+    /// Whether what is read next belongs to a frame for which room was set aside.
+    pub(crate) fn is_within_a_large_frame(&self) -> bool {
+        self.large.is_some()
+    }
+
+    /// Drops what was read: nobody heeds it.
+    pub(crate) fn discard(&mut self) {
+        self.large = None;
+        (self.start, self.end) = (0, 0);
+    }
+
+    /// The first byte that waits.
+    pub(crate) fn first(&self) -> Option<u8> {
+        self.waiting().first().copied()
+    }
+
+    /// What was read and nobody has taken.
+    pub(crate) fn into_waiting(self) -> Box<[u8]> {
+        self.waiting().into()
     }
 
     fn waiting(&self) -> &[u8] {
@@ -181,7 +258,8 @@ pub(crate) fn frames_of(
     step: usize,
     frame_bytes_max: usize,
 ) -> (Vec<Bytes>, Result<(), FrameError>) {
-    let (mut inflow, mut trickle) = (Inflow::new(frame_bytes_max), Trickle { rest: stream, step });
+    let (mut inflow, mut trickle) =
+        (Inflow::new(frame::PROTOCOL_VERSION, frame_bytes_max), Trickle { rest: stream, step });
     let mut frames = Vec::new();
     while let Ok(Taken::Bytes { .. }) = inflow.read_from(&mut trickle) {
         loop {
@@ -199,6 +277,7 @@ pub(crate) fn frames_of(
 mod tests {
     use super::*;
     use crate::types::GroupId;
+    use crate::wire::frame::PROTOCOL_VERSION;
 
     fn sealed(sizes: &[usize]) -> Vec<u8> {
         let mut out = Vec::new();
@@ -235,7 +314,7 @@ mod tests {
     fn a_read_that_a_signal_interrupts_goes_on() {
         let stream = sealed(&[10]);
         let mut disturbed = Disturbed(Trickle { rest: &stream, step: 5 }, false);
-        let mut inflow = Inflow::new(1 << 20);
+        let mut inflow = Inflow::new(PROTOCOL_VERSION, 1 << 20);
 
         while let Taken::Bytes { .. } = inflow.read_from(&mut disturbed).expect("no error but blocking") {}
 
@@ -248,10 +327,10 @@ mod tests {
         let stream = sealed(&sizes);
 
         for step in [1, 3, 4095, 1 << 20] {
-            let mut narrow = Inflow::new(1 << 20);
+            let mut narrow = Inflow::new(PROTOCOL_VERSION, 1 << 20);
             assert_eq!(received(&mut narrow, &stream, step).unwrap(), sizes, "in steps of {step}");
 
-            let mut wide = Inflow::new(1 << 20);
+            let mut wide = Inflow::new(PROTOCOL_VERSION, 1 << 20);
             wide.widen();
             assert_eq!(received(&mut wide, &stream, step).unwrap(), sizes, "in steps of {step}");
         }
@@ -259,7 +338,7 @@ mod tests {
 
     #[test]
     fn a_frame_above_the_limit_is_refused_by_its_header() {
-        let mut inflow = Inflow::new(1000);
+        let mut inflow = Inflow::new(PROTOCOL_VERSION, 1000);
 
         let refused = received(&mut inflow, &sealed(&[2000])[..18], 18);
 
@@ -268,8 +347,47 @@ mod tests {
     }
 
     #[test]
+    fn one_buffer_serves_many_and_each_keeps_no_more_than_what_is_not_whole() {
+        let sizes = [0, 1, 5000, 65_518, 65_519, 3, 200_000, 7];
+        let stream = sealed(&sizes);
+        for step in [1000, 3, 70_000] {
+            let mut wide = Inflow::buffer_to_lend();
+            let mut inflow = Inflow::borrowing(PROTOCOL_VERSION, 1 << 20, stream[..7].into());
+            let mut bodies = Vec::new();
+            for piece in stream[7..].chunks(step) {
+                let mut trickle = Trickle { rest: piece, step };
+                inflow.borrow(wide);
+                while let Taken::Bytes { .. } = inflow.read_from(&mut trickle).expect("blocking at most") {
+                    while let Some(bytes) = inflow.next_frame().unwrap() {
+                        bodies.push(frame::open(PROTOCOL_VERSION, bytes).unwrap().body.len());
+                    }
+                }
+                wide = inflow.give_back();
+                assert!(inflow.held_bytes() <= 200_018 + WIDE_BYTES);
+            }
+            assert_eq!(bodies, sizes, "in pieces of {step}");
+            assert_eq!(inflow.held_bytes(), 0);
+        }
+    }
+
+    #[test]
+    fn no_room_is_set_aside_for_a_large_frame_before_there_is_room() {
+        let stream = sealed(&[10, 100_000]);
+        let mut inflow = Inflow::new(PROTOCOL_VERSION, 1 << 20);
+        inflow.read_from(&mut Trickle { rest: &stream[..60], step: 60 }).unwrap();
+
+        assert!(matches!(inflow.next_frame_within(0), Ok(Next::Frame(frame)) if frame.len() == 28));
+        assert_eq!(inflow.next_frame_within(100_017), Ok(Next::NoRoom(100_018)));
+        assert!(inflow.large.is_none());
+        assert_eq!(inflow.next_frame_within(100_018), Ok(Next::Nothing));
+        assert_eq!(inflow.held_bytes(), NARROW_BYTES + 100_018);
+
+        assert_eq!(received(&mut inflow, &stream[60..], 4000).unwrap(), [100_000]);
+    }
+
+    #[test]
     fn what_followed_the_handshake_survives_the_widening() {
-        let mut inflow = Inflow::new(1000);
+        let mut inflow = Inflow::new(PROTOCOL_VERSION, 1000);
         let stream = sealed(&[10, 20]);
         inflow.read_from(&mut Trickle { rest: &stream[..40], step: 40 }).unwrap();
 
@@ -291,7 +409,7 @@ mod tests {
             let at = at.min(stream.len());
             stream.splice(at..at, noise);
 
-            if let Ok(bodies) = received(&mut Inflow::new(1 << 16), &stream, step) {
+            if let Ok(bodies) = received(&mut Inflow::new(PROTOCOL_VERSION, 1 << 16), &stream, step) {
                 proptest::prop_assert!(bodies.iter().all(|size| sizes.contains(size)), "{bodies:?}");
             }
         }
@@ -299,6 +417,6 @@ mod tests {
 
     #[test]
     fn the_end_of_the_stream_is_seen() {
-        assert_eq!(Inflow::new(1000).read_from(&mut io::empty()).unwrap(), Taken::End);
+        assert_eq!(Inflow::new(PROTOCOL_VERSION, 1000).read_from(&mut io::empty()).unwrap(), Taken::End);
     }
 }

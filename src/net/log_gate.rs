@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a line says of those that were left out before it: nothing if there were none.
-pub(super) struct LeftOut(u64);
+pub(crate) struct LeftOut(u64);
 
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -16,14 +16,14 @@ impl fmt::Display for LeftOut {
 
 /// See the top of this file.
 #[derive(Debug, Default)]
-pub(super) struct LogGate {
+pub(crate) struct LogGate {
     opens_at: Option<Instant>,
     left_out: u64,
 }
 
 impl LogGate {
     /// Whether a line may be written now; if so, what it says of those that were left out before it.
-    pub(super) fn pass(&mut self, now: Instant) -> Option<LeftOut> {
+    pub(crate) fn pass(&mut self, now: Instant) -> Option<LeftOut> {
         if self.opens_at.is_some_and(|at| now < at) {
             self.left_out += 1;
             return None;

@@ -15,13 +15,16 @@
 //! bounded in bytes per peer and lane: what finds no room, or no connection, is dropped.
 //!
 //! Strangers cost a few kilobytes and a file descriptor until they have said who they are, for which they have a
-//! limited time; they are limited in number, and the one who waits longest makes room for who comes.
+//! limited time; they are limited in number, and the one who waits longest makes room for who comes. Those whose first byte
+//! is a client's are no strangers any more: they are handed to whoever serves clients ([`Guests`]), or refused in words.
 
 mod acceptor;
 mod backoff;
-mod clock;
+mod byte_queue;
+pub(crate) mod clock;
 mod connection;
 mod greeting;
+mod guests;
 mod inflow;
 mod log_gate;
 #[cfg(all(test, loom))]
@@ -33,9 +36,13 @@ mod resolve;
 mod waker;
 
 pub(crate) use backoff::{Backoff, Jitter};
+pub(crate) use byte_queue::{ByteQueue, SHARED_BYTES_MIN, Written};
 pub(crate) use clock::now;
 pub(crate) use greeting::Local;
+pub(crate) use guests::{Guest, Guests, NoGuests};
 #[cfg(any(test, fuzzing))]
 pub(crate) use inflow::frames_of;
+pub(crate) use inflow::{Inflow, Next, Taken};
+pub(crate) use log_gate::LogGate;
 pub(crate) use network::{Bound, Delivery, Network, Settings};
 pub(crate) use waker::LoopWaker;

@@ -1,5 +1,5 @@
 //! The loop: its state, one turn, and sending. Its chapters are child modules: who is let in (`accept`), whom we call
-//! (`dial`), how both sides prove who they are (`greet`), what flows then (`traffic`) and what of it takes the bulk lane
+//! (`dial`), how both sides prove who they are (`greet`), what becomes of clients (`guests`), what flows then (`traffic`) and what of it takes the bulk lane
 //! (`bulk`), how a connection ends (`end`) and all of them do (`close`), and what time brings (`upkeep`).
 
 mod accept;
@@ -8,6 +8,7 @@ mod close;
 mod dial;
 mod end;
 mod greet;
+mod guests;
 mod traffic;
 mod upkeep;
 
@@ -25,6 +26,7 @@ use super::acceptor::Acceptor;
 use super::clock;
 use super::connection::{Connection, Stage};
 use super::greeting::Local;
+use super::guests::Guests;
 use super::log_gate::LogGate;
 use super::peer::Peer;
 use super::resolve::Resolver;
@@ -150,11 +152,18 @@ pub(crate) struct Network {
     /// When upkeep has something to do next.
     due_at: Instant,
     strangers_log: LogGate,
+    guests: Box<dyn Guests>,
 }
 
 impl Network {
     /// A loop over a socket that is listened on.
-    pub(crate) fn new(bound: Bound, me: Local, settings: Settings, metrics: Arc<NetMetrics>) -> Self {
+    pub(crate) fn new(
+        bound: Bound,
+        me: Local,
+        settings: Settings,
+        metrics: Arc<NetMetrics>,
+        guests: Box<dyn Guests>,
+    ) -> Self {
         let now = clock::now();
         Self {
             me,
@@ -175,6 +184,7 @@ impl Network {
             now,
             due_at: now,
             strangers_log: LogGate::default(),
+            guests,
         }
     }
 
@@ -230,8 +240,8 @@ impl Network {
         self.poll(has_work, delivery)?;
         self.now = clock::now();
         self.take_events(delivery);
-        self.accept_all(delivery);
         self.read_all(delivery);
+        self.accept_all(delivery);
         self.dial_resolved(delivery);
         if self.due_at <= self.now {
             self.look_after_connections(delivery);

@@ -1,58 +1,22 @@
-//! What waits to be written on one connection, in bytes that are ready to leave.
+//! What waits to be written to one peer, in bytes that are ready to leave ([`super::byte_queue`]).
 //!
-//! Messages are encoded straight into blocks when they are queued, so that one vectored write carries as many of them
-//! as the socket takes. Payloads are copied into the block, the large ones too: measured over loopback that copy is about
-//! a tenth of what sending and receiving the same bytes costs, at any size. Only the bytes of snapshots, which come by the
-//! gigabyte, are not copied: they are written from where they are, behind a small block with all that stands before them.
+//! Payloads are copied into its blocks, the large ones too: measured over loopback that copy is about a tenth of what sending
+//! and receiving the same bytes costs, at any size. Only the bytes of snapshots, which come by the gigabyte, are not copied.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, IoSlice, Write};
+use std::io::{self, Write};
 
-use bytes::Bytes;
-
-use crate::types::{GroupId, PeerMessage, SnapshotChunk};
+use super::byte_queue::{ByteQueue, SHARED_BYTES_MIN, Written};
+use crate::types::{GroupId, PeerMessage};
 use crate::wire::peer::{self, CHUNK_FRAME_HEAD_BYTES};
-
-/// Small frames share a block of this size; a larger frame has a block of its own.
-const BLOCK_BYTES: usize = 64 << 10;
-/// How many pieces one write carries at most.
-const PIECES_PER_WRITE: usize = 16;
-/// One write ends with the piece that reaches this: beyond it, others have waited long enough.
-const WRITE_BYTES: usize = 1 << 20;
-/// A chunk below this is cheaper to copy than to write as a piece of its own.
-const SHARED_BYTES_MIN: usize = 4 << 10;
 
 /// The queue of one connection.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    /// None is empty but perhaps the last.
-    pieces: VecDeque<Piece>,
-    /// How much of the first piece is written.
-    written_of_first: usize,
-    /// All that was ever queued and written: their difference waits.
-    queued_to: u64,
-    written_to: u64,
+    queue: ByteQueue,
     bytes_max: usize,
     /// The forwards of which not one byte is written, in their order.
     unwritten: VecDeque<Unwritten>,
-}
-
-/// Bytes that lie together.
-#[derive(Debug)]
-enum Piece {
-    /// Frames, one after the other.
-    Block(Vec<u8>),
-    /// The end of a frame whose beginning is the piece before it.
-    Shared(Bytes),
-}
-
-impl Piece {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Block(block) => block,
-            Self::Shared(bytes) => bytes,
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -62,25 +26,10 @@ struct Unwritten {
     message: PeerMessage,
 }
 
-/// How far one write went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Written {
-    pub(super) bytes: usize,
-    /// The socket takes no more for now.
-    pub(super) blocked: bool,
-}
-
 impl Outbox {
     /// Holds at most `bytes_max`, or a single message that is longer.
     pub(super) fn new(bytes_max: usize) -> Self {
-        Self {
-            pieces: VecDeque::new(),
-            written_of_first: 0,
-            queued_to: 0,
-            written_to: 0,
-            bytes_max,
-            unwritten: VecDeque::new(),
-        }
+        Self { queue: ByteQueue::default(), bytes_max, unwritten: VecDeque::new() }
     }
 
     /// Queues `message`, or gives it back if there is no room.
@@ -89,9 +38,12 @@ impl Outbox {
         if !self.is_empty() && self.waiting_bytes() + room > self.bytes_max {
             return Err(message);
         }
-        let starts_at = self.queued_to;
+        let starts_at = self.queue.queued_to();
         match &message {
-            PeerMessage::Chunk(chunk) if chunk.bytes.len() >= SHARED_BYTES_MIN => self.share(group, chunk),
+            PeerMessage::Chunk(chunk) if chunk.bytes.len() >= SHARED_BYTES_MIN => {
+                let encode_head = |out: &mut Vec<u8>| peer::encode_chunk_head(group, chunk, out);
+                self.queue.share(CHUNK_FRAME_HEAD_BYTES, encode_head, chunk.bytes.clone());
+            }
             _ => self.append(room, |out| peer::encode(group, &message, out)),
         }
         if matches!(message, PeerMessage::Forward(_)) {
@@ -102,96 +54,26 @@ impl Outbox {
 
     /// Queues the at most `room` bytes that `encode` appends, whatever the limit.
     pub(super) fn append(&mut self, room: usize, encode: impl FnOnce(&mut Vec<u8>)) {
-        let fits =
-            |piece: &Piece| matches!(piece, Piece::Block(block) if block.len() + room <= block.capacity());
-        if !self.pieces.back().is_some_and(fits) {
-            self.begin_block(room.max(BLOCK_BYTES));
-        }
-        let Some(Piece::Block(block)) = self.pieces.back_mut() else {
-            unreachable!("begun above if there was none")
-        };
-        let before = block.len();
-        encode(block);
-        self.queued_to += (block.len() - before) as u64;
-    }
-
-    /// Queues a chunk without copying its bytes.
-    fn share(&mut self, group: GroupId, chunk: &SnapshotChunk) {
-        self.begin_block(CHUNK_FRAME_HEAD_BYTES);
-        self.append(CHUNK_FRAME_HEAD_BYTES, |out| peer::encode_chunk_head(group, chunk, out));
-        self.pieces.push_back(Piece::Shared(chunk.bytes.clone()));
-        self.queued_to += chunk.bytes.len() as u64;
-    }
-
-    /// A new last piece, for at least `room` bytes. The empty block that an empty queue keeps is no use then.
-    fn begin_block(&mut self, room: usize) {
-        if self.is_empty() {
-            self.pieces.clear();
-        }
-        self.pieces.push_back(Piece::Block(Vec::with_capacity(room)));
+        self.queue.append(room, encode);
     }
 
     /// One vectored write of what waits.
     pub(super) fn write_to(&mut self, socket: &mut impl Write) -> io::Result<Written> {
-        if self.is_empty() {
-            return Ok(Written { bytes: 0, blocked: false });
-        }
-        let mut slices = [IoSlice::new(&[]); PIECES_PER_WRITE];
-        let (mut count, mut bytes) = (0, 0);
-        for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
-            let from = if count == 0 { self.written_of_first } else { 0 };
-            *slice = IoSlice::new(&piece.bytes()[from..]);
-            count += 1;
-            bytes += slice.len();
-            if bytes >= WRITE_BYTES {
-                break;
-            }
-        }
-        loop {
-            match socket.write_vectored(&slices[..count]) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(bytes) => {
-                    self.wrote(bytes);
-                    return Ok(Written { bytes, blocked: false });
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    return Ok(Written { bytes: 0, blocked: true });
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    fn wrote(&mut self, bytes: usize) {
-        self.written_to += bytes as u64;
-        self.written_of_first += bytes;
-        while self.pieces.front().is_some_and(|first| first.bytes().len() <= self.written_of_first) {
-            let Some(piece) = self.pieces.pop_front() else { break };
-            self.written_of_first -= piece.bytes().len();
-            // The last one is kept for what comes next, unless it was made for one large frame.
-            if let Piece::Block(mut block) = piece
-                && self.pieces.is_empty()
-                && block.capacity() <= BLOCK_BYTES
-            {
-                block.clear();
-                self.pieces.push_back(Piece::Block(block));
-                break;
-            }
-        }
-        while self.unwritten.front().is_some_and(|first| first.starts_at < self.written_to) {
+        let written = self.queue.write_to(socket)?;
+        while self.unwritten.front().is_some_and(|first| first.starts_at < self.queue.written_to()) {
             self.unwritten.pop_front();
         }
+        Ok(written)
     }
 
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.queued_to == self.written_to
+        self.queue.is_empty()
     }
 
     /// How much waits.
     pub(super) fn waiting_bytes(&self) -> usize {
-        (self.queued_to - self.written_to) as usize
+        self.queue.waiting_bytes()
     }
 
     /// The forwards of which certainly not one byte was written, now that nothing will be.
@@ -202,10 +84,14 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
+
     use bytes::Bytes;
 
     use super::*;
-    use crate::types::{Boot, Forward, Forwarded, Incarnation, NodeId, Origin, SnapshotId, Term};
+    use crate::types::{
+        Boot, Forward, Forwarded, Incarnation, NodeId, Origin, SnapshotChunk, SnapshotId, Term,
+    };
 
     /// Takes as many bytes as it is allowed to, then blocks.
     #[derive(Default)]
@@ -222,25 +108,6 @@ mod tests {
             }
             self.allowed -= count;
             self.taken.extend_from_slice(&bytes[..count]);
-            Ok(count)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    /// Takes whatever comes, and counts it.
-    struct Gather(usize);
-
-    impl Write for Gather {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.write_vectored(&[IoSlice::new(bytes)])
-        }
-
-        fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-            let count = slices.iter().map(|slice| slice.len()).sum();
-            self.0 += count;
             Ok(count)
         }
 
@@ -366,29 +233,5 @@ mod tests {
         let written = outbox.write_to(&mut Pipe::default()).unwrap();
 
         assert_eq!(written, Written { bytes: 0, blocked: true });
-    }
-
-    #[test]
-    fn the_bytes_of_a_chunk_are_written_from_where_they_are() {
-        let mut outbox = Outbox::new(usize::MAX);
-        let PeerMessage::Chunk(chunk) = chunk(3, 100_000) else { panic!("a chunk") };
-        let span = chunk.bytes.as_ptr_range();
-
-        outbox.push(GroupId(1), PeerMessage::Chunk(chunk)).unwrap();
-
-        assert!(outbox.pieces.iter().any(|piece| piece.bytes().as_ptr_range() == span));
-    }
-
-    #[test]
-    fn one_write_carries_so_much_and_no_more() {
-        let mut outbox = Outbox::new(usize::MAX);
-        for offset in 0..10 {
-            outbox.push(GroupId(1), chunk(offset, 300 << 10)).unwrap();
-        }
-        let mut pipe = Gather(0);
-
-        outbox.write_to(&mut pipe).unwrap();
-
-        assert!((WRITE_BYTES..WRITE_BYTES + (300 << 10)).contains(&pipe.0), "{} bytes", pipe.0);
     }
 }

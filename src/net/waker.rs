@@ -18,7 +18,7 @@ pub(crate) struct LoopWaker {
 }
 
 impl LoopWaker {
-    pub(super) fn new(registry: &Registry, token: Token) -> io::Result<Self> {
+    pub(crate) fn new(registry: &Registry, token: Token) -> io::Result<Self> {
         Ok(Self { waker: Waker::new(registry, token)?, sleep: Sleep::default() })
     }
 
@@ -27,18 +27,18 @@ impl LoopWaker {
         if self.sleep.is_for_us_to_end() {
             // Cannot fail in a way that a retry would mend: an event counter that is full is a wake-up under way.
             if let Err(error) = self.waker.wake() {
-                log::error!("cannot wake the network loop: {error}");
+                log::error!("cannot wake an event loop: {error}");
             }
         }
     }
 
     /// The loop is about to sleep. It must look for work once more after this.
-    pub(super) fn fall_asleep(&self) {
+    pub(crate) fn fall_asleep(&self) {
         self.sleep.begin();
     }
 
     /// The loop is awake, for whatever reason.
-    pub(super) fn rise(&self) {
+    pub(crate) fn rise(&self) {
         self.sleep.end();
     }
 }

@@ -3,7 +3,7 @@
 //! | channel | from → to | bound |
 //! |---|---|---|
 //! | requests | callers → engine | the callers' gate: requests and bytes in flight |
-//! | control | callers → engine | one per blocked caller of `status` or administration, one for the stop |
+//! | control | callers → engine | one per blocked caller of `status` or administration, one for a server, one for the stop |
 //! | arrivals | net → engine | counted in bytes; at the limit no socket is read |
 //! | ticks | clock → engine | one; a tick not taken stands for the next |
 //! | completions | workers → engine | the jobs outstanding: each has one completion |
@@ -48,7 +48,7 @@ pub(super) enum Request {
 /// What the engine is asked beside its work.
 #[derive(Debug)]
 pub(super) enum Control {
-    Status(Sender<ReplicaStatus>),
+    Status(Look),
     Observe(Observer),
     Change(Change),
     Transfer(Transfer),
@@ -56,6 +56,15 @@ pub(super) enum Control {
     StepAside(Transfer),
     SnapshotNow(SnapshotNow),
     Stop(StopCause),
+}
+
+/// Shown the replica as it is. Dropped unseen if the engine has ended.
+pub(super) struct Look(pub(super) Box<dyn FnOnce(ReplicaStatus) + Send>);
+
+impl std::fmt::Debug for Look {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Look")
+    }
 }
 
 /// What arrives from peers: counted in bytes while it waits.

@@ -28,6 +28,12 @@ pub(super) fn later(duration: Duration) -> Instant {
     Instant::now() + duration.min(FOREVER)
 }
 
+/// How much is left until `deadline`.
+#[expect(clippy::disallowed_methods, reason = "callers sleep by the standard library's clock")]
+pub(super) fn left_until(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}
+
 /// Ticks until `stop` is dropped. A tick that the engine has not taken yet stands for the next ones too: the engine
 /// counts by the clock, not by the ticks.
 pub(super) fn run(interval: Duration, ticks: &Sender<()>, stop: &Receiver<()>) {

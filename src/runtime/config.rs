@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::ConfigError;
 use super::limits::Limits;
+use crate::machine::SessionBounds;
 use crate::types::{Membership, NodeId};
 
 /// How a node starts. Everything has a safe default but the id, the directory, the address, and how the node comes to its
@@ -55,6 +56,7 @@ pub struct Config {
     pub(super) election_reluctance: u32,
     pub(super) promote_lag_bytes_max: u64,
     pub(super) auto_promote: bool,
+    pub(super) sessions_max: u32,
 }
 
 impl Config {
@@ -91,6 +93,7 @@ impl Config {
             election_reluctance: 0,
             promote_lag_bytes_max: 4 << 20,
             auto_promote: false,
+            sessions_max: 10_000,
         }
     }
 
@@ -285,6 +288,17 @@ impl Config {
         self
     }
 
+    /// How many sessions may stand in the cluster, from the moment at which one is opened through this node; beyond it the
+    /// least recently used expires. Default: 10,000; at most 1,000,000. Best the same on every node.
+    ///
+    /// All replicas keep all sessions in memory, some hundred bytes for each and what is kept of answers (at most 16 MiB
+    /// for all together); a snapshot holds them, and a state machine on disk stores them with each batch that used one.
+    #[must_use]
+    pub fn sessions_max(mut self, sessions: u32) -> Self {
+        self.sessions_max = sessions;
+        self
+    }
+
     /// Where the others reach this node, as far as the configuration says.
     pub(super) fn advertised(&self) -> String {
         let listed = self.founders.iter().flatten().find(|(founder, _)| *founder == self.id);
@@ -305,6 +319,9 @@ impl Config {
         }
         if self.cluster_name.len() > 256 {
             return Err(ConfigError::LongClusterName);
+        }
+        if !(1..=SessionBounds::LARGEST.sessions_max).contains(&self.sessions_max) {
+            return Err(ConfigError::SessionsMax(self.sessions_max));
         }
         let limits = Limits::of(self)?;
         Ok(Judged { id, founders: self.founding_membership(id)?, joins: self.joins, limits })
@@ -386,6 +403,8 @@ mod tests {
             refusal(&config().snapshot_bytes_per_second(1)),
             ConfigError::SlowSnapshots { bytes_per_second: 1 }
         ));
+        assert!(matches!(refusal(&config().sessions_max(0)), ConfigError::SessionsMax(0)));
+        assert!(matches!(refusal(&config().sessions_max(1_000_001)), ConfigError::SessionsMax(1_000_001)));
         assert!(matches!(refusal(&config().cluster_name("n".repeat(257))), ConfigError::LongClusterName));
     }
 }

@@ -1,7 +1,7 @@
 //! The engine thread: takes what waits, makes one turn of the replica, hands out its jobs. It never waits for anybody but
 //! for the next thing to do.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crossbeam_channel::Select;
 
@@ -26,6 +26,8 @@ const REQUESTS_PER_TURN_MAX: usize = 4096;
 /// One replica and the channels around it.
 pub(super) struct Engine {
     pub(super) local: Local,
+    /// For who asks from outside.
+    pub(super) cluster: Arc<OnceLock<ClusterId>>,
     pub(super) replica: Replica,
     pub(super) inputs: EngineInputs,
     pub(super) outputs: EngineOutputs,
@@ -102,9 +104,9 @@ impl Engine {
             let Ok(control) = self.inputs.control.try_recv() else { break };
             let wish = match control {
                 Control::Stop(cause) => return Taken::Stop(cause),
-                // Who looks on changes nothing. A caller who does not wait any more needs no answer.
-                Control::Status(answer) => {
-                    let _ = answer.try_send(self.replica.status());
+                // Who looks on changes nothing.
+                Control::Status(look) => {
+                    (look.0)(self.replica.status());
                     continue;
                 }
                 Control::Observe(observer) => {
@@ -128,6 +130,7 @@ impl Engine {
 
     /// A node that joins knows its cluster now: its storage is founded before anything else is written there.
     fn found_in(&self, cluster: ClusterId) {
+        let _ = self.cluster.set(cluster);
         let identity = self.local.identity_in(cluster);
         log::info!("node {} joins cluster {cluster}", identity.node);
         let _ = self.outputs.log.send((GroupId::MAIN, LogJob::Found(identity)));

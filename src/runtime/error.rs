@@ -83,6 +83,9 @@ pub enum ConfigError {
     /// No request would pass.
     #[error("nothing may be in flight: allow at least one request and one byte")]
     NothingInFlight,
+    /// No session could stand, or more than a node can keep.
+    #[error("{0} sessions are out of range: 1 to 1,000,000")]
+    SessionsMax(u32),
     /// The token is empty or too long.
     #[error("a token has 1 to 256 bytes")]
     BadToken,
@@ -139,6 +142,17 @@ pub enum StartError {
         starts_after: LogPosition,
         /// The log's last entry.
         last: LogPosition,
+    },
+    /// A state machine on disk does not give back the sidecar that it was given with its position.
+    #[error(
+        "the state machine holds entry {applied}, but not what belongs to it: {reason}; remove this node and add it again \
+         with empty directories"
+    )]
+    Sidecar {
+        /// What the state machine holds.
+        applied: LogPosition,
+        /// What is wrong with the sidecar.
+        reason: String,
     },
     /// The log holds something that no Raft log can.
     #[error("the log is no Raft log: {0}; restore the data directory, or remove this node and add it again")]

@@ -129,18 +129,40 @@ impl Iterator for Events {
     }
 }
 
-/// The engine's end of one [`Events`].
-#[derive(Debug)]
-pub(super) struct Observer {
-    events: Sender<NodeEvent>,
-    lost: Arc<AtomicU64>,
+/// The engine's end of one [`Events`]; or somebody who is told at once.
+pub(super) enum Observer {
+    /// The queue of [`Events`].
+    Queue { events: Sender<NodeEvent>, lost: Arc<AtomicU64> },
+    /// Called on the engine's thread, so it must not block. Says whether it wants to hear more.
+    Told(Box<dyn FnMut(&NodeEvent) -> bool + Send>),
+}
+
+impl std::fmt::Debug for Observer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Observer")
+    }
 }
 
 impl Observer {
     /// The two ends of one listener's channel, which is bounded.
     pub(super) fn pair((sender, events): (Sender<NodeEvent>, Receiver<NodeEvent>)) -> (Self, Events) {
         let lost = Arc::<AtomicU64>::default();
-        (Self { events: sender, lost: Arc::clone(&lost) }, Events { events, lost })
+        (Self::Queue { events: sender, lost: Arc::clone(&lost) }, Events { events, lost })
+    }
+
+    /// Tells it one event; `false` if it is gone.
+    fn tell(&mut self, event: &NodeEvent) -> bool {
+        match self {
+            Self::Told(hear) => hear(event),
+            Self::Queue { events, lost } => match events.try_send(event.clone()) {
+                Err(TrySendError::Disconnected(_)) => false,
+                Err(TrySendError::Full(_)) => {
+                    lost.fetch_add(1, Ordering::Relaxed);
+                    true
+                }
+                Ok(()) => true,
+            },
+        }
     }
 }
 
@@ -159,14 +181,7 @@ impl Observers {
             return;
         }
         for event in notices.into_iter().map(NodeEvent::from) {
-            self.0.retain(|observer| match observer.events.try_send(event.clone()) {
-                Err(TrySendError::Disconnected(_)) => false,
-                Err(TrySendError::Full(_)) => {
-                    observer.lost.fetch_add(1, Ordering::Relaxed);
-                    true
-                }
-                Ok(()) => true,
-            });
+            self.0.retain_mut(|observer| observer.tell(&event));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How a node starts: judge, found or recognise the log, restore the state machine, make the replica, start the threads.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
@@ -21,7 +21,7 @@ use super::threads::{Stopper, Threads};
 use super::view::{Facts, View};
 use super::{Config, Parts, StartError};
 use crate::consensus::RaftConfig;
-use crate::machine::Machine;
+use crate::machine::{Machine, SessionBounds};
 use crate::replica::{CheckCommand, Replica, ReplicaConfig};
 use crate::ticket::Gate;
 use crate::types::Boot;
@@ -62,8 +62,10 @@ pub(super) fn launch(
     let waiting_pieces = Arc::new(Waiting::at_most(limits.pieces_bytes_max));
     let net_end = || NetEnd::new(sends.clone(), Arc::clone(&waker));
     let nets = [net_end(), net_end()];
+    let cluster = Arc::new(local.node.cluster.map_or_else(OnceLock::new, OnceLock::from));
     let engine = Engine {
         local,
+        cluster: Arc::clone(&cluster),
         replica,
         inputs,
         outputs,
@@ -85,9 +87,12 @@ pub(super) fn launch(
     };
     let running = Running {
         id: judged.id,
+        cluster,
         call_timeout: config.call_timeout,
         election_timeout: config.election_timeout,
+        forwarding: config.forwarding,
         command_bytes_max: config.command_bytes_max,
+        session_bounds: SessionBounds::of(config.sessions_max),
         metrics,
         stopper: stopper.clone(),
         to_engine,
@@ -126,7 +131,7 @@ fn replica_config(
     let mut replica =
         ReplicaConfig::new(raft_config(config, limits, local)?, incarnation, Boot(random()?), check_command);
     replica.forwarding = config.forwarding;
-    replica.command_bytes_max = config.command_bytes_max;
+    replica.command_bytes_max = limits.entry_command_bytes_max;
     let requests_max = usize::try_from(config.in_flight_requests_max).unwrap_or(usize::MAX);
     replica.proposals_max = requests_max;
     replica.reads_max = requests_max;

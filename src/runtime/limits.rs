@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Config, ConfigError};
+use crate::machine::ENVELOPE_BYTES_MAX;
 use crate::storage::{Storage, StorageError};
 
 /// A tick is half a heartbeat: fine enough for timeouts of ten heartbeats, coarse enough for an idle node to sleep.
@@ -32,8 +33,8 @@ pub(super) struct Limits {
     /// After how long a time without a sign of life a connection is given up.
     pub(super) silence: Duration,
 
-    /// The largest command of a caller.
-    pub(super) command_bytes_max: usize,
+    /// The largest command of a caller, in its envelope.
+    pub(super) entry_command_bytes_max: usize,
     /// What the log on disk takes as an entry: more, since a leader's limit may have been raised before this node's.
     pub(super) log_entry_bytes_max: u32,
     /// Commands that are not committed yet, as leader.
@@ -69,7 +70,7 @@ impl Limits {
             ticks_at_once,
             lease: lease(config, tick * election_ticks.saturating_sub(ticks_at_once + 1))?,
             silence: (config.election_timeout * 4).max(SILENCE_MIN),
-            command_bytes_max: config.command_bytes_max,
+            entry_command_bytes_max: config.command_bytes_max + ENVELOPE_BYTES_MAX,
             log_entry_bytes_max: u32::try_from(config.segment_bytes / 4).unwrap_or(u32::MAX),
             proposals_bytes_max: budget.max(largest),
             append_bytes_max: (1 << 20).min(share(4)),
@@ -83,7 +84,7 @@ impl Limits {
 
     /// A log that somebody brought must take what callers may propose here: it would fail on the first large command.
     pub(super) fn judge_log(&self, log: &dyn Storage) -> Result<(), StorageError> {
-        let (largest, taken) = (self.command_bytes_max as u64, u64::from(log.entry_bytes_max()));
+        let (largest, taken) = (self.entry_command_bytes_max as u64, u64::from(log.entry_bytes_max()));
         if largest > taken {
             let reason = format!("commands may have {largest} bytes, and it takes entries of {taken}");
             return Err(StorageError::Limits { reason });
@@ -153,6 +154,7 @@ fn in_memory(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
+const _: () = assert!(ENVELOPE_BYTES_MAX < AROUND_A_COMMAND, "an envelope has its place around a command");
 const _: () = assert!(
     Config::COMMAND_BYTES_LIMIT + AROUND_A_COMMAND <= u32::MAX as usize,
     "an entry's size is counted in 32 bits"

@@ -44,10 +44,14 @@ mod parts;
 mod restore;
 #[cfg(test)]
 mod restore_tests;
+mod retry;
 mod room;
 mod running;
+mod serving;
+mod session;
 mod spawn;
 mod status;
+mod submit;
 mod threads;
 mod view;
 
@@ -62,4 +66,5 @@ pub use node::{After, Node};
 pub use parts::Parts;
 #[cfg(test)]
 pub(crate) use restore::restore_from;
+pub use session::{Request, Session};
 pub use status::{PeerState, PeerStatus, Role, Status};

@@ -5,21 +5,17 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::channels::Request;
 use super::clock::{deadline_after, later};
 use super::config::Judged;
 use super::launch::launch;
 use super::running::Running;
 use super::{Config, Parts, ShutdownError, StartError, Status};
-use crate::machine::{Codec, StateMachine, Typed};
+use crate::machine::{Sessions, StateMachine, is_entry_of};
 use crate::metrics::Metrics;
-use crate::replica::{Proposal, Read};
-use crate::ticket::{
-    CallError, ProposeError, ReadError, ReadTask, Reply, StopCause, Ticket, on_runtime_thread,
-};
-use crate::types::LogIndex;
+use crate::replica::Read;
+use crate::ticket::{CallError, ProposeError, ReadError, ReadTask, StopCause, Ticket, on_runtime_thread};
+use crate::types::{LogIndex, LogPosition};
 
 /// A running node: one member of a cluster, with its threads, its log and its copy of the state machine `S`.
 ///
@@ -49,9 +45,18 @@ impl<S: StateMachine> Node<S> {
         Self::launch(&config, &judged, machine, parts)
     }
 
-    fn launch(config: &Config, judged: &Judged, machine: S, parts: Parts) -> Result<Self, StartError> {
-        let is_command = |bytes: &[u8]| S::Command::decode(bytes).is_ok();
-        let running = launch(config, judged, Box::new(Typed(machine)), Box::new(is_command), parts)?;
+    pub(super) fn launch(
+        config: &Config,
+        judged: &Judged,
+        machine: S,
+        parts: Parts,
+    ) -> Result<Self, StartError> {
+        let command_bytes_max = config.command_bytes_max;
+        let is_entry = move |entry: &[u8]| is_entry_of::<S>(entry, command_bytes_max);
+        let applied = machine.applied().map_or(LogPosition::ZERO, |held| held.position);
+        let sessions =
+            Sessions::new(machine).map_err(|error| StartError::Sidecar { applied, reason: error.reason })?;
+        let running = launch(config, judged, Box::new(sessions), Box::new(is_entry), parts)?;
         Ok(Self { running: Arc::new(running), machine: PhantomData })
     }
 
@@ -78,20 +83,7 @@ impl<S: StateMachine> Node<S> {
     /// As [`Node::submit`], with a deadline of its own.
     #[expect(clippy::needless_pass_by_value, reason = "a command is handed over")]
     pub fn submit_within(&self, command: S::Command, within: Duration) -> Ticket<S::Response, ProposeError> {
-        let mut bytes = Vec::new();
-        command.encode(&mut bytes);
-        let (deadline, instant) = deadline_after(within);
-        // Once committed it would stop every replica, at each start again. Judged here, it costs only its caller's time.
-        if S::Command::decode(&bytes).is_err() {
-            return Ticket::refused(ProposeError::Malformed, instant);
-        }
-        let permit = match self.running.admit_command(bytes.len()) {
-            Ok(permit) => permit,
-            Err(error) => return Ticket::refused(error, instant),
-        };
-        let (reply, ticket) = Reply::pair(permit, instant, decode_response::<S::Response>);
-        self.running.request(Request::Propose(Proposal { command: Bytes::from(bytes), reply, deadline }));
-        ticket
+        self.submit_plain(&command, within)
     }
 
     /// Reads the state machine, linearizably, on any node: `read` sees every write that finished before this call began.
@@ -257,8 +249,4 @@ impl<S: StateMachine, T: Send + 'static, E: CallError> After<'_, S, T, E> {
     pub fn submit_query(self, query: S::Query) -> Ticket<S::Response, ReadError> {
         self.submit_read(move |machine| machine.query(query))
     }
-}
-
-fn decode_response<R: Codec>(bytes: &[u8]) -> Result<R, ProposeError> {
-    R::decode(bytes).map_err(|error| ProposeError::BadResponse { reason: error.reason })
 }

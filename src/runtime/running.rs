@@ -1,6 +1,6 @@
 //! A node in motion: reached by its handles, stopped once.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -8,21 +8,27 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use parking_lot::Mutex;
 
 use super::ShutdownError;
-use super::channels::{Control, Request, ToEngine, answer};
+use super::channels::{Control, Look, Request, ToEngine, answer};
 use super::clock::later;
 use super::threads::Stopper;
 use super::view::{Facts, View};
+use crate::machine::SessionBounds;
 use crate::metrics::Metrics;
 use crate::replica::ReplicaStatus;
 use crate::ticket::{Outcome, Permit, ProposeError, ReadError, StopCause, on_runtime_thread};
-use crate::types::NodeId;
+use crate::types::{ClusterId, NodeId};
 
 /// A running node, whatever its state machine's type.
 pub(super) struct Running {
     pub(super) id: NodeId,
+    /// Its cluster, once it belongs to one.
+    pub(super) cluster: Arc<OnceLock<ClusterId>>,
     pub(super) call_timeout: Duration,
     pub(super) election_timeout: Duration,
+    pub(super) forwarding: bool,
     pub(super) command_bytes_max: usize,
+    /// Of the sessions that are opened here.
+    pub(super) session_bounds: SessionBounds,
     pub(super) metrics: Metrics,
     pub(super) stopper: Stopper,
     /// Held for as long as there are callers: no end of the engine's inputs is ever the last one.
@@ -34,11 +40,14 @@ pub(super) struct Running {
 }
 
 impl Running {
+    /// Whether a command of `bytes` may be replicated.
+    pub(super) fn judge_length(&self, bytes: usize) -> Result<(), ProposeError> {
+        let limit = self.command_bytes_max;
+        if bytes <= limit { Ok(()) } else { Err(ProposeError::TooLarge { bytes, limit }) }
+    }
+
     /// Lets a command of `bytes` through the gate, or says why not.
     pub(super) fn admit_command(&self, bytes: usize) -> Result<Permit, ProposeError> {
-        if bytes > self.command_bytes_max {
-            return Err(ProposeError::TooLarge { bytes, limit: self.command_bytes_max });
-        }
         if let Some(cause) = self.stop_cause() {
             return Err(ProposeError::Stopped { cause, outcome: Outcome::NotApplied });
         }
@@ -93,7 +102,8 @@ impl Running {
         if on_runtime_thread() {
             drop(answer);
         } else {
-            self.control(Control::Status(answer));
+            // A caller who does not wait any more needs no answer.
+            self.control(Control::Status(Look(Box::new(move |status| _ = answer.try_send(status)))));
         }
         answered.recv().unwrap_or_else(|_| self.view.last_status())
     }

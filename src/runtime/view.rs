@@ -57,6 +57,11 @@ impl View {
         self.waiting.load(Ordering::SeqCst) > 0
     }
 
+    /// The facts as they were shown last.
+    pub(super) fn facts(&self) -> Facts {
+        *self.facts.lock()
+    }
+
     /// Who leads, as far as the engine knew after its last turn.
     pub(super) fn leader(&self) -> Option<NodeId> {
         self.facts.lock().leader

@@ -9,7 +9,8 @@ use crate::types::{LogPosition, NodeId};
 pub enum Outcome {
     /// It took no effect and never will: safe to repeat.
     NotApplied,
-    /// It may have taken effect, or may yet. Repeat it only if doing it twice is harmless.
+    /// It may have taken effect, or may yet. Repeat it within its session ([`Session`](crate::Session)), or only if doing it
+    /// twice is harmless.
     Unknown,
 }
 
@@ -57,6 +58,22 @@ pub enum ProposeError {
     /// Its fate was not known when the deadline came, or when its log was replaced by a snapshot.
     #[error("the command may or may not be applied: its fate was not known in time")]
     Unknown,
+    /// The command's session is gone: closed, or the least recently used one when there were too many. The command was
+    /// not applied now and never will be in that session; whether it was before is not known.
+    #[error(
+        "the session has expired: the command is not applied any more, but may have been before; open another session"
+    )]
+    SessionExpired,
+    /// The command took effect once, and its answer is not kept: it was too large to keep, or it was acknowledged. (So is
+    /// a command answered whose number its session gave up before it arrived: that one never takes effect.) To send it
+    /// again outside of its number would do it twice.
+    #[error(
+        "the session keeps no answer to this command: it has taken effect unless it was given up; do not send it again"
+    )]
+    AnswerForgotten,
+    /// Not applied: the session has as many unanswered commands as it may have.
+    #[error("too many commands of the session are unanswered; nothing was applied, retry when some are")]
+    SessionFull,
     /// The command was applied, but the response does not decode.
     #[error("the command was applied but its response does not decode: {reason}")]
     BadResponse {
@@ -83,7 +100,9 @@ impl ProposeError {
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Stopped { outcome, .. } => *outcome,
-            Self::Unknown | Self::BadResponse { .. } => Outcome::Unknown,
+            Self::Unknown | Self::SessionExpired | Self::AnswerForgotten | Self::BadResponse { .. } => {
+                Outcome::Unknown
+            }
             Self::NotLeader { .. }
             | Self::NoLeader
             | Self::DeadlinePassed
@@ -92,6 +111,7 @@ impl ProposeError {
             | Self::TooLarge { .. }
             | Self::Malformed
             | Self::Superseded
+            | Self::SessionFull
             | Self::WouldDeadlock => Outcome::NotApplied,
         }
     }
@@ -124,6 +144,9 @@ pub enum ReadError {
     /// Too many reads wait already.
     #[error("too many reads are waiting; retry later")]
     Busy,
+    /// The bytes are no query of this state machine.
+    #[error("the query does not decode; nothing was read")]
+    Malformed,
     /// The closure or the query panicked. A blocking caller sees the panic itself; this is for callbacks.
     #[error("the read panicked: {message}")]
     Panicked {

@@ -26,6 +26,7 @@ mod traits;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use crate::net::Guests;
 pub use memory::{Fate, MemoryNetwork, MemoryTransport};
 pub use tcp::{Listen, TcpConfig, TcpTransport};
 pub use traits::{Inbox, LocalNode, Peers, SendJob, Transport, TransportError, Wake};

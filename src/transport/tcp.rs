@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, TryRecvError};
 
 use super::{Inbox, LocalNode, Peers, SendJob, Transport, TransportError, Wake};
 use crate::metrics::NetMetrics;
-use crate::net::{Bound, Delivery, Local, LoopWaker, Network, Settings};
+use crate::net::{Bound, Delivery, Guests, Local, LoopWaker, Network, NoGuests, Settings};
 use crate::types::{ClusterId, GroupId, Incarnation, Membership, NodeId, PeerMessage};
 use crate::wire::greeting::{Secret, TOKEN_BYTES_MAX};
 
@@ -110,6 +110,7 @@ pub struct TcpTransport {
     advertised: String,
     token: Secret,
     metrics: Arc<NetMetrics>,
+    guests: Box<dyn Guests>,
 }
 
 impl TcpTransport {
@@ -139,7 +140,13 @@ impl TcpTransport {
             advertised: config.advertised,
             token: Secret::new(config.token.unwrap_or_default()),
             metrics: config.metrics,
+            guests: Box::new(NoGuests),
         })
+    }
+
+    /// From now on clients are handed over to `guests`; else they are refused.
+    pub(crate) fn serve(&mut self, guests: Box<dyn Guests>) {
+        self.guests = guests;
     }
 
     /// Where it listens.
@@ -166,7 +173,7 @@ impl Transport for TcpTransport {
             advertised: self.advertised,
             token: self.token,
         };
-        let mut network = Network::new(self.bound, me, self.settings, self.metrics);
+        let mut network = Network::new(self.bound, me, self.settings, self.metrics, self.guests);
         let door = Door(inbox);
         while take_jobs(&mut network, &jobs, &door) == Jobs::MayFollow {
             network.turn(|| !jobs.is_empty(), &door)?;

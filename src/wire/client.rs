@@ -62,8 +62,10 @@ const STATUS_HEAD_BYTES_MAX: usize = 8 + 8 + 9 + 8 + 8 + 1 + 1;
 pub(crate) const REQUEST_HEAD_BYTES_MAX: usize = HEADER_BYTES + REQUEST_PREFIX_BYTES + TAG_BYTES;
 /// The longest frame that a client takes, header included.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// What stands before a response.
+pub(crate) const RESPONSE_HEAD_BYTES: usize = HEADER_BYTES + ID_BYTES;
 /// The longest response that fits one.
-pub(crate) const RESPONSE_BYTES_MAX: usize = MESSAGE_BYTES_MAX - HEADER_BYTES - ID_BYTES;
+pub(crate) const RESPONSE_BYTES_MAX: usize = MESSAGE_BYTES_MAX - RESPONSE_HEAD_BYTES;
 
 /// Appends `request` as one frame of [`request_len`] bytes.
 pub(crate) fn encode_request(request: &ClientRequest, out: &mut Vec<u8>) {
@@ -187,6 +189,13 @@ pub(crate) fn encode_message(message: &ServerMessage, out: &mut Vec<u8>) {
                 Err(refused) => encode_refused(refused, writer),
             }
         }
+    });
+}
+
+/// Appends the frame of a response without the response itself, which must follow it: so it need not be copied.
+pub(crate) fn encode_response_head(id: u64, response: &[u8], out: &mut Vec<u8>) {
+    frame::seal_before(CLIENT_VERSION, RESPONSE, GroupId::MAIN, response, out, |out| {
+        Writer::new(out).u64(id);
     });
 }
 

@@ -226,6 +226,19 @@ fn commands_and_responses_are_slices_of_their_frames() {
 }
 
 #[test]
+fn a_response_in_two_parts_is_the_same_frame() {
+    let response = Bytes::from(vec![7; 1000]);
+    let mut parts = Vec::new();
+
+    encode_response_head(9, &response, &mut parts);
+    assert_eq!(parts.len(), RESPONSE_HEAD_BYTES);
+    parts.extend_from_slice(&response);
+
+    let whole = ServerMessage::Reply { id: 9, outcome: Ok(ClientAnswer::Response(response)) };
+    assert_eq!(parts, sealed_message(&whole));
+}
+
+#[test]
 fn the_head_of_every_request_is_as_long_as_was_counted_at_most() {
     let tag = SessionTag { session: SessionId(1), sequence: 2, answered_below: 1 };
     let command = Bytes::from_static(b"command");

@@ -40,10 +40,20 @@ impl Network {
             self.metrics.turned_away.increment();
             return;
         }
-        if let Err(error) = self.add(socket, Side::Accepted(from), Lane::Ordinary) {
-            log::warn!("cannot serve the connection from {from}: {error}");
+        match self.add(socket, Side::Accepted(from), Lane::Ordinary) {
+            Ok(token) => self.hear_soon(token),
+            Err(error) => log::warn!("cannot serve the connection from {from}: {error}"),
         }
         self.due_by(self.now + self.settings.handshake);
+    }
+
+    /// Most have said who they are by the time they are let in. Heard in the next turn, before others are let in, they are
+    /// no strangers, and make room for the rest of a crowd.
+    fn hear_soon(&mut self, token: Token) {
+        if let Some(connection) = self.connections.get_mut(&token) {
+            connection.readable = true;
+            self.to_read.push(token);
+        }
     }
 
     /// Whether one more may come in. Who has waited longest without saying who it is makes room; peers never do.

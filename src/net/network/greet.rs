@@ -13,6 +13,9 @@ use crate::wire::hello::{Answer, Hello, Lane, Reason};
 impl Network {
     /// Reads the hello of who came, if all of it is there, and answers.
     pub(super) fn receive_hello(&mut self, token: Token, delivery: &dyn Delivery) -> Result<(), Ending> {
+        if self.is_guest(token) {
+            return self.receive_guest(token);
+        }
         let Some(connection) = self.connections.get_mut(&token) else { return Ok(()) };
         let Some(bytes) = connection.inflow.next_greeting(Hello::announced_len)? else { return Ok(()) };
         let hello = Hello::decode(bytes)?;

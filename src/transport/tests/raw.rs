@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::harness::{CLUSTER, GROUP, PATIENCE, directory, id};
 use crate::types::PeerMessage;
+use crate::wire::client_hello::ClientWelcome;
 use crate::wire::frame::{self, PROTOCOL_VERSION};
 use crate::wire::greeting::Secret;
 use crate::wire::hello::{Answer, Hello, Lane, Reason};
@@ -95,6 +96,11 @@ impl Raw {
     pub(super) fn read_answer(&mut self) -> Answer {
         let bytes = self.read_greeting(Answer::announced_len);
         Answer::decode(&bytes).unwrap()
+    }
+
+    pub(super) fn read_welcome(&mut self) -> ClientWelcome {
+        let bytes = self.read_greeting(ClientWelcome::announced_len);
+        ClientWelcome::decode(&bytes).unwrap()
     }
 
     /// The next message, without the pings before it.

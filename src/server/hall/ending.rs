@@ -1,0 +1,114 @@
+//! How a connection ends.
+
+use std::io;
+use std::time::Duration;
+
+use mio::Token;
+
+use super::super::connection::{Connection, Stage};
+use super::Hall;
+use crate::wire::WireError;
+use crate::wire::frame::FrameError;
+
+/// Why a connection ends.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// Both have said what they had to say, or we have.
+    Over,
+    /// The network's doing, or the other side's.
+    Broken(io::Error),
+    /// It sent what no client would send.
+    Malformed(FrameError),
+    /// So many bytes wait that it does not read.
+    NeverReads { unread: usize },
+    /// It has read nothing for so long.
+    ReadsNothing(Duration),
+    /// A request has been on its way for so long.
+    Stalled(Duration),
+    /// It did not say in time what it wants.
+    Dawdling(Duration),
+    /// Nothing was asked for so long.
+    Idle(Duration),
+}
+
+impl From<io::Error> for Ending {
+    fn from(error: io::Error) -> Self {
+        Self::Broken(error)
+    }
+}
+
+impl From<FrameError> for Ending {
+    fn from(error: FrameError) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+impl From<WireError> for Ending {
+    fn from(error: WireError) -> Self {
+        Self::Malformed(error.into())
+    }
+}
+
+impl Hall {
+    /// We say no more once what waits is written.
+    pub(super) fn part(&mut self, connection: &mut Connection) {
+        connection.stage = Stage::Parting { since: self.now, has_said_all: false };
+        self.due_by(self.now + super::upkeep::LINGER);
+    }
+
+    /// Puts a connection back into its place; or on its way out, if all is said.
+    pub(super) fn settle(&mut self, token: Token, mut connection: Box<Connection>) {
+        if connection.is_quiet() {
+            if connection.has_ended {
+                return self.end(token, connection, &Ending::Over);
+            }
+            if self.close_by.is_some() && connection.is_standing() {
+                self.part(&mut connection);
+            }
+            connection.fall_silent();
+            connection.outbox.rest();
+        }
+        self.connections.put(token, connection);
+    }
+
+    /// Closes a connection that was taken out of its place. What is under way for it stays counted until it is answered.
+    pub(super) fn end(&mut self, token: Token, mut connection: Box<Connection>, ending: &Ending) {
+        // Closing the socket would do; this fails only for one that the kernel has let go of already.
+        let _ = self.poll.registry().deregister(&mut connection.socket);
+        self.totals.unread_bytes -= connection.outbox.waiting_bytes();
+        self.totals.arriving_bytes -= connection.held_bytes;
+        self.connections.give_up(token);
+        self.desk.connection_ended();
+        self.metrics.connections.set(self.desk.connections() as u64);
+        self.count(ending);
+        self.log_ending(&connection, ending);
+        self.feed_the_starved();
+    }
+
+    fn count(&self, ending: &Ending) {
+        self.metrics.disconnects.increment();
+        match ending {
+            Ending::Malformed(_) => self.metrics.malformed.increment(),
+            Ending::NeverReads { .. } | Ending::ReadsNothing(_) => self.metrics.cut_off.increment(),
+            Ending::Stalled(_) | Ending::Dawdling(_) | Ending::Idle(_) => self.metrics.timed_out.increment(),
+            Ending::Over | Ending::Broken(_) => {}
+        }
+    }
+
+    fn log_ending(&mut self, connection: &Connection, ending: &Ending) {
+        let from = connection.from;
+        let why = match ending {
+            Ending::Over | Ending::Idle(_) | Ending::Broken(_) => {
+                return log::debug!("the connection of the client from {from} ended: {ending:?}");
+            }
+            Ending::Malformed(error) => error.to_string(),
+            Ending::NeverReads { unread } => format!("it leaves {unread} bytes of answers unread"),
+            Ending::ReadsNothing(time) => format!("it has read nothing for {time:?}"),
+            Ending::Stalled(time) => format!("a request did not arrive whole within {time:?}"),
+            Ending::Dawdling(time) => format!("no handshake within {time:?}"),
+        };
+        if let Some(left_out) = self.log.pass(self.now) {
+            log::warn!("closed the connection of the client from {from}: {why}{left_out}");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! How the node is looked at: for those who ask for its status, and to tell all clients who leads and who belongs to the
+//! cluster.
+//!
+//! One look is under way at a time, however many ask. A request that came after it began sees the next one, so that nobody
+//! is told what was true before it asked.
+
+use std::mem::take;
+use std::sync::Arc;
+
+use super::super::desk::{Desk, Reply};
+use super::{Asked, Hall};
+use crate::types::{ClientAnswer, ClientRefused, ClientStatus, Membership, NodeId, ServerMessage};
+
+/// What clients are told of the node without asking.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Picture {
+    leader: Option<NodeId>,
+    members: Vec<(NodeId, String)>,
+}
+
+impl Picture {
+    pub(super) fn knows_a_leader(&self) -> bool {
+        self.leader.is_some()
+    }
+
+    pub(super) fn message(&self) -> ServerMessage {
+        ServerMessage::Cluster { leader: self.leader, members: self.members.clone() }
+    }
+}
+
+/// Who wants to see the node's status.
+#[derive(Default)]
+pub(super) struct Onlookers {
+    /// Those who will see what the look shows that is under way; `None` while none is.
+    looking: Option<Vec<Asked>>,
+    /// Those who asked after it began.
+    waiting: Vec<Asked>,
+    /// The node has changed since it began.
+    must_look_again: bool,
+}
+
+/// What a look shows, if there was still a node to look at.
+type Seen = Option<(ClientStatus, Arc<Membership>)>;
+
+/// A look under way. Put on the desk when it is dropped: also unseen, if the node has stopped.
+struct Look {
+    desk: Arc<Desk>,
+    seen: Seen,
+}
+
+impl Look {
+    fn show(mut self, status: ClientStatus, membership: Arc<Membership>) {
+        self.seen = Some((status, membership));
+    }
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        let seen = self.seen.take();
+        self.desk.put(|tray| tray.seen = Some(seen));
+    }
+}
+
+impl Hall {
+    /// Looks at the node, for those who wait for it.
+    pub(super) fn look(&mut self) {
+        self.onlookers.looking = Some(take(&mut self.onlookers.waiting));
+        self.onlookers.must_look_again = false;
+        let look = Look { desk: Arc::clone(&self.desk), seen: None };
+        self.service.look(Box::new(move |status, membership| look.show(status, membership)));
+    }
+
+    /// The node has changed.
+    pub(super) fn look_again(&mut self) {
+        if self.onlookers.looking.is_some() {
+            self.onlookers.must_look_again = true;
+        } else {
+            self.look();
+        }
+    }
+
+    /// A client asks for the status.
+    pub(super) fn show(&mut self, asked: Asked) {
+        self.onlookers.waiting.push(asked);
+        if self.onlookers.looking.is_none() {
+            self.look();
+        }
+    }
+
+    /// What the look showed.
+    pub(super) fn saw(&mut self, seen: Seen) {
+        for Asked { by, id, bytes } in self.onlookers.looking.take().unwrap_or_default() {
+            let status = seen.as_ref().map(|(status, _)| ClientAnswer::Status(status.clone()));
+            self.answer(Reply { to: by, id, bytes, outcome: status.ok_or(ClientRefused::Stopped) });
+        }
+        self.paint(seen);
+        if self.onlookers.must_look_again || !self.onlookers.waiting.is_empty() {
+            self.look();
+        }
+    }
+
+    /// Tells all if what they know is not so any more. A node that has stopped has nothing to tell.
+    fn paint(&mut self, seen: Seen) {
+        let Some((status, membership)) = seen else {
+            self.picture.get_or_insert_default();
+            return;
+        };
+        let members = membership.members().map(|(id, member)| (id, member.address.clone())).collect();
+        let picture = Picture { leader: status.leader, members };
+        if self.picture.as_ref() != Some(&picture) {
+            self.picture = Some(picture);
+            self.tell_all();
+        }
+    }
+}
