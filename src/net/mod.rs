@@ -37,7 +37,6 @@ mod waker;
 
 pub(crate) use backoff::{Backoff, Jitter};
 pub(crate) use byte_queue::{ByteQueue, SHARED_BYTES_MIN, Written};
-pub(crate) use clock::now;
 pub(crate) use greeting::Local;
 pub(crate) use guests::{Guest, Guests, NoGuests};
 #[cfg(any(test, fuzzing))]
@@ -45,4 +44,5 @@ pub(crate) use inflow::frames_of;
 pub(crate) use inflow::{Inflow, Next, Taken};
 pub(crate) use log_gate::LogGate;
 pub(crate) use network::{Bound, Delivery, Network, Settings};
+pub(crate) use resolve::Resolver;
 pub(crate) use waker::LoopWaker;

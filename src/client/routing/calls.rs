@@ -236,7 +236,7 @@ impl<E> Calls<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::now;
+    use crate::net::clock::now;
 
     #[test]
     fn the_key_of_a_call_that_is_over_names_no_other() {

@@ -15,10 +15,16 @@ use crate::wire::client::REQUEST_HEAD_BYTES_MAX;
 const ATTEMPT: Duration = Duration::from_secs(2);
 
 impl<E: CallEnd> Routing<E> {
-    /// Sends what can be sent.
+    /// Sends what can be sent. Where there is not room for all, commands and reads come first in turns.
     pub(super) fn dispatch(&mut self, now: Instant) {
+        self.reads_first = !self.reads_first;
+        if self.reads_first {
+            self.dispatch_reads(now);
+        }
         self.dispatch_commands(now);
-        self.dispatch_reads(now);
+        if !self.reads_first {
+            self.dispatch_reads(now);
+        }
     }
 
     fn dispatch_commands(&mut self, now: Instant) {
@@ -84,7 +90,10 @@ impl<E: CallEnd> Routing<E> {
             Ask::Local { node: Some(node), .. } | Ask::Status(Some(node)) => self.route_to(node),
             Ask::Local { node: None, .. } | Ask::Status(None) => to(self.any_in_turn(call.avoid)),
             Ask::Query(_) if self.settings.spread_reads => to(self.any_in_turn(call.avoid)),
-            Ask::Query(_) | Ask::Propose(_) => to(self.route(favourite, call.avoid)),
+            // Every node can answer it: when the best one is busy, another will do.
+            Ask::Query(_) | Ask::Propose(_) => {
+                to(self.route(favourite, call.avoid).or_else(|| self.any_in_turn(call.avoid)))
+            }
             // It is answered when a connection stands.
             Ask::Contact => Route::Held,
         }

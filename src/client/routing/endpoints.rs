@@ -220,7 +220,7 @@ impl Endpoints {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::now;
+    use crate::net::clock::now;
 
     fn node(id: u64) -> NodeId {
         NodeId::new(id).unwrap()

@@ -7,7 +7,10 @@ use super::owed::{Owed, To};
 use crate::types::NodeId;
 use crate::wire::client::REQUEST_HEAD_BYTES_MAX;
 
-/// How many requests one connection carries from the oldest unanswered on. Beyond it, requests wait.
+/// How many requests of one connection are unanswered at most, and what they take; and how many there may be from the oldest
+/// that is. Beyond it, requests wait here. A node with its default limits takes somewhat more: it refuses none for its number.
+const COUNT_MAX: usize = 1000;
+const BYTES_MAX: usize = 6 << 20;
 const SPAN_MAX: usize = 65_536;
 
 /// A connection, or an attempt at one.
@@ -63,8 +66,8 @@ pub(super) struct Standing {
     pub(super) owed: Owed,
     /// Something of use was answered here.
     pub(super) answered: bool,
-    /// How many more bytes may be given to be written. One request may be larger.
-    pub(super) room_bytes: usize,
+    /// How many bytes of requests may be unanswered. One request may be larger.
+    pub(super) bytes_max: usize,
     /// Nothing was heard since, although something is owed.
     pub(super) quiet_since: Instant,
     /// When to look next whether it lives.
@@ -87,7 +90,7 @@ impl Standing {
             members: Vec::new(),
             owed: Owed::default(),
             answered: false,
-            room_bytes: usize::MAX,
+            bytes_max: BYTES_MAX,
             quiet_since: now,
             look_at: now,
             is_asked: false,
@@ -97,7 +100,7 @@ impl Standing {
 
     /// Whether one more request may be sent.
     pub(super) fn has_room(&self) -> bool {
-        self.room_bytes > 0 && self.owed.span() < SPAN_MAX
+        self.owed.count() < COUNT_MAX && self.owed.bytes() < self.bytes_max && self.owed.span() < SPAN_MAX
     }
 
     /// A request of so many bytes is sent: its id.
@@ -105,8 +108,7 @@ impl Standing {
         if self.owed.is_empty() {
             (self.quiet_since, self.look_at) = (now, now + silence / 3);
         }
-        self.room_bytes = self.room_bytes.saturating_sub(bytes + REQUEST_HEAD_BYTES_MAX);
-        self.owed.push(to, now + within + silence)
+        self.owed.push(to, bytes + REQUEST_HEAD_BYTES_MAX, now + within + silence)
     }
 
     /// How it lives, when `silence` is what we put up with while answers are owed.

@@ -130,13 +130,6 @@ impl<E: CallEnd> Routing<E> {
         }
     }
 
-    /// So many more bytes may be given to be written there.
-    pub(in crate::client) fn has_room(&mut self, id: LinkId, bytes: usize) {
-        if let Some(standing) = self.links.get_mut(&id).and_then(Link::standing_mut) {
-            standing.room_bytes = bytes;
-        }
-    }
-
     /// A connection, or an attempt at one, is over. Of the requests sent there the first `frames_written` left whole: of
     /// the others certainly nothing came.
     pub(in crate::client) fn lost(&mut self, id: LinkId, why: &str, frames_written: u64, now: Instant) {

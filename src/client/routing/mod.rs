@@ -93,6 +93,7 @@ pub(in crate::client) struct Routing<E> {
     links: BTreeMap<LinkId, Link>,
     next_link: LinkId,
     turned_at: Instant,
+    reads_first: bool,
     /// How much was told by all nodes together.
     told: u64,
     /// Whose turn it is among equals.
@@ -122,6 +123,7 @@ impl<E: CallEnd> Routing<E> {
             links: BTreeMap::new(),
             next_link: LinkId(0),
             turned_at: now,
+            reads_first: false,
             told: 0,
             turn: Cell::new(seed as usize),
             jitter: Jitter::new(!seed),

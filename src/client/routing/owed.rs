@@ -26,24 +26,31 @@ pub(super) struct Owed {
     first: u64,
     /// `None` once it has come. The first one has not.
     answers: VecDeque<Option<Answer>>,
+    /// How many have not come, and what their requests were counted with.
+    count: usize,
+    bytes: usize,
 }
 
 #[derive(Debug)]
 struct Answer {
     to: To,
+    /// What the request was counted with.
+    bytes: usize,
     due: Instant,
 }
 
 impl Owed {
-    /// One more request is sent: its id. Its answer comes before `due`, or something is wrong.
-    pub(super) fn push(&mut self, to: To, due: Instant) -> u64 {
-        self.answers.push_back(Some(Answer { to, due }));
+    /// One more request, of so many bytes, is sent: its id. Its answer comes before `due`, or something is wrong.
+    pub(super) fn push(&mut self, to: To, bytes: usize, due: Instant) -> u64 {
+        (self.count, self.bytes) = (self.count + 1, self.bytes + bytes);
+        self.answers.push_back(Some(Answer { to, bytes, due }));
         self.first + self.answers.len() as u64 - 1
     }
 
     /// The answer to this request has come. `None` if it is not owed: never was, or not any more.
     pub(super) fn settle(&mut self, id: u64) -> Option<To> {
-        let to = self.answer_mut(id)?.take()?.to;
+        let Answer { to, bytes, .. } = self.answer_mut(id)?.take()?;
+        (self.count, self.bytes) = (self.count - 1, self.bytes - bytes);
         while let Some(None) = self.answers.front() {
             self.answers.pop_front();
             self.first += 1;
@@ -66,6 +73,16 @@ impl Owed {
     /// Whether nothing is owed.
     pub(super) fn is_empty(&self) -> bool {
         self.answers.is_empty()
+    }
+
+    /// How many answers are owed.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// What their requests were counted with.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// From the oldest request that is not answered to the newest: how many.
@@ -91,12 +108,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::net::now;
+    use crate::net::clock::now;
 
     #[test]
     fn each_answer_is_owed_once_in_whatever_order_they_come() {
         let (mut owed, due) = (Owed::default(), now());
-        let ids: Vec<_> = (0..4).map(|_| owed.push(To::Session, due)).collect();
+        let ids: Vec<_> = (0..4).map(|_| owed.push(To::Session, 5, due)).collect();
         assert_eq!((ids, owed.span()), (vec![0, 1, 2, 3], 4));
 
         assert_eq!(owed.settle(4), None, "it was never asked for");
@@ -104,8 +121,8 @@ mod tests {
             assert_eq!(owed.settle(id), Some(To::Session));
             assert_eq!(owed.settle(id), None, "it has come");
         }
-        assert_eq!(owed.span(), 1);
-        assert_eq!(owed.push(To::Sign, due), 4);
+        assert_eq!((owed.span(), owed.count(), owed.bytes()), (1, 1, 5));
+        assert_eq!(owed.push(To::Sign, 7, due), 4);
 
         assert_eq!(owed.into_unsettled().collect::<Vec<_>>(), [(3, To::Session), (4, To::Sign)]);
     }
@@ -113,13 +130,13 @@ mod tests {
     #[test]
     fn what_nobody_waits_for_is_owed_all_the_same() {
         let (mut owed, now) = (Owed::default(), now());
-        let id = owed.push(To::Session, now + Duration::from_secs(1));
+        let id = owed.push(To::Session, 5, now + Duration::from_secs(1));
 
         owed.forget(id);
 
         assert!(!owed.is_empty() && !owed.is_late(now));
         assert!(owed.is_late(now + Duration::from_secs(1)));
         assert_eq!(owed.settle(id), Some(To::Nobody));
-        assert!(owed.is_empty());
+        assert!(owed.is_empty() && owed.count() == 0 && owed.bytes() == 0);
     }
 }

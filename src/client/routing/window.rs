@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 
+use crate::machine::SessionBounds;
+
 /// How far the newest number may be ahead of the oldest that is unanswered. A session keeps the answers to as many commands
 /// as that, answered ones behind an unanswered one included; a command beyond them would be refused.
-pub(super) const SPAN_MAX: u64 = 1024;
+pub(super) const SPAN_MAX: u64 = SessionBounds::of(1).unanswered_max as u64;
 
 /// The numbers that were given out.
 #[derive(Debug, Default)]

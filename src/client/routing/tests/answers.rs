@@ -57,11 +57,11 @@ fn what_is_sent_again_keeps_its_order_and_goes_before_what_was_never_sent() {
     for command in ["a", "b", "c"] {
         scene.propose(command);
     }
-    scene.routing.has_room(leader, 0);
+    scene.has_room(leader, 0);
     scene.propose("d");
     scene.sent();
 
-    scene.routing.has_room(third, 0);
+    scene.has_room(third, 0);
     scene.lose(leader);
 
     let numbers: Vec<_> = scene.sent_to(other).into_iter().map(number_of).collect();
@@ -225,12 +225,12 @@ fn a_command_larger_than_the_node_takes_is_refused_before_it_leaves() {
 fn a_call_that_its_caller_took_back_is_never_sent() {
     let (mut scene, [leader, other, third]) = Scene::in_session();
     for link in [leader, other, third] {
-        scene.routing.has_room(link, 0);
+        scene.has_room(link, 0);
     }
     let [unwanted, wanted] = ["a", "b"].map(|command| scene.propose(command));
     scene.take_back(unwanted);
 
-    scene.routing.has_room(leader, 1000);
+    scene.has_room(leader, 1000);
     scene.turn();
 
     let (tag, _) = scene.only_command(leader);
@@ -244,7 +244,7 @@ fn a_call_that_may_have_been_taken_cannot_be_taken_back_and_one_that_was_refused
     let call = scene.propose("set");
     let (_, id) = scene.only_command(leader);
     for link in [other, third] {
-        scene.routing.has_room(link, 0);
+        scene.has_room(link, 0);
     }
     scene.reply(leader, id, Err(ClientRefused::Busy));
 
@@ -330,7 +330,7 @@ fn an_answer_of_another_kind_than_the_question_is_no_answer() {
 fn nothing_counts_that_comes_on_a_connection_that_is_to_be_closed() {
     let (mut scene, [leader, other, third]) = Scene::in_session();
     for link in [other, third] {
-        scene.routing.has_room(link, 0);
+        scene.has_room(link, 0);
     }
     let call = scene.propose("set");
     let (_, id) = scene.only_command(leader);

@@ -236,7 +236,7 @@ impl World {
             }
             Strike::Congest { which, room } => {
                 if let Some(Connection { link, .. }) = any_of(self.links.iter().copied(), which) {
-                    self.scene.routing.has_room(link, usize::from(room));
+                    self.scene.has_room(link, usize::from(room));
                 }
             }
             Strike::Expire => self.cluster.sessions.clear(),

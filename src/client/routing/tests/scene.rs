@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use crate::client::routing::link::Link;
 use crate::client::routing::{Ask, CallEnd, LinkId, Routing, Settings, Verdict};
 use crate::net;
 use crate::types::{
@@ -106,7 +107,7 @@ impl Scene {
     }
 
     pub(super) fn with(nodes: &[u64], change: impl FnOnce(&mut Settings)) -> Self {
-        let now = net::now();
+        let now = net::clock::now();
         let mut settings = Settings { spread_reads: false, silence: SILENCE, connect: CONNECT, seed: 7 };
         change(&mut settings);
         let addresses = nodes.iter().map(|&id| address(id)).collect();
@@ -206,6 +207,13 @@ impl Scene {
         }
         self.now = end;
         self.turn();
+    }
+
+    /// So many bytes of requests may be under way there.
+    pub(super) fn has_room(&mut self, link: LinkId, bytes: usize) {
+        if let Some(standing) = self.routing.links.get_mut(&link).and_then(Link::standing_mut) {
+            standing.bytes_max = bytes;
+        }
     }
 
     /// The node that was dialled is there, and says who leads.
