@@ -144,6 +144,7 @@ pub mod types;
 mod wire;
 mod workers;
 
+pub use client::{Client, ClientConfig, ClientError, ClientReadError, ConnectError};
 pub use machine::{Codec, DecodeError, Held, MachineError, SnapshotError, StateMachine};
 pub use runtime::{
     After, Config, ConfigError, Events, Node, NodeEvent, Parts, PeerState, PeerStatus, Request, Role,
@@ -155,7 +156,7 @@ pub use ticket::{
     TransferError,
 };
 pub use types::{
-    ChangeReceipt, ChangeRefused, LogPosition, MembershipChange, SnapshotWriter, TransferRefused,
+    ChangeReceipt, ChangeRefused, ClientStatus, ClusterId, LogPosition, MembershipChange, SnapshotWriter, TransferRefused,
 };
 
 /// The README's example is compiled and run with the tests.

@@ -44,7 +44,7 @@ use self::endpoints::Endpoints;
 use self::link::Link;
 use self::session::Session;
 use crate::net::Jitter;
-use crate::types::{ClientRequest, ClusterId};
+use crate::types::{ClientRequest, ClusterId, SessionId};
 
 /// Names a connection, or an attempt at one; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -148,6 +148,11 @@ impl<E: CallEnd> Routing<E> {
         self.cluster
     }
 
+    /// The session that is of no use any more if nothing follows, and a connection on which that can be said.
+    pub(in crate::client) fn session_to_close(&self) -> Option<(LinkId, SessionId)> {
+        Some((self.favourite()?, self.session.id()?))
+    }
+
     /// Nothing is sent any more: the ends of all calls that are not finished.
     pub(in crate::client) fn stop(&mut self) -> impl Iterator<Item = E> {
         self.calls.drain().map(|call| call.end)
@@ -182,6 +187,13 @@ impl<E: CallEnd> Routing<E> {
 
     fn fail(&mut self, key: Key, failure: Failure) {
         self.finish(key, Verdict::Failed(failure));
+    }
+}
+
+impl<E> Ready<E> {
+    /// Whether there is nothing to be done.
+    pub(in crate::client) fn is_empty(&self) -> bool {
+        self.finished.is_empty() && self.close.is_empty() && self.send.is_empty() && self.dial.is_empty()
     }
 }
 
