@@ -125,6 +125,7 @@ compile_error!(
     "quorate needs a Unix: it is built and tested on Linux, and relies on file locks, pwrite and directory syncs"
 );
 
+mod client;
 pub mod consensus;
 #[cfg(feature = "event-store")]
 pub mod event_store;
@@ -152,6 +153,7 @@ pub mod types;
 mod wire;
 mod workers;
 
+pub use client::{Client, ClientConfig, ClientError, ClientReadError, ConnectError};
 pub use machine::{Codec, DecodeError, Held, MachineError, SnapshotError, StateMachine};
 pub use runtime::{
     After, Config, ConfigError, Events, Node, NodeEvent, Parts, PeerState, PeerStatus, Request, Role,
@@ -163,7 +165,7 @@ pub use ticket::{
     TransferError,
 };
 pub use types::{
-    ChangeReceipt, ChangeRefused, LogPosition, MembershipChange, SnapshotWriter, TransferRefused,
+    ChangeReceipt, ChangeRefused, ClientStatus, ClusterId, LogPosition, MembershipChange, SnapshotWriter, TransferRefused,
 };
 
 /// The README's example is compiled and run with the tests.

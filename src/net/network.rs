@@ -139,7 +139,7 @@ pub(crate) struct Network {
     events: Events,
     waker: Arc<LoopWaker>,
     acceptor: Acceptor<TcpListener>,
-    resolver: Resolver,
+    resolver: Resolver<(NodeId, Lane)>,
     connections: BTreeMap<Token, Connection>,
     next_token: Token,
     peers: BTreeMap<NodeId, Peer>,
