@@ -165,7 +165,8 @@ pub use ticket::{
     TransferError,
 };
 pub use types::{
-    ChangeReceipt, ChangeRefused, ClientStatus, ClusterId, LogPosition, MembershipChange, SnapshotWriter, TransferRefused,
+    ChangeReceipt, ChangeRefused, ClientStatus, ClusterId, LogPosition, MembershipChange, SnapshotWriter,
+    TransferRefused,
 };
 
 /// The README's example is compiled and run with the tests.

@@ -159,9 +159,16 @@ impl Inflow {
         Ok(Taken::Bytes { count, all: count < room })
     }
 
-    /// The first frame, if all of it is there; `buffers` has memory for large ones. An error is final: nothing after it can
-    /// be trusted.
-    pub(crate) fn next_frame(&mut self, buffers: &mut Buffers) -> Result<Option<Bytes>, FrameError> {
+    /// The first frame, if all of it is there. An error is final: nothing after it can be trusted.
+    pub(crate) fn next_frame(&mut self) -> Result<Option<Bytes>, FrameError> {
+        Ok(match self.next_frame_within(usize::MAX)? {
+            Next::Frame(frame) => Some(frame),
+            Next::Nothing | Next::NoRoom(_) => None,
+        })
+    }
+
+    /// As [`Inflow::next_frame`]; `buffers` has memory for large ones.
+    pub(crate) fn next_frame_in(&mut self, buffers: &mut Buffers) -> Result<Option<Bytes>, FrameError> {
         if self.recycles
             && let Some(whole) = self.take_large()
         {
@@ -175,7 +182,7 @@ impl Inflow {
         })
     }
 
-    /// The first frame for whom no more than `room` may be set aside.
+    /// As [`Inflow::next_frame`], for whom no more than `room` may be set aside.
     pub(crate) fn next_frame_within(&mut self, room: usize) -> Result<Next, FrameError> {
         self.next_in(room, BytesMut::zeroed)
     }
@@ -315,7 +322,7 @@ pub(crate) fn frames_of(
     let mut frames = Vec::new();
     while let Ok(Taken::Bytes { .. }) = inflow.read_from(&mut trickle) {
         loop {
-            match inflow.next_frame(&mut buffers) {
+            match inflow.next_frame_in(&mut buffers) {
                 Ok(Some(frame)) => frames.push(frame),
                 Ok(None) => break,
                 Err(error) => return (frames, Err(error)),
@@ -375,7 +382,7 @@ mod tests {
         let (mut trickle, mut buffers) = (Trickle { rest: stream, step }, Buffers::new(2, 0));
         let mut bodies = Vec::new();
         while let Taken::Bytes { .. } = inflow.read_from(&mut trickle).expect("no error but blocking") {
-            while let Some(bytes) = inflow.next_frame(&mut buffers)? {
+            while let Some(bytes) = inflow.next_frame_in(&mut buffers)? {
                 bodies.push(frame::open(PROTOCOL_VERSION, bytes)?.body.len());
             }
         }
@@ -400,7 +407,10 @@ mod tests {
 
         while let Taken::Bytes { .. } = inflow.read_from(&mut disturbed).expect("no error but blocking") {}
 
-        assert_eq!(inflow.next_frame(&mut Buffers::new(1, 0)).unwrap().as_deref(), Some(stream.as_slice()));
+        assert_eq!(
+            inflow.next_frame_in(&mut Buffers::new(1, 0)).unwrap().as_deref(),
+            Some(stream.as_slice())
+        );
     }
 
     #[test]
@@ -430,7 +440,7 @@ mod tests {
         bulk.expect_large(1 << 20);
         let mut places = Vec::new();
         while let Taken::Bytes { .. } = bulk.read_from(&mut trickle).expect("no error but blocking") {
-            while let Some(frame) = bulk.next_frame(&mut buffers).expect("good frames") {
+            while let Some(frame) = bulk.next_frame_in(&mut buffers).expect("good frames") {
                 assert_eq!(frame[18..].as_ptr().align_offset(4096), 0, "its body begins a page");
                 places.push(frame.as_ptr());
             }
@@ -461,7 +471,7 @@ mod tests {
                 let mut trickle = Trickle { rest: piece, step };
                 inflow.borrow(wide);
                 while let Taken::Bytes { .. } = inflow.read_from(&mut trickle).expect("blocking at most") {
-                    while let Next::Frame(bytes) = inflow.next_frame_within(usize::MAX).unwrap() {
+                    while let Some(bytes) = inflow.next_frame().unwrap() {
                         bodies.push(frame::open(PROTOCOL_VERSION, bytes).unwrap().body.len());
                     }
                 }
