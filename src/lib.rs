@@ -51,6 +51,8 @@
 //!
 //! [How it is tested](guide::how_quorate_is_tested) is a page of its own.
 //!
+//! A [`Server`] is a node that other processes can ask too.
+//!
 //! From there: [`Codec`] for commands of your own, [`ProposeError::outcome`] for what an error lets you conclude,
 //! [`Ticket`] for thousands of requests in flight, [`Config`] for what can be set. The modules [`storage`], [`transport`],
 //! [`consensus`] and [`types`] are for those who bring a log or a network of their own ([`Node::start_with`]) or test with
@@ -62,7 +64,7 @@
 //! A room imports only from the floors below it.
 //!
 //! ```text
-//! 7  event_store/                             aggregates made of events, on a node's disk (a feature)
+//! 7  event_store/ server/                     aggregates made of events, on a node's disk (a feature); clients of a node
 //! 6  runtime/    testing/                     threads, channels, Node, Config; suites for what users bring (a feature)
 //! 5  workers/                                 log writer and reader, applier, snapshot saver and mover: plain structs
 //! 4  replica/    transport/                   one group without threads; TCP and a network in memory
@@ -82,6 +84,11 @@
 //! wrapper around the user's state machine keeps a table of sessions, itself a part of the replicated state: what was executed
 //! before is not executed again, and is given its first answer. The table is in front of every snapshot, and in the sidecar of
 //! a machine on disk.
+//!
+//! **A client's request** arrives at the node's one listener. The network thread tells a client from a peer by its first byte
+//! and hands the socket to the [`Server`]'s own thread, if there is one. That thread reads frames, judges them by its limits,
+//! and submits them to the node as any caller would, without waiting; whoever answers (the apply thread, mostly) puts the
+//! answer down and wakes it, and it writes in one go all that waits for a connection.
 //!
 //! **A read** joins a numbered round of heartbeats that is sent after the read arrived. When a majority has answered that
 //! round, the leader was still the leader, and the read takes its place behind the applies up to the commit index of its
