@@ -51,6 +51,8 @@
 //!
 //! [How it is tested](guide::how_quorate_is_tested) is a page of its own.
 //!
+//! A [`Server`] is a node that other processes can ask too.
+//!
 //! From there: [`Codec`] for commands of your own, [`ProposeError::outcome`] for what an error lets you conclude,
 //! [`Ticket`] for thousands of requests in flight, [`Config`] for what can be set. The modules [`storage`], [`transport`],
 //! [`consensus`] and [`types`] are for those who bring a log or a network of their own ([`Node::start_with`]) or test with
@@ -62,10 +64,11 @@
 //! A room imports only from the floors below it.
 //!
 //! ```text
+//! 7  event_store/ server/                     aggregates made of events, on a node's disk (a feature); clients of a node
 //! 6  runtime/    testing/                     threads, channels, Node, Config; suites for what users bring (a feature)
 //! 5  workers/                                 log writer and reader, applier, snapshot saver and mover: plain structs
 //! 4  replica/    transport/                   one group without threads; TCP and a network in memory
-//! 3  machine/    storage/    net/             the user's trait; the log; the event loop
+//! 3  machine/    storage/    net/             the user's trait and sessions; the log; the event loop
 //! 2  consensus/  wire/                        Raft, pure; frames and messages as bytes
 //! 1  ticket/     metrics/                     what a caller holds; what a node counts
 //! 0  types/      sync/      planted           plain data; locks; bugs that stand in the tests' build alone
@@ -76,6 +79,16 @@
 //! **A proposal** goes from its caller to the engine thread, which appends it to the log's tail; from there to the log
 //! writer and to the network *in the same turn*, so that the leader's disk and its followers' work at the same time. When
 //! a majority holds it durably it is committed and goes to the apply thread, which answers the caller itself.
+//!
+//! **A command in a session** is one that may be sent again: it carries its session and its number ([`Node::session`]). A
+//! wrapper around the user's state machine keeps a table of sessions, itself a part of the replicated state: what was executed
+//! before is not executed again, and is given its first answer. The table is in front of every snapshot, and in the sidecar of
+//! a machine on disk.
+//!
+//! **A client's request** arrives at the node's one listener. The network thread tells a client from a peer by its first byte
+//! and hands the socket to the [`Server`]'s own thread, if there is one. That thread reads frames, judges them by its limits,
+//! and submits them to the node as any caller would, without waiting; whoever answers (the apply thread, mostly) puts the
+//! answer down and wakes it, and it writes in one go all that waits for a connection.
 //!
 //! **A read** joins a numbered round of heartbeats that is sent after the read arrived. When a majority has answered that
 //! round, the leader was still the leader, and the read takes its place behind the applies up to the commit index of its
@@ -96,7 +109,8 @@
 //! voters change it enters a joint configuration, in which every decision needs a majority of the old and of the new
 //! voters, and a second entry leaves it; the operator is answered when the last one is committed. A node that is added
 //! starts with [`Config::join`], learns its cluster from the first member that reaches it, and never elects itself before
-//! a membership names it.
+//! a membership names it. It becomes a voter only when the log that it holds names its data directory: before that it gives
+//! no vote, so who is to vote and was never met is a learner first.
 //!
 //! **A transfer of leadership** also goes to the leader. It takes no more proposals, waits until its successor holds all of
 //! the log, and tells it to stand for election at once; if nobody leads within an election timeout it goes on as before.
@@ -120,6 +134,8 @@ compile_error!(
 
 mod client;
 pub mod consensus;
+#[cfg(feature = "event-store")]
+pub mod event_store;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;

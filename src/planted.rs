@@ -111,6 +111,9 @@ bugs! {
     /// A second change begins while one is not committed: thesis §4.1 (`TwoChanges`; an assertion if the first is
     /// joint).
     ChangesAtOnce,
+    /// A node becomes a voter before the group knows its data directory, until when it gives no vote (`UnnamedVoter`,
+    /// `NotLive`).
+    MakesVotersOfStrangers,
     /// A node that came back without what it promised is heard as if nothing had happened (`NotOnMajority`,
     /// `TwoLeaders`).
     HearsTheWiped,
@@ -154,6 +157,20 @@ bugs! {
     DeniesTruncated,
     /// The first command of a batch is skipped where nobody waits for it (`StatesDiffer`, `AppliedDiffers`).
     SkipsCommands,
+
+    // Sessions.
+    /// A snapshot is written without the sessions: thesis §6.3 (`SessionsDiffer`).
+    SnapshotsForgetSessions,
+    /// A machine on disk is opened without the sessions that it stored (`SessionsDiffer`).
+    ForgetsSidecars,
+    /// A command of a session that has gone is executed as the first of a new one (`AppliedDiffers`, `AppliedTwice`).
+    RevivesSessions,
+    /// A command that its session has done with is executed again (`AppliedDiffers`, `AppliedTwice`).
+    ExecutesTheAcknowledged,
+    /// A session counts as used only where somebody waits for the answer (`SessionsDiffer`).
+    CountsLocalUse,
+    /// Answers are kept only where somebody waits for them (`SessionsDiffer`).
+    KeepsAwaitedAnswers,
 
     // The log on disk.
     /// Segments share one salt: what a recycled file held before parses (`CannotStart`).

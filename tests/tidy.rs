@@ -37,6 +37,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("client", &["types", "sync", "ticket", "wire", "machine", "net"]),
     ("server", &["types", "sync", "ticket", "metrics", "wire", "machine", "net", "transport", "runtime"]),
     ("testing", &["types", "machine", "storage", "transport"]),
+    ("event_store", &["types", "ticket", "machine", "runtime"]),
     ("guide", &[]),
     (
         "fuzzing",

@@ -51,6 +51,21 @@ pub(super) fn enter(current: &Membership, target: &Membership) -> Result<Members
         .with_learners_next(learners_next)
 }
 
+/// `current` with everybody as a learner besides whom `target` makes a voter and who is no member yet; `None` if all are.
+pub(super) fn prepare(
+    current: &Membership,
+    target: &Membership,
+) -> Result<Option<Membership>, MembershipError> {
+    let mut draft = Draft::of(current);
+    let strangers: Vec<NodeId> =
+        target.voters().iter().copied().filter(|&id| !current.contains(id)).collect();
+    for &id in &strangers {
+        let member = target.member(id).expect("a voter is a member");
+        draft.put(id, &member.address, Role::Learner);
+    }
+    if strangers.is_empty() { Ok(None) } else { draft.finish().map(Some) }
+}
+
 /// The configuration that a joint one leads to: the old half is gone, and with it whoever has no role in the new one.
 pub(super) fn leave_joint(joint: &Membership) -> Membership {
     let voters = joint.voters().to_vec();

@@ -13,6 +13,7 @@
 //! | [`client_messages`] | the same, of a client or to one | the same |
 //! | [`log_recovery`] | the segments of a log | refused, or recovered twice alike; takes a write, also if power fails in it |
 //! | [`snapshot_files`] | a snapshot's file | refused, or readable; received alike in whatever pieces |
+//! | [`session_table`] | a table of sessions, and entries behind it | refused, or obeyed: nothing is executed twice |
 //! | [`engine`] | events of one `Raft` | no peer makes it panic, or break what it promised |
 //! | [`replica`] | frames to a replica with its workers | the same; everybody who waits is answered |
 
@@ -22,6 +23,7 @@ mod files;
 mod input;
 mod log;
 mod replica;
+mod sessions;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -30,4 +32,5 @@ pub use bytes::{client_messages, frames, hello, peer_messages};
 pub use engine::engine;
 pub use log::log_recovery;
 pub use replica::replica;
+pub use sessions::session_table;
 pub use snapshot::snapshot_files;

@@ -5,7 +5,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{client_messages, engine, frames, hello, log_recovery, peer_messages, replica, snapshot_files};
+use super::{
+    client_messages, engine, frames, hello, log_recovery, peer_messages, replica, session_table,
+    snapshot_files,
+};
 
 mod seeds;
 
@@ -40,6 +43,11 @@ fn snapshot_files_hold_for_the_whole_corpus() {
 }
 
 #[test]
+fn session_table_holds_for_the_whole_corpus() {
+    replay("session_table", session_table);
+}
+
+#[test]
 fn engine_holds_for_the_whole_corpus() {
     replay("engine", engine);
 }
@@ -57,6 +65,7 @@ fn every_law_holds_for_the_seeds() {
     sow("client_messages", client_messages, &seeds::client_messages());
     sow("log_recovery", log_recovery, &seeds::log_recovery());
     sow("snapshot_files", snapshot_files, &seeds::snapshot_files());
+    sow("session_table", session_table, &seeds::session_table());
     sow("engine", engine, &seeds::walks(600));
     sow("replica", replica, &seeds::walks(500));
 }

@@ -131,43 +131,36 @@ fn open_other(entry: &[u8]) -> Result<Envelope<'_>, WireError> {
     Ok(envelope)
 }
 
-/// A command outside of any session; `command` appends it.
+/// A command outside of any session; `command` writes it.
 pub(crate) fn seal_plain(command: impl FnOnce(&mut Vec<u8>)) -> Bytes {
-    in_one_allocation(|out| {
-        out.push(PLAIN);
-        command(out);
-    })
+    behind(&[PLAIN], command)
 }
 
-/// A command in a session; `command` appends it.
+/// A command in a session; `command` writes it.
 ///
 /// # Panics
 /// If the tag counts its own command as answered.
 pub(crate) fn seal_in_session(tag: SessionTag, command: impl FnOnce(&mut Vec<u8>)) -> Bytes {
     let SessionTag { session, sequence, answered_below } = tag;
     assert!(answered_below <= sequence, "a command that is sent is not answered");
-    in_one_allocation(|out| {
-        Writer::new(out).u8(IN_SESSION).u64(session.0).u64(sequence).u64(answered_below);
-        command(out);
-    })
+    let mut envelope = Vec::with_capacity(ENVELOPE_BYTES_MAX);
+    Writer::new(&mut envelope).u8(IN_SESSION).u64(session.0).u64(sequence).u64(answered_below);
+    behind(&envelope, command)
 }
 
 /// The wish for a session.
 pub(crate) fn seal_open(bounds: SessionBounds) -> Bytes {
-    in_one_allocation(|out| {
-        out.push(OPEN);
-        bounds.encode(out);
-    })
+    behind(&[OPEN], |out| bounds.encode(out))
 }
 
 /// The end of a session.
 pub(crate) fn seal_close(session: SessionId) -> Bytes {
-    in_one_allocation(|out| _ = Writer::new(out).u8(CLOSE).u64(session.0))
+    behind(&[CLOSE], |out| _ = Writer::new(out).u64(session.0))
 }
 
-/// Bytes of the size that they turn out to have, in the one allocation that stays: they are written where the thread writes
-/// all of them. `write` may come here again.
-pub(super) fn in_one_allocation(write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+/// What `write` writes, behind `head`, in one allocation of just that size. It is written where the thread writes all
+/// of them, and begins with nothing, so that no codec can touch the head. `write` may come here again.
+pub(super) fn behind(head: &[u8], write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
     /// More than this is not kept for the next.
     const KEPT_BYTES_MAX: usize = 64 << 10;
     thread_local! {
@@ -176,11 +169,13 @@ pub(super) fn in_one_allocation(write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
     let mut scratch = SCRATCH.take();
     scratch.clear();
     write(&mut scratch);
-    let bytes = Bytes::copy_from_slice(&scratch);
+    let mut whole = Vec::with_capacity(head.len() + scratch.len());
+    whole.extend_from_slice(head);
+    whole.extend_from_slice(&scratch);
     if scratch.capacity() <= KEPT_BYTES_MAX {
         SCRATCH.set(scratch);
     }
-    bytes
+    Bytes::from(whole)
 }
 
 const _: () =
@@ -258,6 +253,15 @@ mod tests {
         ] {
             refused(&seal_open(bounds));
         }
+    }
+
+    #[test]
+    fn a_codec_that_does_not_append_harms_only_itself() {
+        let sealed = seal_plain(|out| {
+            out.extend_from_slice(b"ab");
+            *out = b"cd".to_vec();
+        });
+        assert_eq!(Envelope::open(&sealed), Ok(Envelope::Plain(b"cd")));
     }
 
     #[test]

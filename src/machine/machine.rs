@@ -35,6 +35,12 @@ pub(crate) trait Machine: Send {
 
     /// The user's own machine, for reads.
     fn as_any(&self) -> &dyn Any;
+
+    /// The table of its sessions, as their model shows it.
+    #[cfg(test)]
+    fn sessions(&self) -> super::Model {
+        super::Model::default()
+    }
 }
 
 /// The user's machine as a [`Machine`].

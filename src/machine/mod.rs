@@ -14,5 +14,9 @@ pub(crate) use envelope::{
     ENVELOPE_BYTES_MAX, Envelope, SessionBounds, seal_close, seal_in_session, seal_open, seal_plain,
 };
 pub(crate) use machine::{Machine, Typed};
+#[cfg(test)]
+pub(crate) use sessions::{Model, ModelMachine};
 pub(crate) use sessions::{NoResponse, Refusal, Sessions, is_entry_of, opened_session, session_response};
+#[cfg(any(test, fuzzing))]
+pub(crate) use sessions::{sealed_section, sealed_sidecar};
 pub use state_machine::{Held, MachineError, SnapshotError, StateMachine};

@@ -6,18 +6,30 @@
 //! ([`form`]).
 
 mod form;
+#[cfg(test)]
+mod model;
 mod response;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::any::Any;
 use std::io::Read;
 
 use bytes::Bytes;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::form::{sealed_section, sealed_sidecar};
+#[cfg(test)]
+pub(crate) use self::model::{Model, ModelMachine};
+use self::response::ANSWERED;
 pub(crate) use self::response::{NoResponse, Refusal, session_response};
 use self::table::{Table, Verdict};
-use super::envelope::in_one_allocation;
+use super::envelope::behind;
 use super::{Codec, DecodeError, Envelope, Held, Machine, MachineError, SnapshotError, StateMachine, Typed};
+use crate::planted::{Bug, planted};
+#[cfg(test)]
+use crate::types::LogIndex;
 use crate::types::{LogPosition, SessionId, SessionTag, SnapshotWriter};
 
 /// The user's machine and its sessions.
@@ -26,6 +38,8 @@ pub(crate) struct Sessions<S> {
     table: Table,
     /// For a machine on disk.
     sidecar: Option<Sidecar>,
+    /// The table is that of a snapshot whose position is not known yet.
+    is_restored: bool,
 }
 
 /// The table as a machine on disk stores it. Most batches do not change it.
@@ -41,26 +55,46 @@ impl<S: StateMachine> Sessions<S> {
         let held = machine.applied();
         let sidecar = held.is_some().then(Sidecar::none);
         let table = match held {
-            Some(held) if held.position != LogPosition::ZERO => {
+            Some(held) if held.position != LogPosition::ZERO && !planted(Bug::ForgetsSidecars) => {
                 form::open_sidecar(&held.sidecar, held.position)?
             }
             _ => Table::new(),
         };
-        Ok(Self { machine: Typed(machine), table, sidecar })
+        Ok(Self { machine: Typed(machine), table, sidecar, is_restored: false })
     }
 
     /// A command in a session: executed if it is new.
-    fn apply_once(&mut self, at: LogPosition, tag: SessionTag, command: &[u8]) -> Result<Bytes, DecodeError> {
-        if let Verdict::Respond(response) = self.table.judge(at.index, tag) {
+    fn apply_once(
+        &mut self,
+        at: LogPosition,
+        tag: SessionTag,
+        command: &[u8],
+        somebody_waits: bool,
+    ) -> Result<Bytes, DecodeError> {
+        if somebody_waits || !planted(Bug::CountsLocalUse) {
+            self.table.touch(at.index, tag.session);
+        }
+        if let Verdict::Respond(response) = self.table.judge(tag) {
             return Ok(response);
         }
         let answer = self.machine.execute(at, command)?;
-        let response = in_one_allocation(|out| {
-            response::begin_answer(out);
-            answer.encode(out);
-        });
-        self.table.keep(tag, response.clone());
+        let response = behind(&[ANSWERED], |out| answer.encode(out));
+        let is_lost = planted(Bug::KeepsAwaitedAnswers) && !somebody_waits;
+        self.table.keep(tag, if is_lost { response::refused(Refusal::Forgotten) } else { response.clone() });
         Ok(response)
+    }
+
+    /// # Panics
+    /// If the table contradicts itself.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn assert_consistent(&self) {
+        self.table.assert_consistent();
+    }
+
+    /// The user's machine.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn user(&self) -> &S {
+        &self.machine.0
     }
 
     fn table_changes(&mut self) {
@@ -79,7 +113,7 @@ impl<S: StateMachine> Machine for Sessions<S> {
     ) -> Result<Option<Bytes>, DecodeError> {
         let response = match Envelope::open(entry)? {
             Envelope::Plain(command) => return self.machine.apply(at, command, somebody_waits),
-            Envelope::InSession(tag, command) => self.apply_once(at, tag, command)?,
+            Envelope::InSession(tag, command) => self.apply_once(at, tag, command, somebody_waits)?,
             Envelope::Open(bounds) => {
                 let session = self.table.open(at.index, bounds);
                 Bytes::copy_from_slice(&session.0.to_le_bytes())
@@ -94,6 +128,9 @@ impl<S: StateMachine> Machine for Sessions<S> {
     }
 
     fn end_batch(&mut self, through: LogPosition) -> Result<(), MachineError> {
+        if std::mem::take(&mut self.is_restored) {
+            form::judge_uses(&self.table, through)?;
+        }
         let sidecar = self.sidecar.as_mut().map_or(&[][..], |sidecar| sidecar.of(&self.table, through));
         self.machine.0.end_batch(through, sidecar)
     }
@@ -101,7 +138,9 @@ impl<S: StateMachine> Machine for Sessions<S> {
     fn snapshot(&self) -> Result<SnapshotWriter, SnapshotError> {
         let write_machine = self.machine.snapshot()?;
         let mut section = Vec::new();
-        form::encode_section(&self.table, &mut section);
+        let nothing = Table::new();
+        let is_lost = planted(Bug::SnapshotsForgetSessions);
+        form::encode_section(if is_lost { &nothing } else { &self.table }, &mut section);
         Ok(Box::new(move |out| {
             out.write_all(&section)?;
             write_machine(out)
@@ -111,7 +150,7 @@ impl<S: StateMachine> Machine for Sessions<S> {
     fn restore(&mut self, snapshot: &mut dyn Read) -> Result<(), MachineError> {
         let table = form::read_section(snapshot)?;
         self.machine.restore(snapshot)?;
-        self.table = table;
+        (self.table, self.is_restored) = (table, true);
         self.table_changes();
         Ok(())
     }
@@ -126,6 +165,16 @@ impl<S: StateMachine> Machine for Sessions<S> {
 
     fn as_any(&self) -> &dyn Any {
         self.machine.as_any()
+    }
+
+    #[cfg(test)]
+    fn sessions(&self) -> Model {
+        let session = |(used, id): (&LogIndex, &SessionId)| {
+            let table::Session { answered_below, kept, .. } = &self.table.sessions[id];
+            let kept = kept.iter().map(|(sequence, response)| (*sequence, response.to_vec())).collect();
+            model::ModelSession { id: id.0, last_used: used.0, answered_below: *answered_below, kept }
+        };
+        Model { sessions: self.table.by_use.iter().map(session).collect() }
     }
 }
 

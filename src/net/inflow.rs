@@ -18,7 +18,7 @@ use crate::wire::greeting::GREETING_BYTES_MAX;
 /// What a connection that has not said who it is may occupy.
 const NARROW_BYTES: usize = 4 << 10;
 /// What a peer's connection occupies.
-const WIDE_BYTES: usize = 64 << 10;
+pub(crate) const WIDE_BYTES: usize = 64 << 10;
 
 const _: () = assert!(GREETING_BYTES_MAX <= NARROW_BYTES, "a handshake fits the narrow buffer");
 
@@ -173,6 +173,20 @@ impl Inflow {
         Ok(self.take(length).map_or(Next::Nothing, |frame| Next::Frame(Bytes::copy_from_slice(frame))))
     }
 
+    /// All whole frames at the front, in one piece that is cheap to cut: for those who keep none of them for long. Of a frame
+    /// that is larger than the buffer, or that is none, [`Inflow::next_frame_within`] tells behind them.
+    pub(crate) fn whole_frames(&mut self) -> Bytes {
+        if self.large.is_some() {
+            return Bytes::new();
+        }
+        let (mut rest, mut length) = (self.waiting(), 0);
+        while let Ok(Some(next)) = frame::announced_len(self.version, rest, self.frame_bytes_max) {
+            let Some(behind) = rest.get(next..) else { break };
+            (rest, length) = (behind, length + next);
+        }
+        self.take(length).map_or_else(Bytes::new, Bytes::copy_from_slice)
+    }
+
     /// The hello or answer at the front, if all of it is there; `announced_len` says how long it is.
     pub(crate) fn next_greeting(
         &mut self,
@@ -273,6 +287,36 @@ pub(crate) fn frames_of(
     (frames, Ok(()))
 }
 
+/// The same at a connection that borrows its buffer for each step, and takes its frames in one piece where it can.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn frames_of_a_borrower(
+    stream: &[u8],
+    step: usize,
+    frame_bytes_max: usize,
+) -> (Vec<Bytes>, Result<(), FrameError>) {
+    let mut inflow = Inflow::borrowing(frame::PROTOCOL_VERSION, frame_bytes_max, Box::default());
+    let (mut wide, mut trickle) = (Inflow::buffer_to_lend(), Trickle { rest: stream, step });
+    let mut frames = Vec::new();
+    loop {
+        inflow.borrow(wide);
+        if !matches!(inflow.read_from(&mut trickle), Ok(Taken::Bytes { .. })) {
+            return (frames, Ok(()));
+        }
+        loop {
+            let mut whole = inflow.whole_frames();
+            while let Ok(Some(length)) = frame::announced_len(inflow.version, &whole, frame_bytes_max) {
+                frames.push(whole.split_to(length));
+            }
+            match inflow.next_frame_within(usize::MAX) {
+                Ok(Next::Frame(frame)) => frames.push(frame),
+                Ok(Next::Nothing | Next::NoRoom(_)) => break,
+                Err(error) => return (frames, Err(error)),
+            }
+        }
+        wide = inflow.give_back();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -283,7 +327,7 @@ mod tests {
         let mut out = Vec::new();
         for &size in sizes {
             frame::seal(PROTOCOL_VERSION, 1, GroupId(1), &mut out, |out| {
-                out.resize(out.len() + size, size as u8)
+                out.resize(out.len() + size, size as u8);
             });
         }
         out
@@ -368,6 +412,31 @@ mod tests {
             assert_eq!(bodies, sizes, "in pieces of {step}");
             assert_eq!(inflow.held_bytes(), 0);
         }
+    }
+
+    #[test]
+    fn whole_frames_come_in_one_piece_up_to_one_that_is_not_whole_or_is_none() {
+        let version = PROTOCOL_VERSION;
+        let taken = |stream: &[u8]| {
+            let mut inflow = Inflow::new(version, 1 << 20);
+            inflow.read_from(&mut Trickle { rest: stream, step: stream.len() }).unwrap();
+            let mut frames = inflow.whole_frames();
+            let mut bodies = Vec::new();
+            while let Some(length) = frame::announced_len(version, &frames, 1 << 20).unwrap() {
+                bodies.push(frame::open(version, frames.split_to(length)).unwrap().body.len());
+            }
+            assert!(frames.is_empty());
+            (bodies, inflow.next_frame_within(0))
+        };
+        let stream = sealed(&[10, 0, 20]);
+
+        assert_eq!(taken(&stream), (vec![10, 0, 20], Ok(Next::Nothing)));
+        assert_eq!(taken(&stream[..stream.len() - 1]), (vec![10, 0], Ok(Next::Nothing)));
+        assert_eq!(taken(&stream[..27]), (vec![], Ok(Next::Nothing)));
+        assert_eq!(taken(&sealed(&[10, 5000])[..4000]), (vec![10], Ok(Next::NoRoom(5018))));
+        let mut nonsense = stream.clone();
+        nonsense[28 + 4] = version + 1;
+        assert_eq!(taken(&nonsense), (vec![10], Err(FrameError::Version(version + 1))));
     }
 
     #[test]

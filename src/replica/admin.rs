@@ -3,8 +3,12 @@
 //! A wish waits until a leader is known. The leader fulfils it; any other node hands it to the leader, once. Whoever is
 //! asked and does not lead says so, and the wish waits again: nothing was begun. After any other silence its fate is
 //! unknown, and the operator looks at the membership before it repeats it.
+//!
+//! A change that makes voters of nodes which are not ready is put off: its node tries it again until its deadline, at
+//! whoever leads by then. What was done for it already, those nodes being learners, stands in the log, and so need not be
+//! remembered anywhere else.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::deadline::{Deadlined, Waiters};
 use super::handover::{TransferAnswer, taken_by};
@@ -31,6 +35,11 @@ pub(super) enum Asker<A> {
 }
 
 impl<A> Asker<A> {
+    /// Whether another node asked.
+    pub(super) fn is_peer(&self) -> bool {
+        matches!(self, Self::Peer { .. })
+    }
+
     pub(super) fn deadline(&self) -> Moment {
         match self {
             Self::Here { deadline, .. } => *deadline,
@@ -48,10 +57,45 @@ impl<T, E> Asker<Answer<T, E>> {
     }
 }
 
+/// A change of the membership that somebody wishes.
+#[derive(Debug)]
+pub(super) struct Wished {
+    pub(super) change: MembershipChange,
+    /// Only if nobody has changed the membership behind that entry.
+    pub(super) expected: Option<LogIndex>,
+    pub(super) asker: Asker<ChangeAnswer>,
+}
+
+impl Wished {
+    /// Whether what it was `refused` for may pass without its operator's doing: the voters it brings get ready. Once it
+    /// waits for that, whatever else comes between is waited for too.
+    pub(super) fn may_wait_out(&self, refused: &ChangeRefused, was_put_off: bool) -> bool {
+        let brings_voters =
+            matches!(self.change, MembershipChange::Replace { .. } | MembershipChange::Set { .. });
+        brings_voters
+            && match refused {
+                ChangeRefused::UnknownDirectory { .. } | ChangeRefused::Lags { .. } => true,
+                ChangeRefused::InProgress { .. }
+                | ChangeRefused::NotReady
+                | ChangeRefused::Transferring
+                | ChangeRefused::WouldLoseQuorum { .. } => was_put_off,
+                _ => false,
+            }
+    }
+
+    /// It was put off: its own first step is not somebody else's change.
+    pub(super) fn was_put_off(&mut self, refused: &ChangeRefused) {
+        if let (ChangeRefused::UnknownDirectory { since, .. }, Some(expected)) = (refused, &mut self.expected)
+        {
+            *expected = (*expected).max(*since);
+        }
+    }
+}
+
 /// What somebody wishes.
 pub(super) enum Wish {
     /// Another membership.
-    Change { change: MembershipChange, expected: Option<LogIndex>, asker: Asker<ChangeAnswer> },
+    Change(Wished),
     /// Another leader.
     Transfer { to: Option<NodeId>, asker: Asker<TransferAnswer> },
 }
@@ -62,7 +106,7 @@ impl Wish {
         let request = admin.request;
         match admin.task {
             AdminTask::Change { change, expected } => {
-                Self::Change { change, expected, asker: Asker::Peer { node, request } }
+                Self::Change(Wished { change, expected, asker: Asker::Peer { node, request } })
             }
             AdminTask::Transfer { to } => Self::Transfer { to, asker: Asker::Peer { node, request } },
         }
@@ -71,7 +115,7 @@ impl Wish {
     /// The wish as another node reads it.
     fn task(&self) -> AdminTask {
         match self {
-            Self::Change { change, expected, .. } => {
+            Self::Change(Wished { change, expected, .. }) => {
                 AdminTask::Change { change: change.clone(), expected: *expected }
             }
             Self::Transfer { to, .. } => AdminTask::Transfer { to: *to },
@@ -79,16 +123,16 @@ impl Wish {
     }
 
     fn is_of_peer(&self) -> bool {
-        matches!(
-            self,
-            Self::Change { asker: Asker::Peer { .. }, .. } | Self::Transfer { asker: Asker::Peer { .. }, .. }
-        )
+        match self {
+            Self::Change(wished) => wished.asker.is_peer(),
+            Self::Transfer { asker, .. } => asker.is_peer(),
+        }
     }
 
     /// An operator here learns that nothing was begun.
     fn refuse(self, change: impl FnOnce() -> ChangeError, transfer: impl FnOnce() -> TransferError) {
         match self {
-            Self::Change { asker, .. } => asker.answer_here(Err(change())),
+            Self::Change(wished) => wished.asker.answer_here(Err(change())),
             Self::Transfer { asker, .. } => asker.answer_here(Err(transfer())),
         }
     }
@@ -97,7 +141,7 @@ impl Wish {
 impl From<Change> for Wish {
     fn from(wished: Change) -> Self {
         let Change { change, expected, answer, deadline } = wished;
-        Self::Change { change, expected, asker: Asker::Here { answer, deadline } }
+        Self::Change(Wished { change, expected, asker: Asker::Here { answer, deadline } })
     }
 }
 
@@ -116,15 +160,24 @@ pub(super) struct Wishes {
     next_request: u64,
     /// What other nodes asked lately.
     heard: VecDeque<(NodeId, u64)>,
+    /// Learners that will take a voter's place, and until which tick that is known.
+    replacing: BTreeMap<NodeId, u64>,
 }
 
 /// A wish that waits for its turn.
 pub(super) struct Waiting {
     pub(super) wish: Wish,
-    /// Why the leader has not begun it yet.
+    /// Why a leader has not begun it yet.
     pub(super) refused: Option<ChangeRefused>,
-    /// It is not handed to another node before this tick.
+    /// It is neither begun nor handed to another node before this tick.
     pub(super) not_before: u64,
+}
+
+impl Waiting {
+    /// Its turn comes as soon as somebody leads.
+    pub(super) fn anew(wished: Wished) -> Self {
+        Self { wish: Wish::Change(wished), refused: None, not_before: 0 }
+    }
 }
 
 /// A wish of this node that another one was asked to fulfil.
@@ -134,6 +187,8 @@ pub(super) struct Asked {
     /// In which term.
     pub(super) term: Term,
     pub(super) wish: Wish,
+    /// Why it was put off before.
+    pub(super) refused: Option<ChangeRefused>,
 }
 
 impl Wishes {
@@ -144,6 +199,7 @@ impl Wishes {
             asked: Waiters::new(),
             next_request: boot.0 >> 1,
             heard: VecDeque::new(),
+            replacing: BTreeMap::new(),
         }
     }
 
@@ -173,14 +229,27 @@ impl Wishes {
         true
     }
 
-    /// All that wait for their turn, for a leader.
-    pub(super) fn take_all(&mut self) -> VecDeque<Waiting> {
-        self.waiting.take_all()
+    /// All whose turn it is, for a leader.
+    pub(super) fn take_due(&mut self, tick: u64) -> VecDeque<Waiting> {
+        self.waiting.take_if(|waiting| waiting.not_before <= tick)
     }
 
     /// It is not time yet.
     pub(super) fn wait(&mut self, waiting: Waiting) {
         self.waiting.push(waiting);
+    }
+
+    /// What `wished` names as a voter's successor is not to be promoted beside it, until this tick.
+    pub(super) fn keep_for(&mut self, wished: &Wished, until: u64) {
+        if let MembershipChange::Replace { new, .. } = wished.change {
+            self.replacing.insert(new, until);
+        }
+    }
+
+    /// Whether `learner` is about to take a voter's place.
+    pub(super) fn keeps(&mut self, learner: NodeId, tick: u64) -> bool {
+        self.replacing.retain(|_, until| *until > tick);
+        self.replacing.contains_key(&learner)
     }
 
     /// What other nodes wish of this one, which does not lead.
@@ -197,11 +266,11 @@ impl Wishes {
             is_ready
         });
         let mut messages = Vec::with_capacity(ready.len());
-        for Waiting { wish, .. } in ready {
+        for Waiting { wish, refused, .. } in ready {
             let request = self.next_request;
             self.next_request += 1;
             messages.push(Admin { request, task: wish.task() });
-            self.asked.push(Asked { request, to: leader, term, wish });
+            self.asked.push(Asked { request, to: leader, term, wish, refused });
         }
         messages
     }
@@ -214,7 +283,7 @@ impl Wishes {
     /// Nothing was begun where it was asked: it waits again, at least for the next tick, so that two nodes who take each
     /// other for the leader do not ask each other without end.
     pub(super) fn ask_again(&mut self, asked: Asked, tick: u64) {
-        self.waiting.push(Waiting { wish: asked.wish, refused: None, not_before: tick + 1 });
+        self.waiting.push(Waiting { wish: asked.wish, refused: asked.refused, not_before: tick + 1 });
     }
 
     /// A later leader than the one that was asked for a transfer ends that wish, whether it answers or not.
@@ -271,7 +340,7 @@ impl Deadlined for Asked {
 impl Wish {
     fn deadline(&self) -> Moment {
         match self {
-            Self::Change { asker, .. } => asker.deadline(),
+            Self::Change(wished) => wished.asker.deadline(),
             Self::Transfer { asker, .. } => asker.deadline(),
         }
     }

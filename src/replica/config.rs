@@ -29,6 +29,8 @@ pub(crate) struct ReplicaConfig {
     pub(crate) reads_max: usize,
     /// How many bytes of recent entries are kept in memory for the peers.
     pub(crate) tail_bytes_max: u64,
+    /// And how many of them, however few bytes they have.
+    pub(crate) tail_entries_max: u64,
     /// How many bytes of entries may be handed to the state machine and not yet be applied.
     pub(crate) apply_bytes_in_flight_max: u64,
     /// A snapshot is taken after so many entries since the last one; 0: never for their number.
@@ -69,6 +71,7 @@ impl ReplicaConfig {
             proposals_bytes_max: 64 << 20,
             reads_max: 1 << 16,
             tail_bytes_max: 64 << 20,
+            tail_entries_max: u64::MAX,
             apply_bytes_in_flight_max: 16 << 20,
             snapshot_entries: 1_000_000,
             snapshot_bytes: 256 << 20,

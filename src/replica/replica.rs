@@ -109,7 +109,7 @@ impl Replica {
         let bytes_since = raft.bytes_between(covered, applied.index);
         let thresholds = (config.snapshot_entries, config.snapshot_bytes);
         Ok(Self {
-            tail: Tail::new(raft.last().index, config.tail_bytes_max),
+            tail: Tail::new(raft.last().index, config.tail_bytes_max).of_entries(config.tail_entries_max),
             applying: Applying::new(applied.index, config.apply_bytes_in_flight_max),
             waiting: Waiting::new(),
             pending: Pending::new(),

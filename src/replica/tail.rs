@@ -16,6 +16,7 @@ pub(super) struct Tail {
     last: LogIndex,
     bytes: u64,
     bytes_max: u64,
+    entries_max: u64,
 }
 
 #[derive(Debug)]
@@ -27,7 +28,12 @@ struct Held {
 impl Tail {
     /// An empty tail of a log that ends at `last`.
     pub(super) fn new(last: LogIndex, bytes_max: u64) -> Self {
-        Self { runs: VecDeque::new(), last, bytes: 0, bytes_max }
+        Self { runs: VecDeque::new(), last, bytes: 0, bytes_max, entries_max: u64::MAX }
+    }
+
+    /// As many entries are enough, however few bytes they have.
+    pub(super) fn of_entries(self, entries_max: u64) -> Self {
+        Self { entries_max, ..self }
     }
 
     /// The last index of the log.
@@ -118,18 +124,24 @@ impl Tail {
     /// Makes room: beyond the budget, what is durable and on its way to the state machine leaves; beyond twice the
     /// budget also what the state machine has yet to get. It is read back from the log when its turn comes.
     pub(super) fn trim(&mut self, durable: LogIndex, handed_over: LogIndex) {
-        self.drop_front(self.bytes_max, durable.min(handed_over));
-        self.drop_front(self.bytes_max.saturating_mul(2), durable);
+        self.drop_front(1, durable.min(handed_over));
+        self.drop_front(2, durable);
     }
 
-    fn drop_front(&mut self, bytes_max: u64, through: LogIndex) {
-        while self.bytes > bytes_max
+    fn drop_front(&mut self, budgets: u64, through: LogIndex) {
+        while self.exceeds(budgets)
             && let Some(held) = self.runs.front()
             && held.run.last().index <= through
         {
             self.bytes -= held.bytes;
             self.runs.pop_front();
         }
+    }
+
+    fn exceeds(&self, budgets: u64) -> bool {
+        let entries = self.last.distance_from(self.first().prev());
+        self.bytes > self.bytes_max.saturating_mul(budgets)
+            || entries > self.entries_max.saturating_mul(budgets)
     }
 
     fn hold(&mut self, run: EntryRun) {
@@ -202,6 +214,22 @@ mod tests {
         assert_eq!(slice(&tail, 4, 6), Some(vec![(1, 4), (1, 5), (2, 6)]));
         assert_eq!(tail.last(), LogIndex(6));
         assert_eq!(tail.bytes(), 3 * WEIGHT);
+    }
+
+    #[test]
+    fn entries_leave_when_there_are_too_many_however_small_they_are() {
+        let mut tail = Tail::new(LogIndex(3), u64::MAX).of_entries(4);
+        [entries(1, 4..=6), entries(1, 7..=8), entries(1, 9..=11)].into_iter().for_each(|run| tail.push(run));
+
+        tail.trim(LogIndex(11), LogIndex(5));
+        assert_eq!(
+            tail.first(),
+            LogIndex(4),
+            "the state machine has yet to get 6, and there is room for twice four"
+        );
+
+        tail.trim(LogIndex(11), LogIndex(11));
+        assert_eq!(tail.first(), LogIndex(9), "they leave in the runs in which they came");
     }
 
     #[test]

@@ -66,8 +66,12 @@ impl<S: StateMachine> Node<S> {
         self.change_membership(MembershipChange::Remove { id: named(id)? }, None)
     }
 
-    /// Removes node `old` and gives its role to `new`, reached at `address`, in one change: a learner that has caught up,
-    /// or a node that joins.
+    /// Removes node `old` and gives its role to `new`, reached at `address`: a learner, or a node that runs with
+    /// [`Config::join`](super::Config::join) on an empty directory. If `old` votes, `new` becomes a learner first, unless it
+    /// is one, and takes the place when the group knows its data directory and it has caught up: all within this call, also
+    /// if the leader changes meanwhile. If that takes too long, the answer is
+    /// [`UnknownDirectory`](crate::ChangeRefused::UnknownDirectory), or [`Lags`](crate::ChangeRefused::Lags); `old` is as it was, `new` is a
+    /// learner and catches up, and the same call later goes on from there.
     pub fn replace(
         &self,
         old: u64,
@@ -86,7 +90,8 @@ impl<S: StateMachine> Node<S> {
 
     /// Changes the membership. With `expected`, only if nobody has changed it behind that entry, up to which the caller has
     /// seen it, as [`ChangeReceipt::position`] and [`Status::membership_index`](super::Status::membership_index) say: so two
-    /// operators do not undo each other's work. (That the group learns a member's data directory is no change.)
+    /// operators do not undo each other's work. (That the group learns a member's data directory is no change.) New voters of
+    /// a [`MembershipChange::Set`] come as learners first, as with [`Node::replace`].
     pub fn change_membership(
         &self,
         change: MembershipChange,

@@ -22,15 +22,15 @@ pub(super) fn deadline_after(duration: Duration) -> (Moment, Instant) {
 
 /// The caller's own clock, `duration` from now.
 #[expect(clippy::disallowed_methods, reason = "callers sleep by the standard library's clock")]
-pub(super) fn later(duration: Duration) -> Instant {
+pub(crate) fn later(duration: Duration) -> Instant {
     /// Longer than any process runs, and short enough to be added to any instant.
     const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
     Instant::now() + duration.min(FOREVER)
 }
 
-/// How much is left until `deadline`.
+/// How long it is until `deadline`; zero once it has passed.
 #[expect(clippy::disallowed_methods, reason = "callers sleep by the standard library's clock")]
-pub(super) fn left_until(deadline: Instant) -> Duration {
+pub(crate) fn until(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }
 

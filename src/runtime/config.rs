@@ -31,8 +31,8 @@ use crate::types::{Membership, NodeId};
 /// ```
 #[derive(Debug)]
 pub struct Config {
-    pub(super) id: u64,
-    pub(super) dir: PathBuf,
+    pub(crate) id: u64,
+    pub(crate) dir: PathBuf,
     pub(super) listen: String,
     pub(super) listener: Option<TcpListener>,
     pub(super) founders: Option<Vec<(u64, String)>>,
@@ -41,13 +41,14 @@ pub struct Config {
     pub(super) token: Option<Vec<u8>>,
     pub(super) heartbeat_interval: Duration,
     pub(super) election_timeout: Duration,
-    pub(super) call_timeout: Duration,
+    pub(crate) call_timeout: Duration,
     pub(super) forwarding: bool,
     pub(super) command_bytes_max: usize,
     pub(super) in_flight_bytes_max: u64,
     pub(super) in_flight_requests_max: u64,
     pub(super) segment_bytes: u64,
     pub(super) tail_bytes_max: u64,
+    pub(crate) tail_entries_max: Option<u64>,
     pub(super) snapshot_entries: u64,
     pub(super) snapshot_bytes: u64,
     pub(super) trailing_entries: u64,
@@ -64,6 +65,8 @@ impl Config {
     pub const COMMAND_BYTES_LIMIT: usize = 16 << 20;
     /// The longest token, in bytes.
     pub const TOKEN_BYTES_MAX: usize = 256;
+    /// The least value of [`Config::tail_entries_max`]: below it a follower that lags for a moment is served from the disk.
+    pub const TAIL_ENTRIES_MIN: u64 = 2048;
 
     /// Node `id` (not zero, the same for ever) keeps its promises in `dir` and listens on `listen` (`host:port`).
     pub fn new(id: u64, dir: impl Into<PathBuf>, listen: impl Into<String>) -> Self {
@@ -85,6 +88,7 @@ impl Config {
             in_flight_requests_max: 65_536,
             segment_bytes: 64 << 20,
             tail_bytes_max: 8 << 20,
+            tail_entries_max: None,
             snapshot_entries: 1_000_000,
             snapshot_bytes: 256 << 20,
             trailing_entries: 10_000,
@@ -99,6 +103,12 @@ impl Config {
 
     /// The first members of the cluster: the same list on every founding node, this one included, with the addresses at
     /// which the others reach them. A data directory that already holds a cluster wins over it.
+    ///
+    /// A founder that lost its disk is recognised by the others and refused. But one that founded its cluster alone, and lost
+    /// its disk after the cluster grew, would found it once more with the same list: alone it is a majority of that, so
+    /// that it leads, and serves its own callers a second, empty cluster beside the others'. Nothing on its disk can tell
+    /// the two cases apart. Start it so only once; to come back, have the others remove it
+    /// ([`Node::remove`](super::Node::remove)), start it with [`Config::join`] on an empty directory, and add it again.
     #[must_use]
     pub fn bootstrap<A: Into<String>>(mut self, members: impl IntoIterator<Item = (u64, A)>) -> Self {
         self.founders = Some(members.into_iter().map(|(id, address)| (id, address.into())).collect());
@@ -130,7 +140,7 @@ impl Config {
         self
     }
 
-    /// A secret that all members share, at most 256 bytes. It guards against mistakes and strangers, not against someone
+    /// A secret that all members share, and their clients, at most 256 bytes. It guards against mistakes and strangers, not against someone
     /// who can read the network. Default: none.
     #[must_use]
     pub fn token(mut self, token: impl Into<Vec<u8>>) -> Self {
@@ -220,6 +230,15 @@ impl Config {
         self
     }
 
+    /// How many recent entries stay in memory, however few bytes they have; at least [`Config::TAIL_ENTRIES_MIN`]. Default:
+    /// as many as [`Config::tail_bytes_max`] allows. In the event store, whose nodes have pages to keep in memory beside
+    /// them: 20,480.
+    #[must_use]
+    pub fn tail_entries_max(mut self, entries: u64) -> Self {
+        self.tail_entries_max = Some(entries);
+        self
+    }
+
     /// Takes a snapshot after so many entries since the last one, so that the log can be shortened. Default: 1,000,000,
     /// which a restart replays within seconds; 0: never for their number. With this and [`Config::snapshot_bytes`] both 0
     /// the log is shortened only by [`Node::snapshot_now`](super::Node::snapshot_now).
@@ -306,7 +325,7 @@ impl Config {
     }
 
     /// Judges everything that can be judged without looking at the disk.
-    pub(super) fn validate(&self) -> Result<Judged, ConfigError> {
+    pub(crate) fn validate(&self) -> Result<Judged, ConfigError> {
         let id = NodeId::new(self.id).ok_or(ConfigError::ZeroId)?;
         if self.dir.as_os_str().is_empty() {
             return Err(ConfigError::EmptyDirectory);
@@ -345,7 +364,7 @@ impl Config {
 }
 
 /// What was judged good.
-pub(super) struct Judged {
+pub(crate) struct Judged {
     pub(super) id: NodeId,
     pub(super) founders: Option<Membership>,
     /// A blank directory waits to be added to a cluster.
@@ -397,6 +416,7 @@ mod tests {
         assert!(matches!(refusal(&config().segment_bytes(1)), ConfigError::SegmentBytes { .. }));
         assert!(matches!(refusal(&config().in_flight_bytes_max(0)), ConfigError::NothingInFlight));
         assert!(matches!(refusal(&config().token("")), ConfigError::BadToken));
+        assert!(matches!(refusal(&config().tail_entries_max(2047)), ConfigError::TailEntries(2047)));
         assert!(matches!(refusal(&config().join()), ConfigError::JoinAndBootstrap));
         assert!(matches!(refusal(&config().election_reluctance(11)), ConfigError::Reluctance(11)));
         assert!(matches!(

@@ -86,6 +86,9 @@ pub enum ConfigError {
     /// No session could stand, or more than a node can keep.
     #[error("{0} sessions are out of range: 1 to 1,000,000")]
     SessionsMax(u32),
+    /// Too few recent entries would stay in memory.
+    #[error("a tail of {0} entries is too short: at least {least}", least = Config::TAIL_ENTRIES_MIN)]
+    TailEntries(u64),
     /// The token is empty or too long.
     #[error("a token has 1 to 256 bytes")]
     BadToken,

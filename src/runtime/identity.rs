@@ -5,7 +5,7 @@ use super::config::Judged;
 use super::{Config, StartError};
 use crate::storage::{Identity, Recovered, Storage, StorageError};
 use crate::transport::LocalNode;
-use crate::types::{ClusterId, GroupId, HardState, Incarnation, LogPosition};
+use crate::types::{ClusterId, GroupId, HardState, Incarnation, LogPosition, Membership};
 
 /// Who this node is from now on.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +46,7 @@ pub(super) fn found_or_recognise(
             let incarnation = Incarnation::of_founder(random()?);
             let identity = Identity { node: judged.id, cluster, incarnation, joined: false };
             storage.found(identity, &[(GroupId::MAIN, Some(founding_entry(founders.clone())))])?;
+            warn_of_founding_alone(config, judged, founders);
             Local::from(identity)
         }
         (None, None) if judged.joins => {
@@ -57,6 +58,18 @@ pub(super) fn found_or_recognise(
     };
     let recovered = storage.recovered().remove(&GroupId::MAIN).ok_or(StartError::NoCluster)?;
     Ok((local, recovered))
+}
+
+/// A founder among others that lost its disk is refused by them. One that founded alone asks nobody.
+fn warn_of_founding_alone(config: &Config, judged: &Judged, founders: &Membership) {
+    if founders.voters() == [judged.id] {
+        log::warn!(
+            "{} was blank: node {} founded a cluster of its own there. If it belonged to one that has grown since, stop \
+             it, remove it there, and start it with join() on an empty directory",
+            config.dir.display(),
+            judged.id
+        );
+    }
 }
 
 /// What a storage holds that is not founded yet.

@@ -136,6 +136,7 @@ fn replica_config(
     replica.proposals_max = requests_max;
     replica.reads_max = requests_max;
     replica.tail_bytes_max = config.tail_bytes_max;
+    replica.tail_entries_max = config.tail_entries_max.unwrap_or(u64::MAX);
     replica.proposals_bytes_max = limits.proposals_bytes_max;
     replica.apply_bytes_in_flight_max = limits.apply_bytes_max;
     replica.snapshot_entries = config.snapshot_entries;

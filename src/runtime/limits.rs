@@ -119,6 +119,9 @@ fn judge_sizes(config: &Config) -> Result<(), ConfigError> {
     if config.in_flight_bytes_max == 0 || config.in_flight_requests_max == 0 {
         return Err(ConfigError::NothingInFlight);
     }
+    if let Some(few) = config.tail_entries_max.filter(|entries| *entries < Config::TAIL_ENTRIES_MIN) {
+        return Err(ConfigError::TailEntries(few));
+    }
     let bytes_per_second = config.snapshot_bytes_per_second;
     if (1..SNAPSHOT_BYTES_PER_SECOND_MIN).contains(&bytes_per_second) {
         return Err(ConfigError::SlowSnapshots { bytes_per_second });

@@ -49,6 +49,8 @@ mod room;
 mod running;
 mod serving;
 mod session;
+#[cfg(test)]
+mod session_tests;
 mod spawn;
 mod status;
 mod submit;
@@ -59,6 +61,8 @@ mod view;
 pub(crate) use bootstrap::{cluster_id, founding_entry};
 #[cfg(test)]
 pub(crate) use clock::TickCounter;
+#[cfg(feature = "event-store")]
+pub(crate) use clock::{later, until};
 pub use config::Config;
 pub use error::{ConfigError, ShutdownError, StartError};
 pub use events::{Events, NodeEvent};

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::clock::{later, left_until};
+use super::clock::{later, until};
 use super::running::Running;
 use super::view::Facts;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -64,7 +64,7 @@ pub(super) fn until_settled<T>(
     let mut pause = FIRST_PAUSE;
     loop {
         let before = running.view.facts();
-        let error = match attempt(left_until(deadline).min(patience)) {
+        let error = match attempt(until(deadline).min(patience)) {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
@@ -77,7 +77,7 @@ pub(super) fn until_settled<T>(
         };
         let at_most = if cure == Cure::Room { pause } else { running.election_timeout };
         running.view.wait_until(deadline.min(later(at_most)), has_changed);
-        if left_until(deadline).is_zero() {
+        if until(deadline).is_zero() {
             return Err(fate.judge(running.explain(error)));
         }
         (patience, pause) = (patience * 2, LONGEST_PAUSE.min(pause * 2));

@@ -29,6 +29,10 @@ pub(super) enum Stage {
 
 /// See the top of this file.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what the kernel said last, and where it waits: each goes its own way"
+)]
 pub(super) struct Connection {
     pub(super) socket: TcpStream,
     pub(super) from: SocketAddr,
@@ -48,17 +52,21 @@ pub(super) struct Connection {
     /// What is under way.
     pub(super) requests: usize,
     pub(super) request_bytes: usize,
-    /// What its inflow keeps between two reads, as it is counted among all.
-    pub(super) held_bytes: usize,
-    /// How much room must be there before it is read: what a read may bring, or a large request that has begun.
+    /// The room that was granted for a request that has not arrived whole.
+    pub(super) granted_bytes: usize,
+    /// What its inflow keeps without that.
+    pub(super) kept_bytes: usize,
+    /// How much room must be granted before it can be read on: that of a large request that has begun.
     pub(super) wanted_bytes: usize,
-    /// It waits for that room.
+    /// It waits to be granted room.
     pub(super) is_starved: bool,
     /// Since when the request that has not arrived whole is on its way.
     pub(super) arriving_since: Option<Instant>,
     /// Since when the socket has taken nothing of what waits.
     pub(super) unread_since: Option<Instant>,
     pub(super) opened_at: Instant,
+    /// It came when all connections were taken: it will be told so.
+    pub(super) is_one_too_many: bool,
     /// When a request or an answer last passed.
     pub(super) active_at: Instant,
 }
@@ -86,12 +94,14 @@ impl Connection {
             is_to_be_written: false,
             requests: 0,
             request_bytes: 0,
-            held_bytes: 0,
+            granted_bytes: 0,
+            kept_bytes: 0,
             wanted_bytes: 0,
             is_starved: false,
             arriving_since: None,
             unread_since: None,
             opened_at: now,
+            is_one_too_many: false,
             active_at: now,
         }
     }

@@ -21,7 +21,7 @@ pub(super) struct Limits {
     pub(super) connection_requests_max: usize,
     pub(super) connection_bytes_max: usize,
     pub(super) in_flight_bytes_max: usize,
-    /// Of requests that have not arrived whole.
+    /// Of requests that have not arrived whole: so much may be granted room, and so much may be kept beside.
     pub(super) arriving_bytes_max: usize,
     pub(super) unread_bytes_max: usize,
     pub(super) unread_bytes_total_max: usize,
@@ -46,7 +46,7 @@ impl Limits {
             connection_requests_max: config.connection_requests_max.max(1),
             connection_bytes_max: config.connection_bytes_max,
             in_flight_bytes_max: config.in_flight_bytes_max,
-            arriving_bytes_max: config.in_flight_bytes_max.max(frame_bytes_max),
+            arriving_bytes_max: (config.in_flight_bytes_max / 2).max(frame_bytes_max),
             unread_bytes_max: config.unread_bytes_max,
             unread_bytes_total_max: config.unread_bytes_max.saturating_mul(4),
             frame_bytes_max,

@@ -8,7 +8,7 @@ use crate::types::{ChangeRefused, NodeId, TransferRefused};
 #[non_exhaustive]
 pub enum ChangeError {
     /// It was not begun.
-    #[error("the membership was not changed: {0}")]
+    #[error("the change was not begun: {0}")]
     Refused(#[from] ChangeRefused),
     /// Zero is nobody's id; nothing was changed.
     #[error("0 is no node id: nodes are numbered from 1")]

@@ -381,3 +381,37 @@ fn loom_who_calls_while_the_node_stops_is_answered() {
         assert!(applied || answer == stopped, "{answer:?}");
     });
 }
+
+#[test]
+fn loom_a_number_that_comes_back_wakes_whoever_waits_for_the_next() {
+    loom::model(|| {
+        let numbers = Numbers::new(1);
+        let lowest = numbers.take().expect("the first");
+        let giving_back = thread::spawn(move || drop(lowest));
+
+        let next = numbers.take_until(far()).expect("it comes back");
+
+        assert_eq!(next.with_lowest(), (1, 1));
+        giving_back.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_two_who_wait_for_numbers_both_get_one() {
+    loom::model(|| {
+        let numbers = Numbers::new(2);
+        let (lowest, other) = (numbers.take().expect("the first"), numbers.take().expect("the second"));
+        let waiting = thread::spawn({
+            let numbers = Arc::clone(&numbers);
+            move || numbers.take_until(far()).expect("both come back").with_lowest().0
+        });
+
+        // The one behind it frees nothing; the lowest frees two at once.
+        drop(other);
+        drop(lowest);
+        let mine = numbers.take_until(far()).expect("both come back").with_lowest().0;
+
+        let theirs = waiting.join().unwrap();
+        assert_eq!([mine.min(theirs), mine.max(theirs)], [2, 3]);
+    });
+}

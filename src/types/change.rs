@@ -31,7 +31,8 @@ pub enum MembershipChange {
         /// The member.
         id: NodeId,
     },
-    /// One member leaves and another takes over its role, in one change.
+    /// One member leaves and another takes over its role. A node that shall vote and was never met comes as a learner first,
+    /// and takes the voter's place when it has shown its data directory and caught up.
     Replace {
         /// Who leaves.
         old: NodeId,
@@ -47,7 +48,8 @@ pub enum MembershipChange {
         /// Its new address.
         address: String,
     },
-    /// Exactly these members, whatever there was before.
+    /// Exactly these members, whatever there was before. Voters who were never met come as learners first, as with
+    /// [`MembershipChange::Replace`].
     Set {
         /// The voters and where they are reached.
         voters: BTreeMap<NodeId, String>,
@@ -65,7 +67,8 @@ pub struct ChangeReceipt {
     pub membership: Arc<Membership>,
 }
 
-/// Why a change was not begun. In every case nothing was changed.
+/// Why a change was not begun. Nothing was changed; only the new voters of a [`MembershipChange::Replace`] or a
+/// [`MembershipChange::Set`] may be learners by now, and the same change goes on from there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChangeRefused {
@@ -108,6 +111,17 @@ pub enum ChangeRefused {
         lag_bytes: u64,
         /// How much it may lack: what is configured, and no more than what came after the membership in force.
         limit: u64,
+    },
+    /// It shall vote, and has not shown its data directory yet: a node that joined gives no vote before the group knows it.
+    #[error(
+        "node {id} has not shown its data directory yet, without which it gives no vote: see whether it runs, is \
+         reached at its address and was started to join; it is a learner until then"
+    )]
+    UnknownDirectory {
+        /// The node.
+        id: NodeId,
+        /// The entry that changed the membership last: it is a learner since then at the latest.
+        since: LogIndex,
     },
     /// With the nodes that answer now, the new configuration could not commit anything.
     #[error(

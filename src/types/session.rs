@@ -17,7 +17,9 @@ impl fmt::Display for SessionId {
 pub struct SessionTag {
     /// The session.
     pub session: SessionId,
-    /// The command's number in it. Commands of one session may take effect in another order than that of their numbers.
+    /// The command's number in it. Commands of one session may take effect in another order than that of their numbers; but
+    /// no number is used that is as far above the lowest unanswered one as a session may have unanswered commands, or these
+    /// could fill the session so that the lowest finds no room.
     pub sequence: u64,
     /// All answers below this number have reached their callers, or are given up: they need not be kept, and no command
     /// with such a number is ever executed again. At most `sequence`.

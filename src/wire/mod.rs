@@ -4,8 +4,11 @@
 //! before anything is allocated for it, and bytes that mean nothing are a [`WireError`], never a panic.
 
 mod admin;
+#[cfg_attr(not(any(test, fuzzing)), allow(dead_code, reason = "half of it is what clients say and hear"))]
 pub(crate) mod client;
+#[cfg_attr(not(any(test, fuzzing)), allow(dead_code, reason = "half of it is what clients say and hear"))]
 pub(crate) mod client_hello;
+#[cfg_attr(not(any(test, fuzzing)), allow(dead_code, reason = "half of it is what clients say and hear"))]
 mod client_refused;
 mod cursor;
 mod entry;

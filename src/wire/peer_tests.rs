@@ -189,6 +189,7 @@ fn change_refused() -> impl Strategy<Value = ChangeRefused> {
             .prop_map(|[connected, needed]| ChangeRefused::WouldLoseQuorum { connected, needed }),
         Just(ChangeRefused::NoChange),
         Just(ChangeRefused::Transferring),
+        (node(), index()).prop_map(|(id, since)| ChangeRefused::UnknownDirectory { id, since }),
         invalid().prop_map(ChangeRefused::Invalid),
     ]
 }

@@ -38,9 +38,11 @@ fn grow(cluster: &mut Cluster, through: u64, joiner: u64) {
 fn promote(cluster: &Cluster, through: u64, learner: u64) {
     let promoted = loop {
         match cluster.node(through).promote(learner) {
-            Err(ChangeError::Refused(ChangeRefused::Lags { .. } | ChangeRefused::WouldLoseQuorum { .. })) => {
-                std::thread::yield_now();
-            }
+            Err(ChangeError::Refused(
+                ChangeRefused::Lags { .. }
+                | ChangeRefused::UnknownDirectory { .. }
+                | ChangeRefused::WouldLoseQuorum { .. },
+            )) => std::thread::yield_now(),
             promoted => break promoted.expect("it is promoted"),
         }
     };

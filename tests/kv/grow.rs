@@ -92,7 +92,7 @@ impl Scene {
                 Ok(Answer::Status(_)) => return Some(()),
                 Ok(Answer::Error(text)) if text.contains(nothing_to_do) => return Some(()),
                 Ok(Answer::Error(text)) => {
-                    let prefixes = ["TRYAGAIN ", "UNKNOWN ", "ERR the membership was not changed: "];
+                    let prefixes = ["TRYAGAIN ", "UNKNOWN ", "ERR the change was not begun: "];
                     assert!(prefixes.iter().any(|prefix| text.starts_with(prefix)), "{line}: {text}");
                 }
                 Ok(other) => panic!("{line}: {other:?}"),

@@ -80,7 +80,7 @@ fn a_change_that_makes_no_sense_is_refused_in_words_on_every_node() {
             ("RAFT REPLACE 1 2 127.0.0.1:9", "node 2 is a member already"),
         ] {
             let said = error(stand.ask(id, line));
-            assert!(said.starts_with("ERR the membership was not changed: "), "{line}: {said}");
+            assert!(said.starts_with("ERR the change was not begun: "), "{line}: {said}");
             assert!(said.contains(words), "{line}: {said}");
         }
         let said = error(stand.ask(id, "RAFT TRANSFER 9"));
@@ -113,7 +113,7 @@ fn the_last_voter_is_not_removed() {
     let stand = Stand::start(1);
     stand.insist(1, "SET k v");
 
-    assert!(error(stand.ask(1, "RAFT REMOVE 1")).starts_with("ERR the membership was not changed: "));
+    assert!(error(stand.ask(1, "RAFT REMOVE 1")).starts_with("ERR the change was not begun: "));
     assert_eq!(stand.ask(1, "GET k").unwrap(), Answer::Bulk(b"v".into()));
 }
 

@@ -313,21 +313,93 @@ fn nor_does_one_that_was_just_added_and_has_not_answered_yet() {
     assert!(leader.change_membership(&remove(2), None).is_ok());
 }
 
+/// The leader of three voters, 1 to 3, and the learners given, who knows the directories of the voters.
+fn leader_that_tells_directories_apart(learners: &[u64]) -> Raft {
+    let voters = [1, 2, 3].map(|id| (node(id), Incarnation(id)));
+    let known = members("host", &[1, 2, 3], &[], learners).with_incarnations(voters);
+    let past = replica(1, 3).with_membership(known);
+    past.with(|config| config.incarnation = Some(Incarnation(1))).lead_with_everyone()
+}
+
+/// The leader learns the directories of these nodes, and everybody follows.
+fn note_directories(leader: &mut Raft, ids: &[u64]) {
+    let learnt = ids.iter().map(|&id| (node(id), Incarnation(id)));
+    leader.propose_membership((**leader.membership()).clone().with_incarnations(learnt)).expect("it leads");
+    commit_everywhere(leader);
+}
+
+/// All that the leader has, everybody has.
+fn commit_everywhere(leader: &mut Raft) {
+    persist_all(leader);
+    let (last, peers) = (leader.last(), leader.membership().peers_of(node(1)).collect::<Vec<_>>());
+    for peer in peers {
+        leader.step(peer, accepted(last.term.0, last.index.0));
+    }
+    persist_all(leader);
+}
+
 #[test]
-fn where_directories_are_told_apart_one_that_is_not_known_could_not_vote() {
-    let known = members("host", &[1], &[], &[2]).with_incarnations([(node(1), Incarnation(1))]);
-    let past = replica(1, 1).with_membership(known);
-    let mut leader = past.with(|config| config.incarnation = Some(Incarnation(1))).lead();
-    leader.step(node(2), accepted(1, 2));
+fn where_directories_are_told_apart_nobody_becomes_a_voter_whose_own_is_not_known() {
+    let mut leader = leader_that_tells_directories_apart(&[4]);
+    commit_everywhere(&mut leader);
+    let (last, since) = (leader.last(), index(1));
 
-    let refused = leader.change_membership(&promote(2), None);
-    assert_eq!(refused, Err(ChangeRefused::WouldLoseQuorum { connected: 1, needed: 2 }));
-    let learnt = (**leader.membership()).clone().with_incarnations([(node(2), Incarnation(2))]);
-    leader.propose_membership(learnt).unwrap();
-    persist_all(&mut leader);
-    leader.step(node(2), accepted(1, 3));
+    for change in [promote(4), replace(3, 4), set(&[1, 2, 4], &[3])] {
+        let refused = leader.change_membership(&change, None);
+        assert_eq!(refused, Err(ChangeRefused::UnknownDirectory { id: node(4), since }), "{change:?}");
+        assert_eq!(leader.prepare_change(&change, None), Ok(None), "it is a learner already");
+    }
+    assert_eq!(leader.last(), last);
+    note_directories(&mut leader, &[4]);
 
-    assert!(leader.change_membership(&promote(2), None).is_ok());
+    assert!(leader.change_membership(&replace(3, 4), None).is_ok());
+    assert!(leader.membership().member(node(4)).unwrap().incarnation.is_some());
+}
+
+#[test]
+fn voters_whom_nobody_has_met_come_as_learners_in_one_entry_first() {
+    let mut leader = leader_that_tells_directories_apart(&[9]);
+    let change = set(&[1, 4, 5], &[6]);
+
+    let refused = leader.change_membership(&change, None).unwrap_err();
+    assert!(matches!(refused, ChangeRefused::UnknownDirectory { .. }), "{refused}");
+    let position = leader.prepare_change(&change, None).unwrap().expect("two are to be added");
+
+    assert_eq!(leader.membership_index(), position.index);
+    assert_eq!(**leader.membership(), {
+        let voters = [1, 2, 3].map(|id| (node(id), Incarnation(id)));
+        members("host", &[1, 2, 3], &[], &[4, 5, 9]).with_incarnations(voters)
+    });
+    let too_early = leader.prepare_change(&change, None);
+    assert_eq!(too_early, Err(ChangeRefused::InProgress { at: position.index }), "one change at a time");
+
+    commit_everywhere(&mut leader);
+    note_directories(&mut leader, &[4]);
+    assert!(leader.change_membership(&change, None).is_err(), "one of them is not known");
+    note_directories(&mut leader, &[5]);
+    leader.change_membership(&change, Some(position.index)).unwrap();
+    let joint = leader.membership();
+    assert_eq!((joint.voters(), joint.outgoing()), (&[1, 4, 5].map(node)[..], &[1, 2, 3].map(node)[..]));
+    assert!(joint.voters().iter().all(|&id| joint.member(id).unwrap().incarnation.is_some()));
+}
+
+#[test]
+fn the_first_step_of_a_change_obeys_the_rules_of_any_change() {
+    let mut leader = leader_that_tells_directories_apart(&[]);
+    let current = leader.membership_index();
+
+    let refused = leader.prepare_change(&replace(3, 4), Some(index(7)));
+    assert_eq!(refused, Err(ChangeRefused::Changed { current }));
+    assert_eq!(leader.prepare_change(&replace(9, 4), None), Err(ChangeRefused::UnknownNode(node(9))));
+    let mut follower = replica(2, 3).start();
+    assert_eq!(follower.prepare_change(&replace(3, 4), None), Err(ChangeRefused::NotLeader));
+}
+
+#[test]
+fn hosts_that_do_not_tell_directories_apart_make_voters_at_once() {
+    let mut leader = replica(1, 3).lead_with_everyone();
+
+    assert!(leader.change_membership(&replace(3, 4), None).is_ok());
 }
 
 #[test]

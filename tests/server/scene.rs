@@ -158,10 +158,10 @@ pub(crate) struct Three {
 
 impl Three {
     pub(crate) fn start() -> Self {
-        Self::tuned(|config| config)
+        Self::tuned(ServerConfig::new)
     }
 
-    pub(crate) fn tuned(tune: impl Fn(Config) -> Config) -> Self {
+    pub(crate) fn tuned<C: Into<ServerConfig>>(tune: impl Fn(Config) -> C) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let sockets: Vec<_> = (1..=3).map(|id| (id, socket_of_ones_own())).collect();
         let founders: Vec<_> = sockets
@@ -172,7 +172,7 @@ impl Three {
         let start = |(id, socket): (u64, TcpListener)| {
             let address = socket.local_addr().expect("bound").to_string();
             let config = node_config(directory.path(), id, &address).bootstrap(founders.clone());
-            Server::start(tune(config).listener(socket), Obedient::new(&hold)).expect("the server starts")
+            Server::start(tune(config.listener(socket)), Obedient::new(&hold)).expect("the server starts")
         };
         let servers = sockets.into_iter().map(start).collect();
         let three = Self { servers, hold, _directory: directory };

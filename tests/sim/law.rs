@@ -35,12 +35,18 @@ pub(super) enum Broken {
     AppliedDiffers { node: NodeId, at: LogPosition, expected: Option<CommandId>, applied: CommandId },
     /// Equal pasts make equal states.
     StatesDiffer { node: NodeId, at: LogPosition, expected: Done, is: Done },
+    /// Equal pasts make equal tables of sessions, through snapshots and restarts.
+    SessionsDiffer { node: NodeId, at: LogPosition, expected: String, is: String },
+    /// A session's answer is kept until the session has it.
+    AnswerLost { caller: usize, command: CommandId },
     /// A promise leaves only when it is durable.
     SentBeforeDurable { node: NodeId, message: String, durable: HardState, last: LogPosition },
     /// §6: one change of the configuration at a time, and every two in succession share a majority.
     TwoChanges { node: NodeId, first: LogIndex, second: LogIndex },
     /// Thesis §6.2: who hears no majority leads no more.
     LeadsUnheard { node: NodeId, term: Term },
+    /// Whoever becomes a voter has its data directory in the configuration that makes it one: before that it gives no vote.
+    UnnamedVoter { node: NodeId, at: LogPosition, voter: NodeId },
     /// §6: whatever majority decides after a change has met those who decided before it.
     Disjoint { node: NodeId, was: Arc<Membership>, is: Arc<Membership> },
     /// §6: the configuration in force is the latest one in the log or in the snapshot in front of it.

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+mod sessions;
+
+use self::sessions::Sessions;
 use super::image::Image;
 use super::law::Broken;
-use super::machine::{Command, CommandId, Done, Saw, State};
+use super::machine::{CommandId, Done, Saw, State};
 use crate::consensus::{Raft, RoleName};
-use crate::machine::Codec;
 use crate::types::{
     AppendAnswer, Body, Entry, Incarnation, LogIndex, LogPosition, Membership, Message, NodeId, Payload, Term,
 };
@@ -52,6 +54,7 @@ pub(super) struct Ledger {
     /// The state machine as the committed log alone makes it, and what it held after each entry.
     state: State,
     values: BTreeMap<u8, Vec<(LogIndex, u64)>>,
+    sessions: Sessions,
     places: HashMap<CommandId, LogPosition>,
     /// What callers were told would never be.
     refused: HashMap<CommandId, (usize, String)>,
@@ -80,7 +83,10 @@ impl Ledger {
         match self.written.get(&entry.position) {
             None => {
                 self.written.insert(entry.position, is);
-                Ok(())
+                match &entry.payload {
+                    Payload::Membership(membership) => require_names(node, entry.position, membership),
+                    _ => Ok(()),
+                }
             }
             Some(was) if *was == is => Ok(()),
             Some(was) => Err(Broken::LogsDiffer {
@@ -204,17 +210,23 @@ impl Ledger {
         }
         let mut done = None;
         if let Some(Written { payload: Payload::Normal { command, .. }, .. }) = self.written.get(&position) {
-            let command = Command::decode(command).expect("callers send commands");
-            let result = self.state.apply(position, &command);
-            let history = self.values.entry(command.key).or_default();
-            history.push((position.index, self.state.value(command.key)));
-            done = Some((command.id, result));
-            if let Some((caller, told)) = self.refused.get(&command.id) {
+            let (state, values) = (&mut self.state, &mut self.values);
+            done = self.sessions.apply(position.index, command, |command| {
+                let result = state.apply(position, &command);
+                let history = values.entry(command.key).or_default();
+                history.push((position.index, state.value(command.key)));
+                result
+            });
+        }
+        self.sessions.note_table();
+        if let Some((command, _)) = done {
+            if let Some((caller, told)) = self.refused.get(&command) {
                 let (caller, told) = (*caller, told.clone());
-                return Err(Broken::AppliedAfterAll { caller, command: command.id, at: position, told });
+                return Err(Broken::AppliedAfterAll { caller, command, at: position, told });
             }
-            if let Some(first) = self.places.insert(command.id, position) {
-                return Err(Broken::AppliedTwice { command: command.id, first, second: position });
+            self.judge_expired(command, position)?;
+            if let Some(first) = self.places.insert(command, position) {
+                return Err(Broken::AppliedTwice { command, first, second: position });
             }
         }
         self.committed.push(Committed { term: position.term, known_in: raft.term(), done });
@@ -247,7 +259,14 @@ impl Ledger {
     }
 
     /// A node's state machine has applied a command.
-    pub(super) fn applied(&self, node: NodeId, at: LogPosition, command: CommandId, done: Done) -> Judged {
+    pub(super) fn applied(
+        &mut self,
+        node: NodeId,
+        at: LogPosition,
+        command: CommandId,
+        done: Done,
+    ) -> Judged {
+        self.executed(command, at)?;
         let expected = self.committed.get(at.index.0 as usize - 1);
         let is_there = expected.filter(|entry| entry.term == at.term);
         match is_there.and_then(|entry| entry.done) {
@@ -346,6 +365,17 @@ impl Ledger {
         let history = self.values.get(&key).map_or(&[][..], Vec::as_slice);
         let before = history.partition_point(|(at, _)| *at <= index);
         before.checked_sub(1).map_or(0, |last| history[last].1)
+    }
+}
+
+/// Founders vote before anybody knows their directories: nobody else does.
+fn require_names(node: NodeId, at: LogPosition, membership: &Membership) -> Judged {
+    let is_named = |voter| membership.member(voter).is_some_and(|member| member.incarnation.is_some());
+    let votes_already = |voter| membership.outgoing().contains(&voter);
+    let mut rising = membership.voters().iter().filter(|_| membership.is_joint()).copied();
+    match rising.find(|&voter| !votes_already(voter) && !is_named(voter)) {
+        Some(voter) => Err(Broken::UnnamedVoter { node, at, voter }),
+        None => Ok(()),
     }
 }
 

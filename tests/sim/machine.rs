@@ -8,7 +8,8 @@ use std::sync::Arc;
 use byteorder::{ByteOrder, LittleEndian};
 use parking_lot::Mutex;
 
-use crate::machine::{Codec, DecodeError, MachineError, SnapshotError, StateMachine};
+use super::shelf::SharedShelf;
+use crate::machine::{Codec, DecodeError, Held, MachineError, SnapshotError, StateMachine};
 use crate::types::{LogIndex, LogPosition, SnapshotWriter, Term};
 
 /// Names a command for good: no two are alike.
@@ -92,11 +93,19 @@ pub(super) struct Registers {
     tape: Tape,
     /// What a snapshot carries besides, per command: so that some travel in many pieces.
     ballast: usize,
+    /// Where it keeps its state, if not in memory.
+    shelf: Option<SharedShelf>,
 }
 
 impl Registers {
     pub(super) fn new(tape: Tape, ballast: usize) -> Self {
-        Self { state: State::default(), tape, ballast }
+        Self { state: State::default(), tape, ballast, shelf: None }
+    }
+
+    /// One that finds on `shelf` what it had stored.
+    pub(super) fn on(shelf: &SharedShelf, tape: Tape, ballast: usize) -> Self {
+        let state = shelf.lock().newest().0.clone();
+        Self { state, tape, ballast, shelf: Some(Arc::clone(shelf)) }
     }
 
     pub(super) fn state(&self) -> &State {
@@ -139,6 +148,21 @@ impl StateMachine for Registers {
         snapshot.read_to_end(&mut bytes)?;
         self.state = decode_state(&bytes).ok_or_else(|| MachineError::new("no state begins so"))?;
         Ok(())
+    }
+
+    fn applied(&self) -> Option<Held> {
+        self.shelf.as_ref().map(|shelf| shelf.lock().newest().1.clone())
+    }
+
+    fn end_batch(&mut self, position: LogPosition, sidecar: &[u8]) -> Result<(), MachineError> {
+        if let Some(shelf) = &self.shelf {
+            shelf.lock().store(self.state.clone(), Held { position, sidecar: sidecar.to_vec() });
+        }
+        Ok(())
+    }
+
+    fn durable(&self, applied: LogPosition) -> LogPosition {
+        self.shelf.as_ref().map_or(applied, |shelf| shelf.lock().durable())
     }
 }
 

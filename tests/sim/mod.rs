@@ -29,6 +29,7 @@ mod process;
 mod replay;
 mod report;
 mod run;
+mod shelf;
 mod shrink;
 mod sweep;
 mod text;

@@ -198,6 +198,14 @@ pub(super) struct Plan {
     /// How many of a hundred commands are large.
     pub(super) large: u64,
     pub(super) append_entries_max: usize,
+    /// Callers who use sessions.
+    pub(super) clients: usize,
+    /// How many sessions may stand, how much one may have unanswered, and how many bytes all answers may take.
+    pub(super) sessions_max: u32,
+    pub(super) unanswered_max: u32,
+    pub(super) answers_bytes_max: u64,
+    /// Whether state machines keep their state on disk.
+    pub(super) on_disk: bool,
     pub(super) acts: Vec<Act>,
 }
 
@@ -228,9 +236,15 @@ impl Plan {
             latency: chance.spread(100 * MICROSECOND..20 * MILLISECOND),
             sync: chance.spread(100 * MICROSECOND..20 * MILLISECOND),
             append_entries_max: chance.spread(1..64) as usize,
+            clients: 0,
+            sessions_max: 1,
+            unanswered_max: 1,
+            answers_bytes_max: 1 << 24,
+            on_disk: false,
             acts: Vec::new(),
         };
         weather.bring(&mut plan, &mut chance);
+        plan.bring_clients(&mut Chance::stream(seed, "clients"));
         for fault in Fault::ALL {
             let mut stream = Chance::stream(seed, &format!("{fault:?}"));
             let is_usual = weather.faults().contains(&fault);
@@ -240,6 +254,18 @@ impl Plan {
         }
         plan.acts.sort_by_key(|act| act.at);
         plan
+    }
+
+    /// In some runs there are callers who use sessions; in some of these, state machines on disk.
+    fn bring_clients(&mut self, chance: &mut Chance) {
+        if chance.within(0..3) != 0 {
+            return;
+        }
+        self.clients = chance.within(1..5) as usize;
+        self.sessions_max = chance.within(1..2 * self.clients as u64 + 2) as u32;
+        self.unanswered_max = chance.within(2..8) as u32;
+        self.answers_bytes_max = [1 << 24, 1 << 24, 1 << 24, 400][chance.below(4)];
+        self.on_disk = chance.coin();
     }
 
     /// In weather that has it usually, it comes more often.

@@ -11,8 +11,9 @@ use parking_lot::Mutex;
 use super::image::{Image, SharedImage, Witness};
 use super::machine::{Registers, Tape};
 use super::plan::{Fault, MILLISECOND, Plan, Reads, SECOND};
+use super::shelf::SharedShelf;
 use crate::consensus::RaftConfig;
-use crate::machine::{Codec, StateMachine, Typed};
+use crate::machine::{Model, Sessions, is_entry_of};
 use crate::replica::{ApplyJob, Event, FetchJob, Jobs, PeersJob, Replica, ReplicaConfig, SaveJob};
 use crate::runtime::{TickCounter, restore_from};
 use crate::storage::disk::files::Files;
@@ -43,6 +44,8 @@ pub(super) struct Host {
     pub(super) id: NodeId,
     pub(super) disk: SimulatedDisk,
     pub(super) image: SharedImage,
+    /// What its state machine stores, if that keeps its state on disk.
+    pub(super) shelf: SharedShelf,
     /// What stood on the disk that was lost: what it had acknowledged was durable.
     pub(super) former: Option<Image>,
     /// The clock of the machine: it shows `clock_at` at `clock_since`, and runs at that many parts of a million of the
@@ -60,6 +63,8 @@ pub(super) struct Host {
 pub(super) struct Process {
     pub(super) replica: Replica,
     pub(super) incarnation: Incarnation,
+    /// What its state machine held when it started.
+    pub(super) began: LogPosition,
     /// `None` while it waits to be added.
     pub(super) cluster: Option<ClusterId>,
     pub(super) peers: Option<PeersJob>,
@@ -118,6 +123,7 @@ impl Host {
             id,
             disk,
             image: SharedImage::default(),
+            shelf: SharedShelf::default(),
             former: None,
             clock_at,
             clock_since: 0,
@@ -176,6 +182,7 @@ impl Host {
     pub(super) fn wipe(&mut self, seed: u64, joins: bool) {
         self.disk = SimulatedDisk::default();
         self.disk.seed(seed);
+        self.shelf = SharedShelf::default();
         let lost = std::mem::take(&mut self.image);
         self.former = Some(lost.lock().clone());
         self.joins = joins;
@@ -207,12 +214,18 @@ impl Host {
             self.image.lock().reconcile(&recovered).map_err(Refused::Wrong)?;
         }
         let tape = Tape::default();
-        let mut machine = Typed(Registers::new(Arc::clone(&tape), plan.ballast));
+        let registers = if plan.on_disk {
+            Registers::on(&self.shelf, Arc::clone(&tape), plan.ballast)
+        } else {
+            Registers::new(Arc::clone(&tape), plan.ballast)
+        };
+        let mut machine = Sessions::new(registers).map_err(Refused::of)?;
         let began = restore_from(&mut *log.snapshots(), &recovered, &mut machine).map_err(Refused::of)?;
         let incarnation =
             identity.map_or_else(|| Incarnation::of_joiner(seed), |identity| identity.incarnation);
         let joined = identity.is_none_or(|identity| identity.joined);
-        let config = replica_config(plan, self.id, incarnation, joined, seed);
+        let mut config = replica_config(plan, self.id, incarnation, joined, seed);
+        config.machine_on_disk = began.on_disk;
         let replica = Replica::new(config, recovered, began.snapshot, began.applied).map_err(Refused::of)?;
         Ok(self.assemble(replica, log, machine, began.applied, (incarnation, identity), tape, now))
     }
@@ -222,7 +235,7 @@ impl Host {
         &self,
         replica: Replica,
         log: Witness,
-        machine: Typed<Registers>,
+        machine: Sessions<Registers>,
         applied: LogPosition,
         (incarnation, identity): (Incarnation, Option<Identity>),
         tape: Tape,
@@ -236,6 +249,7 @@ impl Host {
         Process {
             replica,
             incarnation,
+            began: applied,
             cluster: identity.map(|identity| identity.cluster),
             peers: None,
             tape,
@@ -297,7 +311,7 @@ fn replica_config(
         let quiet = TICK * u64::from(ELECTION_TICKS - TICKS_AT_ONCE - 1);
         raft.lease = Some(quiet * (100 - DRIFT_PERCENT) / (100 + DRIFT_PERCENT));
     }
-    let check = Box::new(|command: &[u8]| <Registers as StateMachine>::Command::decode(command).is_ok());
+    let check = Box::new(|entry: &[u8]| is_entry_of::<Registers>(entry, 1 << 20));
     let mut config = ReplicaConfig::new(raft, incarnation, Boot(seed), check);
     config.forwarding = plan.forwarding;
     config.snapshot_entries = plan.snapshot_entries;
@@ -439,6 +453,11 @@ impl Process {
 
     pub(super) fn machine(&self) -> &Registers {
         self.applier.machine().as_any().downcast_ref().expect("the machine of these tests")
+    }
+
+    /// The table of its sessions.
+    pub(super) fn sessions(&self) -> Model {
+        self.applier.machine().sessions()
     }
 
     /// How much waits for each worker.

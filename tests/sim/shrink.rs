@@ -103,6 +103,9 @@ impl<F: FnMut(&Plan) -> Option<String>> Hunt<'_, F> {
         self.lower(0, spare_nodes, 1, |plan, spare_nodes| Plan { spare_nodes, ..plan.clone() });
         self.lower(1, nodes, 1, |plan, nodes| Plan { nodes, ..plan.clone() });
         self.lower(1, u64::from(keys), 1, |plan, keys| Plan { keys: keys as u8, ..plan.clone() });
+        let clients = self.smallest.clients as u64;
+        self.lower(0, clients, 1, |plan, clients| Plan { clients: clients as usize, ..plan.clone() });
+        self.takes(Plan { on_disk: false, ..self.smallest.clone() });
         self.takes(Plan { ballast: 0, ..self.smallest.clone() });
         self.takes(Plan { forwarding: false, ..self.smallest.clone() });
         self.takes(Plan { reads: Reads::Rounds, ..self.smallest.clone() });

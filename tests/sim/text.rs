@@ -13,9 +13,10 @@ impl Plan {
         #[rustfmt::skip]
         let Self {
             seed, nodes, spare_nodes, callers, keys, think, ends, reads, forwarding, snapshot_entries, trailing_entries,
-            ballast, noise, latency, bandwidth, sync, calm, large, append_entries_max, acts,
+            ballast, noise, latency, bandwidth, sync, calm, large, append_entries_max, clients, sessions_max,
+            unanswered_max, answers_bytes_max, on_disk, acts,
         } = self;
-        let fields: [(&str, &dyn Display); 19] = [
+        let fields: [(&str, &dyn Display); 24] = [
             ("seed", seed),
             ("nodes", nodes),
             ("spare_nodes", spare_nodes),
@@ -35,6 +36,11 @@ impl Plan {
             ("calm", calm),
             ("large", large),
             ("append_entries_max", append_entries_max),
+            ("clients", clients),
+            ("sessions_max", sessions_max),
+            ("unanswered_max", unanswered_max),
+            ("answers_bytes_max", answers_bytes_max),
+            ("on_disk", on_disk),
         ];
         let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let mut text = fields.join(",") + ";";
@@ -68,6 +74,11 @@ impl Plan {
             "large" => self.large = read(name, value)?,
             "sync" => self.sync = read(name, value)?,
             "append_entries_max" => self.append_entries_max = read(name, value)?,
+            "clients" => self.clients = read(name, value)?,
+            "sessions_max" => self.sessions_max = read(name, value)?,
+            "unanswered_max" => self.unanswered_max = read(name, value)?,
+            "answers_bytes_max" => self.answers_bytes_max = read(name, value)?,
+            "on_disk" => self.on_disk = read(name, value)?,
             _ => return Err(format!("a plan has no {name}={value}")),
         }
         Ok(())

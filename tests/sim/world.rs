@@ -1,8 +1,8 @@
 //! The world: a clock, a heap of what will happen, and what happens then. One thread, and no order that the seed does not
 //! decide.
 //!
-//! Its chapters: `links` (connections and frames), `callers` (who wants what, and what they are told), `faults` (what goes
-//! wrong), `operators` (changes of the membership, and the care for lost nodes).
+//! Its chapters: `links` (connections and frames), `callers` (who wants what, and what they are told), `clients` (those who use
+//! sessions), `faults` (what goes wrong), `operators` (changes of the membership, and the care for lost nodes).
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -24,9 +24,11 @@ use crate::ticket::StopCause;
 use crate::types::{ClusterId, Entry, LogIndex, Membership, NodeId, PeerMessage, Term};
 pub(super) use callers::Operation;
 use callers::{Answer, Caller};
+use clients::Client;
 use operators::Operators;
 
 mod callers;
+mod clients;
 mod faults;
 mod links;
 mod operators;
@@ -50,6 +52,7 @@ pub(super) enum Next {
     Lost { node: NodeId, life: u64, peer: NodeId },
     Start(NodeId),
     Ask(usize),
+    Client(usize),
     Act(usize),
     Undo(usize),
     Operate,
@@ -102,6 +105,9 @@ pub(super) struct Tally {
     pub(super) answers: u64,
     pub(super) reads: u64,
     pub(super) unknown: u64,
+    /// Answers that were given again, and commands of sessions that had expired.
+    pub(super) repeats: u64,
+    pub(super) expired: u64,
     pub(super) changes: u64,
     pub(super) transfers: u64,
     pub(super) snapshots: u64,
@@ -123,6 +129,8 @@ impl Tally {
         self.answers += other.answers;
         self.reads += other.reads;
         self.unknown += other.unknown;
+        self.repeats += other.repeats;
+        self.expired += other.expired;
         self.changes += other.changes;
         self.transfers += other.transfers;
         self.snapshots += other.snapshots;
@@ -150,6 +158,7 @@ pub(super) struct World {
     turn_planned: BTreeMap<NodeId, bool>,
     network: Network,
     callers: Vec<Caller>,
+    clients: Vec<Client>,
     operators: Operators,
     mailbox: Arc<Mutex<Vec<Answer>>>,
     pub(super) ledger: Ledger,
@@ -198,6 +207,7 @@ impl World {
             turn_planned: BTreeMap::new(),
             network: Network::default(),
             callers: (0..plan.callers).map(|place| Caller::new(plan.seed, place)).collect(),
+            clients: (0..plan.clients).map(|place| Client::new(plan.seed, plan.callers + place)).collect(),
             operators: Operators::new(plan.seed),
             mailbox: Arc::default(),
             ledger: Ledger::default(),
@@ -224,6 +234,9 @@ impl World {
         }
         for place in 0..plan.callers {
             world.plan_in(ELECTION, Next::Ask(place));
+        }
+        for place in 0..plan.clients {
+            world.plan_in(ELECTION, Next::Client(place));
         }
         for (place, act) in plan.acts.iter().enumerate() {
             world.plan_in(act.at, Next::Act(place));
@@ -280,6 +293,7 @@ impl World {
             Next::Silence(link) => self.notice_silence(link),
             Next::Start(node) => return self.start(node),
             Next::Ask(caller) => self.ask(caller),
+            Next::Client(place) => self.let_client(place),
             Next::Act(place) => self.act(place),
             Next::Undo(place) => self.undo(place),
             Next::Operate => self.operate(),
@@ -394,6 +408,7 @@ impl World {
         let worked = process.work(worker, clock);
         self.judge_writes(node)?;
         self.judge_applied(node)?;
+        self.judge_sessions(node, &worked)?;
         self.take_outcome(node, worked)
     }
 
@@ -488,6 +503,16 @@ impl World {
         Ok(())
     }
 
+    /// Whether the sessions are what they should be where a batch has just ended.
+    fn judge_sessions(&self, node: NodeId, worked: &Result<Outcome, StopCause>) -> Judged {
+        let ended = worked.iter().flat_map(|outcome| &outcome.events).filter_map(|event| match event {
+            Event::Applied(applied) => Some(applied.through),
+            _ => None,
+        });
+        let (Some(through), Some(process)) = (ended.last(), self.processes.get(&node)) else { return Ok(()) };
+        self.ledger.judge_table(node, through, &process.sessions())
+    }
+
     /// A process begins on whatever its disk holds.
     fn start(&mut self, node: NodeId) -> Judged {
         if self.processes.contains_key(&node) {
@@ -503,6 +528,7 @@ impl World {
         *self.lives.entry(node).or_default() += 1;
         let life = self.life(node);
         let term = process.replica.term();
+        self.ledger.judge_table(node, process.began, &process.sessions())?;
         self.trace.add(self.now, || What::Starts { node, life, term });
         self.processes.insert(node, process);
         self.turn_planned.insert(node, false);

@@ -24,7 +24,8 @@ const DEPARTING_TIMEOUTS_MAX: u32 = 10;
 impl Raft {
     /// Begins a change: the entry that is appended now, or the one that leaves the joint configuration which that enters,
     /// completes it. With `unchanged_since`, only if nobody has changed the configuration behind that entry; that a leader
-    /// noted data directories is no change.
+    /// noted data directories is no change. Who becomes a voter has to be a learner first whose data directory the
+    /// configuration names: see [`Raft::prepare_change`].
     pub fn change_membership(
         &mut self,
         change: &MembershipChange,
@@ -34,9 +35,27 @@ impl Raft {
         let current = Arc::clone(self.log.membership());
         let target = reconfigure::target(&current, change)?;
         let entry = reconfigure::enter(&current, &target)?;
+        self.judge_directories(&current, &target)?;
         self.judge_lag(&current, &target)?;
         self.judge_quorum(&entry)?;
         let position = self.append_membership(entry);
+        self.assert_invariants();
+        Ok(position)
+    }
+
+    /// The first step of a change that was refused for a [`ChangeRefused::UnknownDirectory`]: makes learners of all whom it
+    /// makes voters and who are no members yet, in one entry. `None` if there is nobody to add: then their directories
+    /// are lacking, or were shown since.
+    pub fn prepare_change(
+        &mut self,
+        change: &MembershipChange,
+        unchanged_since: Option<LogIndex>,
+    ) -> Result<Option<LogPosition>, ChangeRefused> {
+        self.judge_moment(unchanged_since)?;
+        let current = Arc::clone(self.log.membership());
+        let target = reconfigure::target(&current, change)?;
+        let prepared = reconfigure::prepare(&current, &target)?;
+        let position = prepared.map(|prepared| self.append_membership(prepared));
         self.assert_invariants();
         Ok(position)
     }
@@ -105,6 +124,21 @@ impl Raft {
             }
         }
         Ok(())
+    }
+
+    /// A node that joined gives no vote before its log names its data directory (`is_barred`). Were it made a voter before
+    /// that, the loss of one other voter could leave nobody whom a majority may elect. So its directory stands in the
+    /// configuration in force, which it holds (`judge_lag`). Hosts that do not tell directories apart bar nobody.
+    fn judge_directories(&self, current: &Membership, target: &Membership) -> Result<(), ChangeRefused> {
+        if self.config.incarnation.is_none() || planted(Bug::MakesVotersOfStrangers) {
+            return Ok(());
+        }
+        let is_known = |id| target.member(id).is_some_and(|member| member.incarnation.is_some());
+        let mut rising = target.voters().iter().copied().filter(|&id| !current.is_voter(id));
+        match rising.find(|&id| !is_known(id)) {
+            Some(id) => Err(ChangeRefused::UnknownDirectory { id, since: self.log.membership_changed_at() }),
+            None => Ok(()),
+        }
     }
 
     /// Those who answer now must suffice, in each half; the new half is the target itself.

@@ -8,12 +8,15 @@ use proptest::test_runner::TestRunner;
 use crate::fuzzing::files::describe;
 use crate::fuzzing::log::{identity, open, segment_path};
 use crate::fuzzing::snapshot::usual;
+use crate::machine::{
+    SessionBounds, seal_close, seal_in_session, seal_open, seal_plain, sealed_section, sealed_sidecar,
+};
 use crate::storage::disk::simulated::SimulatedDisk;
 use crate::storage::memory::MemoryLog;
 use crate::storage::{GroupWrite, Storage};
 use crate::types::{
     ClusterId, Entry, EntryRun, GroupId, HardState, Incarnation, LogIndex, LogPosition, Membership, NodeId,
-    Payload, PeerMessage, Term,
+    Payload, PeerMessage, SessionId, SessionTag, Term,
 };
 use crate::wire::client_hello::{ClientHello, ClientReason, ClientWelcome};
 use crate::wire::frame::{self, HEADER_BYTES, PROTOCOL_VERSION};
@@ -220,4 +223,53 @@ pub(super) fn walks(length: usize) -> Vec<Vec<u8>> {
         (state >> 33) as u8
     };
     (0..24).map(|_| (0..length).map(|_| byte()).collect()).collect()
+}
+
+/// Tables with and without what they hold, at rest in front of a snapshot and in a sidecar, and entries of every kind behind
+/// them.
+pub(super) fn session_table() -> Vec<Vec<u8>> {
+    let bounds =
+        SessionBounds { sessions_max: 3, unanswered_max: 4, answer_bytes_max: 8, answers_bytes_max: 300 };
+    let in_session = |session, sequence, answered_below, command: &[u8]| {
+        let tag = SessionTag { session: SessionId(session), sequence, answered_below };
+        seal_in_session(tag, |out| out.extend_from_slice(command))
+    };
+    // As the table is documented: the bounds, then sessions by their last use.
+    let number = |number: u64| number.to_le_bytes().to_vec();
+    let short = |number: u32| number.to_le_bytes().to_vec();
+    let head = |count| [seal_open(bounds)[1..].to_vec(), short(count)].concat();
+    let response =
+        |sequence, bytes: &[u8]| [number(sequence), short(bytes.len() as u32), bytes.to_vec()].concat();
+    let session = |id, last_used, answered_below, count, kept: &[Vec<u8>]| {
+        [number(id), number(last_used), number(answered_below), short(count), kept.concat()].concat()
+    };
+    let kept = [response(3, b"\0one"), response(5, &[2])];
+    let full = [head(2), session(2, 5, 0, 0, &[]), session(4, 7, 3, 2, &kept)].concat();
+    let entries = [
+        seal_plain(|out| out.extend_from_slice(b"plain")),
+        in_session(4, 5, 0, b"again"),
+        in_session(4, 6, 4, b"new"),
+        in_session(2, 0, 0, b"first"),
+        seal_open(bounds),
+        seal_open(bounds),
+        in_session(2, 1, 0, b"gone"),
+        in_session(13, 1, 1, b"a command whose answer is not kept"),
+        in_session(13, 2, 1, b"2"),
+        seal_close(SessionId(4)),
+        in_session(4, 7, 0, b"closed"),
+    ];
+    let entries: Vec<u8> =
+        entries.iter().flat_map(|entry| [&[entry.len() as u8][..], entry].concat()).collect();
+    let seed = |flags: u8, table: &[u8]| {
+        [&[flags][..], &short(8), &(table.len() as u16).to_le_bytes(), table, &entries].concat()
+    };
+    let position = LogPosition::new(Term(1), LogIndex(9));
+    let mut seeds = Vec::new();
+    for table in [&head(0), &full] {
+        seeds.push(seed(0, &sealed_section(table)));
+        seeds.push(seed(1, table));
+        seeds.push(seed(2, &sealed_sidecar(table, position)));
+        seeds.push(seed(3, table));
+    }
+    seeds
 }

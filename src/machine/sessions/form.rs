@@ -31,11 +31,13 @@
 //!
 //! All numbers are little endian. What does not keep to the bounds, to the order, or to its checksum is refused.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use byteorder::{ByteOrder, LittleEndian};
 use bytes::Bytes;
 
+use super::response::{NoResponse, Refusal, session_response};
 use super::table::{Session, Table};
 use crate::machine::{MachineError, SessionBounds};
 use crate::types::{LogIndex, LogPosition, SessionId, Term};
@@ -57,14 +59,35 @@ const _: () = assert!(TABLE_BYTES_MAX <= u32::MAX as u64, "the length of a table
 
 /// Appends the section that holds `table`.
 pub(super) fn encode_section(table: &Table, out: &mut Vec<u8>) {
+    seal_section(out, |out| encode_table(table, out));
+}
+
+fn seal_section(out: &mut Vec<u8>, table: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     Writer::new(out).bytes(MAGIC).u8(VERSION).u32(0).u32(0);
-    encode_table(table, out);
+    table(out);
     let section = &mut out[start..];
     let length = u32::try_from(section.len() - HEADER_BYTES).expect("a table keeps to its bounds");
     LittleEndian::write_u32(&mut section[5..], length);
     let sum = checksum(section);
     LittleEndian::write_u32(&mut section[CHECKSUM_AT..], sum);
+}
+
+/// A section that holds `table`, whatever that means.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn sealed_section(table: &[u8]) -> Vec<u8> {
+    let mut section = Vec::new();
+    seal_section(&mut section, |out| out.extend_from_slice(table));
+    section
+}
+
+/// A sidecar of `position` that holds `table`, likewise.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn sealed_sidecar(table: &[u8], position: LogPosition) -> Vec<u8> {
+    let mut sidecar = sealed_section(table);
+    let section_bytes = sidecar.len();
+    seal_sidecar(&mut sidecar, section_bytes, position);
+    sidecar
 }
 
 /// Reads a section, and nothing behind it.
@@ -117,7 +140,18 @@ pub(super) fn open_sidecar(sidecar: &[u8], position: LogPosition) -> Result<Tabl
             "it belongs to entry {stored}, and the state machine is at {position}"
         )));
     }
+    judge_uses(&table, position)?;
     Ok(table)
+}
+
+/// What stands at `position` was not used behind it.
+pub(super) fn judge_uses(table: &Table, position: LogPosition) -> Result<(), MachineError> {
+    match table.by_use.last_key_value() {
+        Some((last, _)) if *last > position.index => {
+            Err(refused(&format!("it tells of entry {last}, and the state machine is at {position}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The length of the table that follows.
@@ -197,23 +231,21 @@ fn decode_table(bytes: &[u8]) -> Result<Table, WireError> {
 
 fn decode_session(reader: &mut Reader<&[u8]>) -> Result<Session, WireError> {
     let (last_used, answered_below) = (LogIndex(reader.u64()?), reader.u64()?);
-    let mut session = Session { last_used, answered_below, kept: std::collections::BTreeMap::new() };
+    let mut session = Session { last_used, answered_below, kept: BTreeMap::new() };
     let (count, max) = (reader.u32()?, SessionBounds::LARGEST.unanswered_max);
     if count > max {
         let (length, max) = (u64::from(count), u64::from(max));
         return Err(WireError::TooLong { what: "list of kept responses", length, max });
     }
-    let mut next = answered_below;
-    for nth in 0..count {
+    for _ in 0..count {
         let sequence = reader.u64()?;
         let response = reader.string("kept response", SessionBounds::LARGEST.answer_bytes_max + 1)?;
-        if sequence < next
-            || (nth > 0 && sequence == next)
-            || super::session_response(response) == Err(super::NoResponse::Malformed)
-        {
+        let follows = session.kept.last_key_value().is_none_or(|(before, _)| *before < sequence);
+        let is_kept =
+            matches!(session_response(response), Ok(_) | Err(NoResponse::Refused(Refusal::Forgotten)));
+        if sequence < answered_below || !follows || !is_kept {
             return Err(WireError::Invalid { what: "kept response" });
         }
-        next = sequence;
         session.kept.insert(sequence, Bytes::copy_from_slice(response));
     }
     Ok(session)

@@ -10,7 +10,8 @@
 
 use bytes::Bytes;
 
-const ANSWERED: u8 = 0;
+/// What stands before the response of a command that was executed.
+pub(super) const ANSWERED: u8 = 0;
 const EXPIRED: u8 = 1;
 const FORGOTTEN: u8 = 2;
 const FULL: u8 = 3;
@@ -47,11 +48,6 @@ pub(crate) fn session_response(bytes: &[u8]) -> Result<&[u8], NoResponse> {
         [FULL] => Err(NoResponse::Refused(Refusal::Full)),
         _ => Err(NoResponse::Malformed),
     }
-}
-
-/// What stands before the response of a command that was executed.
-pub(super) fn begin_answer(out: &mut Vec<u8>) {
-    out.push(ANSWERED);
 }
 
 /// A refusal as a response.

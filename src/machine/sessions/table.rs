@@ -14,6 +14,7 @@ use bytes::Bytes;
 
 use super::response::{Refusal, STATUS_BYTES, refused};
 use crate::machine::SessionBounds;
+use crate::planted::{Bug, planted};
 use crate::types::{LogIndex, SessionId, SessionTag};
 
 /// All sessions that stand.
@@ -57,7 +58,7 @@ impl Table {
     pub(super) fn open(&mut self, at: LogIndex, bounds: SessionBounds) -> SessionId {
         let id = SessionId(at.0);
         self.bounds = bounds;
-        self.insert(id, Session { last_used: at, answered_below: 0, kept: BTreeMap::new() });
+        self.insert(id, Session::new(at));
         self.keep_within_bounds(id);
         id
     }
@@ -69,16 +70,26 @@ impl Table {
         self.bytes -= session.kept.values().map(cost).sum::<u64>();
     }
 
-    /// The entry `at` is a command in a session: is it to be executed?
-    pub(super) fn judge(&mut self, at: LogIndex, tag: SessionTag) -> Verdict {
+    /// The entry `at` uses a session, if it stands.
+    pub(super) fn touch(&mut self, at: LogIndex, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            if planted(Bug::RevivesSessions) {
+                self.insert(id, Session::new(at));
+            }
+            return;
+        };
+        self.by_use.remove(&session.last_used);
+        self.by_use.insert(at, id);
+        session.last_used = at;
+    }
+
+    /// A command in a session, which counts as used: is it to be executed?
+    pub(super) fn judge(&mut self, tag: SessionTag) -> Verdict {
         let Some(session) = self.sessions.get_mut(&tag.session) else {
             return Verdict::Respond(refused(Refusal::Expired));
         };
-        self.by_use.remove(&session.last_used);
-        self.by_use.insert(at, tag.session);
-        session.last_used = at;
         self.bytes -= session.acknowledge(tag.answered_below);
-        if tag.sequence < session.answered_below {
+        if tag.sequence < session.answered_below && !planted(Bug::ExecutesTheAcknowledged) {
             return Verdict::Respond(refused(Refusal::Forgotten));
         }
         match session.kept.get(&tag.sequence) {
@@ -134,6 +145,21 @@ impl Table {
         }
     }
 
+    /// # Panics
+    /// If its parts do not agree.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn assert_consistent(&self) {
+        let uses = self.sessions.iter().map(|(id, session)| (session.last_used, *id));
+        assert_eq!(uses.collect::<BTreeMap<_, _>>(), self.by_use, "the order of use is another one");
+        let kept = self.sessions.values().flat_map(|session| session.kept.values());
+        assert_eq!(kept.map(cost).sum::<u64>(), self.bytes, "what is kept was not counted");
+        assert!(self.sessions.len() <= self.bounds.sessions_max as usize, "too many sessions stand");
+        for session in self.sessions.values() {
+            let lowest = session.kept.first_key_value().map_or(u64::MAX, |(sequence, _)| *sequence);
+            assert!(lowest >= session.answered_below, "an answer that has arrived is kept");
+        }
+    }
+
     /// A session joins the table.
     ///
     /// # Panics
@@ -147,6 +173,11 @@ impl Table {
 }
 
 impl Session {
+    /// One that the entry `at` uses, and that has had no commands.
+    fn new(at: LogIndex) -> Self {
+        Self { last_used: at, answered_below: 0, kept: BTreeMap::new() }
+    }
+
     /// The responses below `answered_below` have arrived. Gives what they counted for.
     fn acknowledge(&mut self, answered_below: u64) -> u64 {
         if answered_below <= self.answered_below {

@@ -2,7 +2,8 @@
 
 use super::Replica;
 use crate::consensus::RoleName;
-use crate::replica::admin::{Asked, Asker, ChangeAnswer, Waiting, Wish};
+use crate::replica::admin::{Asked, Asker, ChangeAnswer, Waiting, Wish, Wished};
+use crate::replica::changes::Prepared;
 use crate::replica::handover::{Handover, TransferAnswer};
 use crate::ticket::{ChangeError, TransferError};
 use crate::types::{
@@ -15,7 +16,7 @@ impl Replica {
     pub(super) fn wish(&mut self, wish: Wish) {
         match self.wishes.push(wish) {
             Ok(()) => {}
-            Err(Wish::Change { asker, .. }) => asker.answer_here(Err(ChangeError::Busy)),
+            Err(Wish::Change(wished)) => wished.asker.answer_here(Err(ChangeError::Busy)),
             Err(Wish::Transfer { asker, .. }) => asker.answer_here(Err(TransferError::Busy)),
         }
     }
@@ -33,13 +34,23 @@ impl Replica {
         for (asker, outcome) in self.changes.decided(&self.raft) {
             self.answer_change(asker, outcome);
         }
+        for Prepared { wished, refused } in self.changes.prepared(&self.raft) {
+            match refused {
+                Some(refused) => self.put_off(wished, refused),
+                None => self.wishes.wait(Waiting::anew(wished)),
+            }
+        }
         self.handovers.decide(&self.raft, self.ticks);
         self.wishes.settle_transfers(&self.raft);
         if self.raft.role() == RoleName::Leader {
-            for waiting in self.wishes.take_all() {
+            for waiting in self.wishes.take_due(self.ticks) {
                 self.begin(waiting);
             }
             return;
+        }
+        let not_begun: Vec<_> = self.changes.give_up_preparing().collect();
+        for asker in not_begun {
+            self.refuse_change(asker, ChangeRefused::NotLeader);
         }
         let given_up: Vec<_> = self.changes.give_up_peers().collect();
         for (node, request) in given_up {
@@ -53,7 +64,7 @@ impl Replica {
     fn hand_wishes_on(&mut self) {
         for waiting in self.wishes.take_those_of_peers() {
             match waiting.wish {
-                Wish::Change { asker, .. } => self.refuse_change(asker, ChangeRefused::NotLeader),
+                Wish::Change(wished) => self.refuse_change(wished.asker, ChangeRefused::NotLeader),
                 Wish::Transfer { asker, .. } => self.refuse_transfer(asker, TransferRefused::NotLeader),
             }
         }
@@ -65,39 +76,72 @@ impl Replica {
 
     fn begin(&mut self, waiting: Waiting) {
         match waiting.wish {
-            Wish::Change { change, expected, asker } => self.begin_change(change, expected, asker),
+            Wish::Change(wished) => self.begin_change(wished, waiting.refused.is_some()),
             Wish::Transfer { to, asker } => self.begin_transfer(to, asker),
         }
     }
 
     /// A change that is refused only because this leader is new, or because of a change that no operator waits for, waits
     /// until that is over.
-    fn begin_change(
-        &mut self,
-        change: MembershipChange,
-        expected: Option<LogIndex>,
-        asker: Asker<ChangeAnswer>,
-    ) {
-        match self.raft.change_membership(&change, expected) {
+    fn begin_change(&mut self, wished: Wished, was_put_off: bool) {
+        match self.raft.change_membership(&wished.change, wished.expected) {
             Ok(position) => {
                 self.fill_own_entries();
-                self.changes.begin(position, asker);
+                self.changes.begin(position, wished.asker);
             }
-            Err(refused @ ChangeRefused::NotReady) => self.let_wait((change, expected, asker), refused),
+            Err(ChangeRefused::UnknownDirectory { id, since }) => self.prepare_change(wished, id, since),
+            Err(refused @ ChangeRefused::NotReady) => self.let_wait(wished, refused),
             Err(refused @ ChangeRefused::InProgress { .. }) if self.changes.is_empty() => {
-                self.let_wait((change, expected, asker), refused);
+                self.let_wait(wished, refused);
             }
-            Err(refused) => self.refuse_change(asker, refused),
+            Err(refused) if wished.may_wait_out(&refused, was_put_off) => self.put_off(wished, refused),
+            Err(refused) => self.refuse_change(wished.asker, refused),
         }
     }
 
-    fn let_wait(
-        &mut self,
-        (change, expected, asker): (MembershipChange, Option<LogIndex>, Asker<ChangeAnswer>),
-        refused: ChangeRefused,
-    ) {
-        let wish = Wish::Change { change, expected, asker };
-        self.wishes.wait(Waiting { wish, refused: Some(refused), not_before: 0 });
+    fn let_wait(&mut self, wished: Wished, refused: ChangeRefused) {
+        self.wishes.wait(Waiting { refused: Some(refused), ..Waiting::anew(wished) });
+    }
+
+    /// Whoever shall vote, and was never met, becomes a learner first: `lacks` is one of them, or it is a learner already
+    /// and has not shown its data directory.
+    fn prepare_change(&mut self, wished: Wished, lacks: NodeId, since: LogIndex) {
+        match self.raft.prepare_change(&wished.change, wished.expected) {
+            Ok(Some(position)) => {
+                self.fill_own_entries();
+                self.keep_for(&wished);
+                self.changes.prepare(position, wished, lacks);
+            }
+            Ok(None) => {
+                let refused = ChangeRefused::UnknownDirectory { id: lacks, since };
+                if wished.may_wait_out(&refused, true) {
+                    self.put_off(wished, refused);
+                } else {
+                    self.refuse_change(wished.asker, refused);
+                }
+            }
+            Err(refused) => self.refuse_change(wished.asker, refused),
+        }
+    }
+
+    /// Its voters are not ready yet: the node where it was wished tries it again soon. That one has its deadline.
+    fn put_off(&mut self, mut wished: Wished, refused: ChangeRefused) {
+        self.keep_for(&wished);
+        wished.was_put_off(&refused);
+        if wished.asker.is_peer() {
+            self.refuse_change(wished.asker, refused);
+        } else {
+            self.try_again(wished, refused);
+        }
+    }
+
+    fn try_again(&mut self, wished: Wished, refused: ChangeRefused) {
+        let not_before = self.ticks + u64::from(self.config.raft.heartbeat_ticks);
+        self.wishes.wait(Waiting { refused: Some(refused), not_before, ..Waiting::anew(wished) });
+    }
+
+    fn keep_for(&mut self, wished: &Wished) {
+        self.wishes.keep_for(wished, self.ticks + u64::from(self.config.raft.election_ticks));
     }
 
     fn begin_transfer(&mut self, to: Option<NodeId>, asker: Asker<TransferAnswer>) {
@@ -127,10 +171,10 @@ impl Replica {
         if not_begun {
             return self.wishes.ask_again(asked, self.ticks);
         }
-        let Asked { wish, term, .. } = asked;
+        let Asked { wish, term, refused, .. } = asked;
         match (wish, answer) {
-            (Wish::Change { asker, .. }, AdminAnswer::Change { outcome, .. }) => {
-                asker.answer_here(outcome.map_err(ChangeError::Refused));
+            (Wish::Change(wished), AdminAnswer::Change { outcome, .. }) => {
+                self.change_was_answered(wished, outcome, refused.is_some());
             }
             (Wish::Transfer { asker, .. }, AdminAnswer::Transfer { outcome: Err(refused), .. }) => {
                 asker.answer_here(Err(TransferError::Refused(refused)));
@@ -142,8 +186,23 @@ impl Replica {
                 let given_up_at = self.ticks + 2 * u64::from(self.config.raft.election_ticks);
                 self.handovers.begin(Handover { to, term, given_up_at, answer, deadline });
             }
-            (Wish::Change { asker, .. }, _) => asker.answer_here(Err(ChangeError::Unknown)),
+            (Wish::Change(wished), _) => wished.asker.answer_here(Err(ChangeError::Unknown)),
             (Wish::Transfer { asker, .. }, _) => asker.answer_here(Err(TransferError::Unknown)),
+        }
+    }
+
+    fn change_was_answered(
+        &mut self,
+        mut wished: Wished,
+        outcome: Result<ChangeReceipt, ChangeRefused>,
+        was_put_off: bool,
+    ) {
+        match outcome {
+            Err(refused) if wished.may_wait_out(&refused, was_put_off) => {
+                wished.was_put_off(&refused);
+                self.try_again(wished, refused);
+            }
+            outcome => wished.asker.answer_here(outcome.map_err(ChangeError::Refused)),
         }
     }
 
@@ -186,8 +245,8 @@ impl Replica {
         self.begun.send.push((node, PeerMessage::AdminAnswer(answer)));
     }
 
-    /// A leader makes voters of learners that have caught up, one at a time. Who may not be promoted now is tried again
-    /// later.
+    /// A leader makes voters of learners that have caught up, one at a time, but for those who shall take another's place.
+    /// Who may not be promoted now is tried again later.
     pub(super) fn promote_learners(&mut self) {
         let (membership, commit) = (self.raft.membership(), self.raft.commit());
         let may_promote = self.config.auto_promote && !membership.learners().is_empty();
@@ -199,7 +258,8 @@ impl Replica {
         }
         for id in self.raft.membership().learners().to_vec() {
             let is_there = self.raft.progress(id).is_some_and(|progress| progress.recently_active);
-            if is_there && self.raft.change_membership(&MembershipChange::Promote { id }, None).is_ok() {
+            let is_free = is_there && !self.wishes.keeps(id, self.ticks);
+            if is_free && self.raft.change_membership(&MembershipChange::Promote { id }, None).is_ok() {
                 log::info!("learner {id} has caught up: it becomes a voter");
                 return;
             }

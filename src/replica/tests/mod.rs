@@ -8,6 +8,7 @@ mod handover;
 mod log;
 mod membership;
 mod network;
+mod newcomers;
 mod peers;
 mod proposals;
 mod reading;

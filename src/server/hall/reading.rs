@@ -1,7 +1,9 @@
 //! What comes: bytes become frames, frames become requests; a bounded amount of each connection's per turn.
 //!
-//! All connections share one buffer. What a connection keeps beyond its turn, of a request that has not arrived whole, is
-//! counted; where too much is kept already a connection waits until there is room, in the order in which they came.
+//! All connections share one buffer. What one of them keeps beyond its turn, of a request that has not arrived whole, is
+//! counted; where too much is kept already a connection is not read, and waits its turn to be *granted* the room for one
+//! request. What is granted is given back when the request is whole, or when the connection is closed for being slow: so there
+//! is always somebody who gets on.
 
 use std::mem::take;
 
@@ -10,10 +12,13 @@ use mio::Token;
 use super::super::connection::{Connection, Stage};
 use super::Hall;
 use super::ending::Ending;
-use crate::net::{Next, Taken};
+use crate::net::{LENT_BYTES, Next, Taken};
+use crate::wire::frame::{self, CLIENT_VERSION};
 
 /// How much is read from one connection before it is the next one's turn.
 const READ_BYTES_PER_TURN: usize = 256 << 10;
+/// How much one read brings at most, and a request that is no larger is kept in.
+const READ_BYTES_MAX: usize = LENT_BYTES;
 
 impl Hall {
     /// Reads from each connection that has something for us.
@@ -76,11 +81,22 @@ impl Hall {
         if connection.stage == Stage::AwaitingHello {
             self.receive_hello(token, connection)?;
         }
+        connection.wanted_bytes = 0;
         while connection.is_standing() {
-            let room = self.limits.arriving_bytes_max.saturating_sub(self.held_by_others(connection));
-            connection.wanted_bytes = 0;
+            let mut frames = connection.inflow.whole_frames();
+            while let Some(length) = frame::announced_len(CLIENT_VERSION, &frames, usize::MAX)? {
+                self.give_back_the_grant(connection);
+                self.take_request(token, connection, frames.split_to(length))?;
+            }
+            let room = match connection.granted_bytes {
+                0 => self.limits.arriving_bytes_max.saturating_sub(self.arriving_beside(connection)),
+                _ => usize::MAX,
+            };
             match connection.inflow.next_frame_within(room)? {
-                Next::Frame(frame) => self.take_request(token, connection, frame)?,
+                Next::Frame(frame) => {
+                    self.give_back_the_grant(connection);
+                    self.take_request(token, connection, frame)?;
+                }
                 Next::Nothing => return Ok(()),
                 Next::NoRoom(length) => {
                     connection.wanted_bytes = length;
@@ -90,7 +106,6 @@ impl Hall {
         }
         if matches!(connection.stage, Stage::Parting { .. }) {
             connection.inflow.discard();
-            connection.wanted_bytes = 0;
         }
         Ok(())
     }
@@ -106,9 +121,8 @@ impl Hall {
         if connection.outbox.waiting_bytes() > self.limits.unread_bytes_max / 4 {
             return false;
         }
-        // Room for a large request was set aside when it began.
-        let needed = self.held_by_others(connection) + connection.wanted_bytes;
-        if connection.inflow.is_within_a_large_frame() || needed <= self.limits.arriving_bytes_max {
+        let has_room = self.arriving_beside(connection) <= self.limits.arriving_bytes_max;
+        if connection.wanted_bytes == 0 && (connection.granted_bytes > 0 || has_room) {
             return true;
         }
         if !connection.is_starved {
@@ -118,15 +132,22 @@ impl Hall {
         false
     }
 
-    fn held_by_others(&self, connection: &Connection) -> usize {
-        self.totals.arriving_bytes - connection.held_bytes
+    /// What is kept for the requests of all others that have not arrived whole.
+    fn arriving_beside(&self, connection: &Connection) -> usize {
+        self.totals.granted + self.totals.kept - connection.granted_bytes - connection.kept_bytes
     }
 
     /// Counts what a connection keeps, now that its buffer is given back.
     fn recount(&mut self, connection: &mut Connection) {
         let held = connection.inflow.held_bytes();
-        self.totals.arriving_bytes = self.held_by_others(connection) + held;
-        connection.held_bytes = held;
+        if held == 0 {
+            self.give_back_the_grant(connection);
+        } else if connection.granted_bytes == 0 && connection.inflow.is_within_a_large_frame() {
+            self.grant(connection, held);
+        }
+        let kept = if connection.granted_bytes > 0 { 0 } else { held };
+        self.totals.kept = self.totals.kept - connection.kept_bytes + kept;
+        connection.kept_bytes = kept;
         if held == 0 || !connection.is_standing() {
             connection.arriving_since = None;
         } else if connection.arriving_since.is_none() {
@@ -135,16 +156,33 @@ impl Hall {
         }
     }
 
-    /// Lets those read on who waited longest, as far as there is room. What they did not say meanwhile is our own doing.
+    fn grant(&mut self, connection: &mut Connection, bytes: usize) {
+        connection.granted_bytes += bytes;
+        self.totals.granted += bytes;
+    }
+
+    pub(super) fn give_back_the_grant(&mut self, connection: &mut Connection) {
+        self.totals.granted -= take(&mut connection.granted_bytes);
+    }
+
+    /// Grants room to those who waited longest, as far as there is any, and to one at least. What they did not say
+    /// meanwhile is our own doing.
     pub(super) fn feed_the_starved(&mut self) {
-        let mut room = self.limits.arriving_bytes_max.saturating_sub(self.totals.arriving_bytes);
         while let Some(&token) = self.starved.front() {
-            if let Some(connection) = self.connections.get_mut(token) {
-                let Some(left) = room.checked_sub(connection.wanted_bytes.max(1)) else { return };
-                room = left;
-                connection.is_starved = false;
-                connection.arriving_since = connection.arriving_since.map(|_| self.now);
-                self.to_read.push(token);
+            if let Some(mut connection) = self.connections.take(token) {
+                let wanted = connection.wanted_bytes.max(READ_BYTES_MAX);
+                let granted = self.totals.granted;
+                let is_granted = granted == 0 || granted + wanted <= self.limits.arriving_bytes_max;
+                if is_granted {
+                    self.grant(&mut connection, wanted);
+                    connection.is_starved = false;
+                    connection.arriving_since = connection.arriving_since.map(|_| self.now);
+                    self.to_read.push(token);
+                }
+                self.connections.put(token, connection);
+                if !is_granted {
+                    return;
+                }
             }
             self.starved.pop_front();
         }

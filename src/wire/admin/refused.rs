@@ -16,6 +16,7 @@
 //! | 10 | no change | | |
 //! | 11 | invalid: the last column | | |
 //! | 12 | transferring | | |
+//! | 13 | unknown directory: node 8, index 8 | | |
 //!
 //! An address that was refused because it is too long is cut to 256 bytes: it is shown to a person, and never dialled.
 
@@ -40,6 +41,7 @@ pub(super) fn encode_change_refused(refused: &ChangeRefused, writer: &mut Writer
         ChangeRefused::NoChange => writer.u8(10),
         ChangeRefused::Invalid(error) => encode_invalid(error, writer.u8(11)),
         ChangeRefused::Transferring => writer.u8(12),
+        ChangeRefused::UnknownDirectory { id, since } => writer.u8(13).u64(id.get()).u64(since.0),
     };
 }
 
@@ -58,6 +60,7 @@ pub(super) fn decode_change_refused(reader: &mut Reader) -> Result<ChangeRefused
         10 => ChangeRefused::NoChange,
         11 => ChangeRefused::Invalid(decode_invalid(reader)?),
         12 => ChangeRefused::Transferring,
+        13 => ChangeRefused::UnknownDirectory { id: node(reader)?, since: read_index(reader)? },
         _ => return Err(WireError::Invalid { what: "reason of a refused change" }),
     })
 }

@@ -3,20 +3,18 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::super::chance::Chance;
 use super::super::machine::{Command, CommandId, Deed, Done, Registers, Saw};
 use super::super::plan::{MILLISECOND, SECOND};
 use super::super::process::ELECTION;
 use super::super::trace::What;
 use super::{Judged, Next, World};
-use crate::machine::Codec;
+use crate::machine::{Codec, seal_plain};
 use crate::replica::{Event, Proposal, Read};
 use crate::ticket::{
     ChangeError, Outcome, Permit, ProposeError, ReadError, ReadTask, Reply, SnapshotNowError, TransferError,
 };
-use crate::types::{ChangeReceipt, LogIndex, NodeId, SnapshotMeta};
+use crate::types::{ChangeReceipt, LogIndex, NodeId, SessionId, SnapshotMeta};
 
 /// How long a caller waits at most, by the clock of its node.
 const PATIENCE: u64 = 4 * ELECTION;
@@ -71,6 +69,8 @@ pub(in crate::sim) struct Operation {
 pub(super) enum Answer {
     Done { caller: usize, request: u64, outcome: Result<Done, ProposeError> },
     Saw { caller: usize, request: u64, outcome: Result<Saw, ReadError> },
+    Opened { client: usize, outcome: Result<SessionId, ProposeError> },
+    InSession { client: usize, name: (SessionId, u64), outcome: Result<Done, ProposeError> },
     Changed { wish: u64, outcome: Result<ChangeReceipt, ChangeError> },
     Transferred(Result<NodeId, TransferError>),
     Saved(Result<SnapshotMeta, SnapshotNowError>),
@@ -132,9 +132,8 @@ impl World {
                 let decode = |bytes: &[u8]| Ok(Done::decode(bytes).expect("the machine's own answer"));
                 let (reply, ticket) = Reply::pair(Permit::free(), never, decode);
                 ticket.on_done(move |outcome| mailbox.lock().push(Answer::Done { caller, request, outcome }));
-                let mut bytes = Vec::new();
-                command.encode(&mut bytes);
-                Event::Propose(Proposal { command: Bytes::from(bytes), reply, deadline })
+                let entry = seal_plain(|out| command.encode(out));
+                Event::Propose(Proposal { command: entry, reply, deadline })
             }
             Wish::Look(key) => {
                 let read = move |machine: &Registers| machine.read(key);
@@ -158,6 +157,10 @@ impl World {
             match answer {
                 Answer::Done { caller, request, outcome } => self.was_done(caller, request, outcome)?,
                 Answer::Saw { caller, request, outcome } => self.was_seen(caller, request, outcome)?,
+                Answer::Opened { client, outcome } => self.was_opened(client, outcome),
+                Answer::InSession { client, name, outcome } => {
+                    self.was_done_in_session(client, name, outcome)?;
+                }
                 Answer::Changed { wish, outcome } => self.was_changed(wish, outcome),
                 Answer::Transferred(outcome) => {
                     self.tally.transfers += u64::from(outcome.is_ok());

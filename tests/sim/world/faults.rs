@@ -134,6 +134,9 @@ impl World {
         let (disk, chance) = (&self.hosts[&node].disk, &mut self.disk);
         if with_power {
             disk.restart(&mut |limit| chance.below(limit));
+            if self.plan.on_disk {
+                self.hosts[&node].shelf.lock().lose(&mut |limit| chance.below(limit));
+            }
         } else {
             disk.restart_process();
         }
@@ -221,6 +224,7 @@ impl World {
             self.plan_in(MILLISECOND, Next::Start(node));
         }
         self.last_wishes();
+        self.last_wishes_of_clients();
     }
 
     fn everybody_agrees(&self) -> bool {
@@ -232,7 +236,7 @@ impl World {
         if self.now < self.late_until + ELECTION {
             return "some have just come back".to_owned();
         }
-        if !self.are_callers_content() {
+        if !self.are_callers_content() || !self.are_clients_content() {
             return "a caller has not had its last wish".to_owned();
         }
         if let Some(lacks) = self.operators_lack() {

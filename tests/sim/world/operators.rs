@@ -156,6 +156,11 @@ impl World {
             MembershipChange::Replace { old, .. } if gone.contains(&old) => {
                 self.operators.removed.insert(old);
             }
+            MembershipChange::Set { .. } => {
+                let lost = &self.operators.lost;
+                let left: Vec<_> = gone.into_iter().filter(|id| !lost.contains(id)).collect();
+                self.operators.removed.extend(left);
+            }
             _ => {}
         }
     }
@@ -176,11 +181,12 @@ impl World {
         };
         let address = |id: NodeId| format!("host:{id}");
         let voters = membership.voters();
-        let change = match act.choice % 6 {
+        let change = match act.choice % 7 {
             0 | 1 => pick(&spare).map(|id| MembershipChange::AddLearner { id, address: address(id) }),
             2 => pick(membership.learners()).map(|id| MembershipChange::Promote { id }),
             3 => pick(voters).map(|id| MembershipChange::Demote { id }),
             4 => pick(voters).filter(|_| voters.len() > 2).map(|id| MembershipChange::Remove { id }),
+            5 => Some(Self::reshuffled(&membership, &spare, act)),
             _ => pick(&spare).zip(pick(voters)).map(|(new, old)| MembershipChange::Replace {
                 old,
                 new,
@@ -196,6 +202,21 @@ impl World {
         {
             self.ask_for(node, MembershipChange::AddLearner { id, address: address(id) });
         }
+    }
+
+    /// Any of those who are there: some vote, some learn, some leave.
+    fn reshuffled(membership: &Membership, spare: &[NodeId], act: Act) -> MembershipChange {
+        let all = membership.members().map(|(id, _)| id).chain(spare.iter().copied());
+        let (mut voters, mut learners) = (BTreeMap::new(), BTreeMap::new());
+        for (place, id) in all.enumerate() {
+            let address = format!("host:{id}");
+            match (act.choice >> (8 + 3 * place)) & 7 {
+                0..=4 => voters.insert(id, address),
+                5 => learners.insert(id, address),
+                _ => None,
+            };
+        }
+        MembershipChange::Set { voters, learners }
     }
 
     pub(super) fn transfer(&mut self, node: NodeId, act: Act) {
@@ -254,7 +275,9 @@ impl World {
     /// A member comes back with an empty disk: to join, or, by mistake, as the founder it once was.
     pub(super) fn wipe(&mut self, node: NodeId, act: Act) {
         if self.may_lose_disk(node) {
-            let founds = node.get() <= self.plan.nodes && act.choice & 1 == 0;
+            // Not of a cluster of one founder: nothing could tell that one, founded again, from a new cluster, as the docs of
+            // `Config::bootstrap` say.
+            let founds = self.plan.nodes > 1 && node.get() <= self.plan.nodes && act.choice & 1 == 0;
             self.lose_disk_and_come_back(node, !founds);
         }
     }

@@ -1,0 +1,55 @@
+//! What can go wrong with the store's own disk.
+
+use std::path::PathBuf;
+
+/// Why the store could not be opened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process, or another node of this one, has it open.
+    #[error("{}: the store is in use", dir.display())]
+    InUse {
+        /// Where the store is.
+        dir: PathBuf,
+    },
+    /// A later version of quorate wrote it.
+    #[error("{}: the store has format {found}, and this version knows {known}", dir.display())]
+    Newer {
+        /// Where the store is.
+        dir: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest one we know.
+        known: u32,
+    },
+    /// The operating system failed.
+    #[error("{}: {reason}", dir.display())]
+    Io {
+        /// Where the store is.
+        dir: PathBuf,
+        /// What it said.
+        reason: String,
+    },
+}
+
+/// Why the store could not be read, or not be written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// What stands on the disk is not what was written there. The next start looks through the whole store, and builds it
+    /// anew from the log or a snapshot if it must.
+    #[error("the store is damaged: {reason}")]
+    Damaged {
+        /// What was found.
+        reason: String,
+    },
+    /// The node has stopped.
+    #[error("the store is closed")]
+    Closed,
+    /// The disk failed.
+    #[error("the store's disk failed: {reason}")]
+    Disk {
+        /// What it said.
+        reason: String,
+    },
+}

@@ -1,0 +1,180 @@
+//! An event store: aggregates made of events, replicated by Raft and kept on each node's disk. Feature `event-store`.
+//!
+//! An aggregate is named by an [`AggregateId`]. Whoever appends to it says which sequence it is expected to have come to
+//! ([`Append::to`]); if it has come further, nothing is written, and the answer carries the events in between
+//! ([`Conflict`]). Beside its events an aggregate has a status and labels, by which it is found, and a snapshot, which may
+//! take the place of its older events.
+//!
+//! # The picture
+//!
+//! ```text
+//!   append, save_snapshot, archive          load, list, status…                  subscribe, publisher, consume_archive
+//!          │ Command                  Local │   │ linearizable                         │  wait for news, read on
+//!          ▼                                │   ▼ Query, or a view                     ▼
+//!   ┌─ Node<EventMachine> ─ log ─► apply thread ────────────────────────┐       ┌─ Reader ─┐
+//!   │        EventMachine: one write transaction for each batch         │       │  View: a read transaction of
+//!   └──────────┬────────────────────────────────────────────────────────┘       │  the last batch, on any thread
+//!              ▼  commit: rows, position and sidecar together                   ▼
+//!   ┌──────────────────────────────── redb: one file ───────────────────────────────────────┐
+//! ```
+//!
+//! The apply thread alone writes. What is read elsewhere is read from a `View`, a consistent picture that
+//! holds nobody up: a snapshot is streamed from one while applies go on, and a long load does not hold the apply thread.
+//! A batch is committed without a sync: the log holds it. Every so many bytes, and before a snapshot is taken, a commit is
+//! synced, and the log is kept from there on; see `machine.rs`.
+//!
+//! # On the disk
+//!
+//! The store is a directory that holds one redb database, `events.redb`. It must not be the node's data directory, which
+//! takes no foreign files; by default it is beside that, with `.events` behind its name. All numbers are big endian. A
+//! POSITION is index 8, offset 4. An ID is the key of an [`AggregateId`] (`id.rs`): it ends where its last part ends, so
+//! that `00 00` behind it can be no part of it. A TEXT is a text with `00 FF` for each byte 0, and `00 01` behind it. Strings
+//! *in values* have a length of two bytes in front, unless something else is said. Table by table:
+//!
+//! ```text
+//! table            key                             value
+//! meta             "format"                        4: 1, this version
+//!                  "held"                          term 8 | index 8 | the runtime's sidecar: what the store holds
+//! aggregates       ID                              sequence 8 | base 8 | snapshot's sequence 8 | has status 1
+//!                                                  | [status | since 8, ns] | labels 4 | (name | value)…
+//!                                                  | has a gap 1 | [POSITION of the last event that was trimmed]
+//! snapshots        ID                              the data
+//! events           ID | 00 00 | sequence 8         POSITION | count 4 | events as in `event.rs`: those that one append
+//!                                                  brought, or what trimming left of them; the key names the first
+//! log              POSITION                        the key in `events` of the events that begin there
+//! gaps             POSITION of the last removed    first available 8 | 2 trimmed, 3 archived | ID, all that is left
+//! archived_ids     ID                              POSITION in `gaps` of what was archived under this id
+//! status           TEXT | since 8, ms, +2^63 | ID  nothing
+//! labels           TEXT name | TEXT value | ID     nothing
+//! label_values     TEXT name | TEXT value          how many aggregates have it 8
+//! archive          log index 8                     id | snapshot's sequence 8 | base 8 | sequence 8 | data, all that is left
+//! archived_events  log index 8 | sequence 8        as in `events`
+//! ```
+//!
+//! A snapshot is the same rows but those of `meta`, table by table and sorted; `picture.rs` has its form. What commands,
+//! queries and answers look like in the log and on the wire stands in `command.rs`, `query.rs`, `event.rs`.
+//!
+//! # A damaged store
+//!
+//! A store that cannot be opened, or whose rows are no rows, is set aside (`events.redb.damaged`) and begun anew. The
+//! runtime then does what it does for any machine that holds nothing: it applies the log, if that reaches its start,
+//! restores the newest snapshot and applies the log behind it, or refuses to start with
+//! [`StartError::SnapshotMissing`](crate::StartError::SnapshotMissing). Nothing is ever skipped. Damage that is met while
+//! the node runs stops it, and leaves a file `suspect`: the next start looks through every page before it trusts the store.
+//!
+//! # Who holds what
+//!
+//! Below the handle:
+//!
+//! | file | what stands there |
+//! |---|---|
+//! | `id.rs`, `event.rs`, `position.rs` | ids and their keys; events and their bytes; places in the log, filters, gaps |
+//! | `command.rs`, `query.rs`, `answer.rs`, `cursor.rs` | what is said to the machine, and what it says, byte by byte |
+//! | `limits.rs`, `error.rs` | every limit, and its error; what can go wrong with the disk |
+//! | `machine.rs` | the [`StateMachine`](crate::StateMachine): batches, commits, what is durable |
+//! | `open.rs` | the directory, the format, damage |
+//! | `tables.rs` | the tables' names and keys |
+//! | `append.rs`, `index.rs`, `snapshots.rs`, `archive.rs` | what each command does to them |
+//! | `view.rs`, `log_order.rs` | reading: aggregates and listings; all events in the order of the log |
+//! | `picture.rs` | a snapshot of the whole store, out and in |
+//! | `reader.rs` | the part of the machine that other threads hold: views, and the news that a batch was applied |
+//!
+//! What that offers to the handle:
+//!
+//! ```text
+//! EventMachine::open(&MachineOptions) -> Result<Self, OpenError>      MachineOptions { dir, cache_bytes, durable_bytes }
+//! EventMachine::reader(&self) -> Reader                               taken before the machine goes into Node::start
+//! EventMachine::view(&self) -> Result<View, StoreError>               node.read(|machine| machine.view()) is linearizable,
+//!                                                                     and what is then read holds no thread of the node
+//! Reader (Clone, Send, Sync)
+//!   view(&self) -> Result<View, StoreError>                           of the last batch that was applied here: Local
+//!   wait_beyond(&self, index: u64, within: Duration) -> News          News { applied: u64, closed: bool }
+//! View (Clone, Send, Sync); keep it short: what it shows takes room on the disk as long as it lives
+//!   applied(&self) -> u64                                             the log index that it shows
+//!   check(&self, id, expected) -> Result<Result<(), Conflict>, StoreError>
+//!   aggregate(&self, id) -> Result<Option<Aggregate>, StoreError>
+//!   events(&self, id, from, bytes_max) -> Result<Events, StoreError>  usize::MAX: all of them
+//!   snapshot(&self, id, bytes_max) -> Result<Snapshot, StoreError>
+//!   aggregates(&self, prefix, after, rows_max) -> Result<Page<AggregateId>, StoreError>
+//!   with_label(&self, label, value, after, rows_max) -> Result<Page<AggregateId>, StoreError>
+//!   with_status(&self, status, after, rows_max) -> Result<Page<WithStatus>, StoreError>
+//!   label_values(&self, label, after, rows_max) -> Result<Page<String>, StoreError>
+//!   recorded(&self, from, &filter, bytes_max) -> Result<RecordedPage, StoreError>
+//!   oldest_archive(&self, after, bytes_max) -> Result<Option<Archived>, StoreError>
+//!   archive(&self, index, from, bytes_max) -> Result<Option<Archived>, StoreError>
+//!   answer(&self, query: Query) -> Response                           all of these by value, within the limits of a page
+//! ```
+//!
+//! The handle:
+//!
+//! | file | what stands there |
+//! |---|---|
+//! | `store.rs` | `EventStore::start(Config, Options)`: opens the machine beside the data directory, starts the node; `append`, `append_all`, `save_snapshot`, `archive`, `ready`, `leader`, `state`, `node`, `shutdown` |
+//! | `options.rs` | `Options`: the directory, the cache, whether snapshots trim, whether archiving is on, the indexer (`Fn(&Event) -> Index`, over the batch, [`Index::merge`]), the publisher, the clock that stamps events |
+//! | `queries.rs` | `load_events`, `load_snapshot`, `status`, `aggregates`, …, each with a `Consistency` (`Linearizable`, `Local`) |
+//! | `refusals.rs` | one error for each operation: `AppendError { Conflict, Invalid, Refused, Propose }` and so on, with `outcome()` |
+//! | `executor.rs`, `projection.rs` | `Executor<T>`: load, decide, append, retry; what is folded, and its cache |
+//! | `subscription.rs`, `publisher.rs`, `archives.rs` | readers that follow the log: `View::recorded` up to its end, then `Reader::wait_beyond` |
+//!
+//! An append is refused early, without asking the log, only if `View::check` of a local view finds the
+//! aggregate *beyond* the expected sequence and nobody could have archived it since (archiving is off): sequences only grow
+//! within a life. All else goes through the log. An append of nothing is `Query::Check`, linearizable.
+
+mod answer;
+mod append;
+mod archive;
+mod archives;
+mod command;
+mod cursor;
+mod decision;
+mod dispatcher;
+mod error;
+mod event;
+mod executor;
+mod id;
+mod index;
+pub mod limits;
+mod log_order;
+mod machine;
+mod open;
+mod options;
+mod picture;
+mod position;
+mod projection;
+mod publisher;
+mod queries;
+mod query;
+mod reader;
+mod refusals;
+mod snapshots;
+mod store;
+mod subscription;
+mod tables;
+mod view;
+
+pub use answer::{
+    Aggregate, Appended, Archived, Conflict, Events, Page, RecordedPage, Refused, Snapshot, WithStatus,
+};
+pub use command::{Append, Command, Index};
+pub use decision::Decision;
+pub use dispatcher::Dispatcher;
+pub use error::{OpenError, StoreError};
+pub use event::{Event, NewEvent, Timestamp};
+pub use executor::Executor;
+pub use id::AggregateId;
+pub use limits::Invalid;
+pub use machine::{EventMachine, MachineOptions};
+pub use options::Options;
+pub use position::{Filter, Gap, Position, Recorded, Removal};
+pub use projection::Projection;
+pub use publisher::Publisher;
+pub use queries::{Consistency, Reading};
+pub use query::{Query, Response};
+pub use reader::{News, Reader};
+pub use refusals::{
+    AppendError, ArchiveError, ConsumeError, ExecuteError, QueryError, SaveError, StoreStartError,
+    SubscriptionError,
+};
+pub use store::EventStore;
+pub use subscription::{Closer, Delivered, Subscription};
+pub use view::View;
