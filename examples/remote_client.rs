@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
-use std::{env, iter, thread};
+use std::{env, thread};
 
 use quorate::{
     Client, Config, LogPosition, MachineError, Server, SnapshotError, SnapshotWriter, StateMachine,
@@ -128,12 +129,9 @@ struct Cluster<'a> {
 
 impl<'a> Cluster<'a> {
     fn start(data: &'a Path) -> Result<Self, Box<dyn Error>> {
-        // Free ports, all three held until all three are known.
-        let sockets = iter::repeat_with(|| TcpListener::bind("127.0.0.1:0")).take(3);
-        let sockets: Vec<_> = sockets.collect::<Result<_, _>>()?;
-        let addresses = sockets.iter().map(|socket| Ok(socket.local_addr()?.to_string()));
-        let addresses = addresses.collect::<Result<Vec<_>, std::io::Error>>()?;
-        drop(sockets);
+        // Below the ports that systems give to outgoing connections: the one of a node that is down stays free.
+        let free = (17_000..).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+        let addresses: Vec<_> = free.take(3).map(|port| format!("127.0.0.1:{port}")).collect();
         let mut cluster = Self { data, addresses, nodes: BTreeMap::new() };
         while cluster.nodes.len() < 3 {
             cluster.start_missing()?;
@@ -150,6 +148,7 @@ impl<'a> Cluster<'a> {
             .args(&self.addresses)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .process_group(0) // Ctrl-C is for this process alone, which ends the others
             .spawn()?;
         let stdout = node.stdout.take().ok_or("its output is a pipe")?;
         self.nodes.insert(id, node);
