@@ -166,12 +166,12 @@ impl Codec for Event {
 
 /// Events that follow each other, as they stand in commands and in trees; holding one is the proof that they decode.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Batch {
+pub(super) struct EventRun {
     count: u32,
     bytes: Bytes,
 }
 
-impl Batch {
+impl EventRun {
     /// The events of an append; those without a time get `now`.
     pub(super) fn of(events: &[NewEvent], now: Timestamp) -> Result<Self, Invalid> {
         Invalid::judge(EVENTS, "events", events.len(), EVENTS_MAX)?;

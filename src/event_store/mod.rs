@@ -39,9 +39,10 @@
 //!                                                  | [status | since 8, ns] | labels 4 | (name | value)…
 //!                                                  | has a gap 1 | [POSITION of the last event that was trimmed]
 //! snapshots        ID                              the data
-//! events           ID | 00 00 | sequence 8         POSITION | count 4 | events as in `event.rs`: those that one append
-//!                                                  brought, or what trimming left of them; the key names the first
-//! log              POSITION                        the key in `events` of the events that begin there
+//! events           POSITION                        id | sequence 8 | count 4 | events as in `event.rs`: those that one
+//!                                                  append brought, or what trimming left of them; key and sequence are
+//!                                                  those of the first
+//! sequences        ID | 00 00 | sequence 8         POSITION in `events` of the events of which that is the first
 //! gaps             POSITION of the last removed    first available 8 | 2 trimmed, 3 archived | ID, all that is left
 //! archived_ids     ID                              POSITION in `gaps` of what was archived under this id
 //! status           TEXT | since 8, ms, +2^63 | ID  nothing
@@ -137,6 +138,7 @@ mod picture;
 mod position;
 mod query;
 mod reader;
+mod rows;
 mod snapshots;
 mod tables;
 mod view;
@@ -152,5 +154,6 @@ pub use limits::Invalid;
 pub use machine::{EventMachine, MachineOptions};
 pub use position::{Filter, Gap, Position, Recorded, Removal};
 pub use query::{Query, Response};
-pub use reader::{News, Reader};
+pub use reader::Reader;
+pub use rows::News;
 pub use view::View;
