@@ -284,12 +284,20 @@ impl Of<'_> {
     }
 
     /// The events behind a row of that table.
-    fn events(self, store: &Rows, row: Bytes) -> Result<EventsRow, StoreError> {
+    fn events(self, store: &Rows, key: &[u8], row: Bytes) -> Result<EventsRow, StoreError> {
         let events = match self {
             Self::Live(_) => store.get(Table::Events, &row)?.ok_or_else(|| missing(&row))?,
             Self::Archived(_) => row,
         };
-        Ok(EventsRow::decode(&events)?)
+        let events = EventsRow::decode(&events)?;
+        let is_theirs = match self {
+            Self::Live(id) => events.id == *id && event_key(id, events.first) == key,
+            Self::Archived(index) => archived_event_key(index, events.first) == key,
+        };
+        if !is_theirs {
+            return Err(DecodeError::new("the events of one aggregate stand under another").into());
+        }
+        Ok(events)
     }
 }
 
@@ -300,7 +308,8 @@ fn read_events(store: &Rows, of: Of<'_>, start: u64, bytes_max: usize) -> Result
     let first = before.map_or_else(|| of.key(start), |(key, _)| key);
     let (mut events, mut bytes) = (Vec::new(), 0_usize);
     for row in store.range(of.table(), &first, Bound::Included(&of.key(u64::MAX)))? {
-        let row = of.events(store, row?.1)?;
+        let (key, row) = row?;
+        let row = of.events(store, &key, row)?;
         for event in row.events.events(&row.id, row.first) {
             if event.sequence < start {
                 continue;

@@ -8,9 +8,9 @@
 //! ```
 //!
 //! The log holds every command, so nothing is gained by bringing each batch to the disk at once; and much is lost. A row that
-//! is written to a tree of pages alone costs a page. Measured with appends of 650 bytes to 10,000 aggregates, a transaction of
-//! redb without a sync for every 64 of them takes 14 µs each, one with a sync for every 20,000 of them 8 µs, on another
-//! thread. Memory takes 3 µs, and no batch waits for the disk.
+//! is written to a tree of pages alone costs a page. Measured with appends of 650 bytes to 10,000 aggregates, in CPU time for
+//! each: 20 µs if every 64 of them are a transaction of redb, even without a sync; 2 µs to collect their rows in memory, and
+//! 5 µs on another thread to settle 7,000 of them in one synced transaction. And no batch waits for the disk.
 //!
 //! So batches are collected in a *layer* in memory, and when that has its size, it is frozen, and a thread of its own, the
 //! settler, writes it out: in one synced transaction, together with the position of the last batch in it and the sidecar.
