@@ -159,6 +159,13 @@ impl StateMachine for EventMachine {
     }
 }
 
+/// A machine on any database, for those who bring their own disk.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn held_in(database: Database) -> Result<EventMachine, StoreError> {
+    let held = super::rows::begin(&database)?.expect("a store of this version");
+    EventMachine::on(database, held, 1000, None)
+}
+
 impl fmt::Debug for EventMachine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventMachine").field("news", &self.store.shared().news()).finish_non_exhaustive()

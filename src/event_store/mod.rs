@@ -151,6 +151,8 @@ mod response;
 mod rows;
 mod snapshots;
 mod tables;
+#[cfg(test)]
+pub(crate) mod tests;
 mod view;
 
 pub use answer::{
@@ -161,6 +163,8 @@ pub use error::{OpenError, StoreError};
 pub use event::{Event, NewEvent, Timestamp};
 pub use id::AggregateId;
 pub use limits::Invalid;
+#[cfg(any(test, fuzzing))]
+pub(crate) use machine::held_in;
 pub use machine::{EventMachine, MachineOptions};
 pub use position::{Filter, Gap, Position, Recorded, Removal};
 pub use query::Query;

@@ -54,9 +54,10 @@ fn trim(store: &Batch, id: &AggregateId, row: &mut AggregateRow, until: u64) -> 
         }
     }
     row.is.base_sequence = until;
-    if let Some(last) = last {
+    // Where a snapshot ran ahead nothing stood: only the end of what is gone moves.
+    if let Some(last) = last.or(row.trimmed) {
         move_gap(store, id, row, last);
-    } // else a snapshot ran ahead, and nothing stood there
+    }
     Ok(())
 }
 

@@ -128,12 +128,12 @@ mod tests {
     #[test]
     fn a_reader_sees_what_its_batch_left_and_nothing_later() {
         let layer = Layer::default();
-        layer.write(2, Table::Log, b"key", value("two"));
-        layer.write(2, Table::Log, b"key", value("two again"));
-        layer.write(5, Table::Log, b"key", None);
-        layer.write(7, Table::Log, b"key", value("seven"));
+        layer.write(2, Table::Events, b"key", value("two"));
+        layer.write(2, Table::Events, b"key", value("two again"));
+        layer.write(5, Table::Events, b"key", None);
+        layer.write(7, Table::Events, b"key", value("seven"));
 
-        let seen = [1, 2, 4, 5, 6, 7, 9].map(|batch| layer.get(batch, Table::Log, b"key"));
+        let seen = [1, 2, 4, 5, 6, 7, 9].map(|batch| layer.get(batch, Table::Events, b"key"));
 
         let (two, none, seven) = (Some(value("two again")), Some(None), Some(value("seven")));
         assert_eq!(seen, [None, two.clone(), two, none.clone(), none, seven.clone(), seven]);
@@ -144,25 +144,25 @@ mod tests {
     fn a_range_holds_only_rows_that_were_there() {
         let layer = Layer::default();
         for (batch, key) in [(1, b"a"), (3, b"b"), (1, b"c"), (2, b"d")] {
-            layer.write(batch, Table::Log, key, value("there"));
+            layer.write(batch, Table::Events, key, value("there"));
         }
-        layer.write(4, Table::Log, b"a", None);
+        layer.write(4, Table::Events, b"a", None);
         let all = (Bound::Included(&b"a"[..]), Bound::Unbounded);
         let keys = |batch, count| -> Vec<u8> {
-            layer.first(batch, Table::Log, all, count).into_iter().flat_map(|(key, _)| key).collect()
+            layer.first(batch, Table::Events, all, count).into_iter().flat_map(|(key, _)| key).collect()
         };
 
         assert_eq!(keys(0, 9), b"");
         assert_eq!(keys(2, 9), b"acd");
         assert_eq!(keys(3, 3), b"abc");
         assert_eq!(
-            layer.first(4, Table::Log, all, 1),
+            layer.first(4, Table::Events, all, 1),
             [(b"a".to_vec(), None)],
             "it is known that it is gone"
         );
         let below_d = (Bound::Excluded(&b"a"[..]), Bound::Excluded(&b"d"[..]));
-        assert_eq!(layer.last(2, Table::Log, below_d), Some((b"c".to_vec(), value("there"))));
+        assert_eq!(layer.last(2, Table::Events, below_d), Some((b"c".to_vec(), value("there"))));
         let none = (Bound::Excluded(&b"a"[..]), Bound::Excluded(&b"a"[..]));
-        assert_eq!(layer.last(2, Table::Log, none), None);
+        assert_eq!(layer.last(2, Table::Events, none), None);
     }
 }
