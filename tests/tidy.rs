@@ -49,6 +49,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "net",
             "replica",
             "workers",
+            "event_store",
         ],
     ),
 ];
