@@ -52,6 +52,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "net",
             "replica",
             "workers",
+            "event_store",
         ],
     ),
 ];

@@ -13,16 +13,13 @@ use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
-use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase};
+use redb::{Builder, Database, DatabaseError};
 
-use super::cursor::Reader;
 use super::error::{OpenError, StoreError};
-use super::machine::{MachineOptions, commit, write_held};
-use super::tables::{ALL, FORMAT, META};
-use super::view::read_held;
+use super::machine::MachineOptions;
+use super::rows;
+use super::tables::{FORMAT, Table};
 use crate::machine::Held;
-use crate::types::LogPosition;
 
 /// A store that is whole, as far as was looked.
 pub(super) struct Opened {
@@ -71,7 +68,7 @@ fn set_aside(dir: &Path, path: &Path, reason: &str) -> std::io::Result<()> {
 fn begin(builder: &Builder, path: &Path, is_verified: bool) -> Result<(Database, Held), Refusal> {
     let found = catch_unwind(AssertUnwindSafe(|| {
         let database = builder.create(path)?;
-        let held = prepare(&database)?;
+        let held = rows::begin(&database)?.map_err(Refusal::Newer)?;
         if is_verified {
             look_through(&database)?;
         }
@@ -80,51 +77,10 @@ fn begin(builder: &Builder, path: &Path, is_verified: bool) -> Result<(Database,
     found.unwrap_or_else(|_| Err(Refusal::Damaged("redb panicked over it".to_owned())))
 }
 
-/// Makes a blank database ours; judges what is not blank.
-pub(super) fn prepare(database: &Database) -> Result<Held, Refusal> {
-    let store = database.begin_read().map_err(StoreError::from)?;
-    if store.list_tables().map_err(StoreError::from)?.next().is_some() {
-        return judge(&store);
-    }
-    drop(store);
-    let store = database.begin_write().map_err(StoreError::from)?;
-    store
-        .open_table(META)
-        .map_err(StoreError::from)?
-        .insert("format", FORMAT.to_be_bytes().as_slice())
-        .map_err(StoreError::from)?;
-    for (table, _) in ALL {
-        store.open_table(table).map_err(StoreError::from)?;
-    }
-    write_held(&store, LogPosition::ZERO, &[])?;
-    commit(store, true)?;
-    Ok(Held { position: LogPosition::ZERO, sidecar: Vec::new() })
-}
-
-fn judge(store: &ReadTransaction) -> Result<Held, Refusal> {
-    let meta = store.open_table(META).map_err(StoreError::from)?;
-    let format = meta.get("format").map_err(StoreError::from)?;
-    let format = format.ok_or_else(|| Refusal::Damaged("it has no format".to_owned()))?;
-    let format = Reader::new(Bytes::copy_from_slice(format.value())).u32().map_err(StoreError::from)?;
-    if format > FORMAT {
-        return Err(Refusal::Newer(format));
-    }
-    for (table, _) in ALL {
-        store.open_table(table).map_err(StoreError::from)?;
-    }
-    let (position, sidecar) = read_held(store)?;
-    Ok(Held { position, sidecar })
-}
-
 /// redb has verified the checksums of all pages; what stands on them are rows, or they are not.
 fn look_through(database: &Database) -> Result<(), StoreError> {
-    let store = database.begin_read()?;
-    for (table, judge) in ALL {
-        let rows = store.open_table(table)?;
-        for row in rows.range::<&[u8]>(..)? {
-            let (key, value) = row?;
-            judge(key.value(), value.value())?;
-        }
+    for table in Table::ALL {
+        rows::each(database, table, |key, value| Ok(table.judge(key, value)?))?;
     }
     Ok(())
 }

@@ -28,6 +28,15 @@ impl Position {
         }
     }
 
+    /// `count` places further in the same entry.
+    ///
+    /// # Panics
+    /// If an entry has no such place.
+    pub(super) fn plus(self, count: u32) -> Self {
+        let offset = self.offset.checked_add(count).expect("an entry's events are counted by four bytes");
+        Self { offset, ..self }
+    }
+
     /// Behind all events of the entry `index`.
     pub fn behind(index: u64) -> Self {
         Self { index: index.saturating_add(1), offset: 0 }
