@@ -113,7 +113,9 @@ impl Connection {
 
     /// One read, which may not be the last that is possible.
     pub(super) fn read(&mut self) -> io::Result<Taken> {
-        let (Stage::Greeting(socket) | Stage::Open(socket)) = &mut self.stage else { return Ok(Taken::Nothing) };
+        let (Stage::Greeting(socket) | Stage::Open(socket)) = &mut self.stage else {
+            return Ok(Taken::Nothing);
+        };
         let taken = self.inflow.read_from(socket)?;
         self.readable = match taken {
             // A read that was not filled has emptied the socket; what comes later is announced again. But an end that

@@ -18,7 +18,7 @@ use super::inbox::{Inbox, Submitted, Taken};
 use super::routing::{LinkId, Routing};
 use crate::net::{LoopWaker, Resolver, clock};
 use crate::ticket::StopCause;
-use crate::types::{ClientCall, ClusterId, ClientRequest, SessionId};
+use crate::types::{ClientCall, ClientRequest, ClusterId, SessionId};
 use crate::wire::greeting::Secret;
 
 pub(super) const WAKER: Token = Token(0);
@@ -124,7 +124,8 @@ impl Courier {
         loop {
             self.routing.turn(self.now);
             let ready = self.routing.ready();
-            let (mut finished, mut send) = (std::mem::take(&mut ready.finished), std::mem::take(&mut ready.send));
+            let (mut finished, mut send) =
+                (std::mem::take(&mut ready.finished), std::mem::take(&mut ready.send));
             let (close, dial) = (std::mem::take(&mut ready.close), std::mem::take(&mut ready.dial));
             for (end, verdict) in finished.drain(..) {
                 end.finish(verdict);

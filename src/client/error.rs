@@ -14,7 +14,9 @@ use crate::types::{Membership, NodeId};
 #[non_exhaustive]
 pub enum ClientError {
     /// No node was connected at the deadline, and the command never left.
-    #[error("no node could be reached before the deadline; nothing was applied, retry when one can be: {tried}")]
+    #[error(
+        "no node could be reached before the deadline; nothing was applied, retry when one can be: {tried}"
+    )]
     Unreachable {
         /// Every address, and why there was no connection.
         tried: Arc<str>,
@@ -35,7 +37,9 @@ pub enum ClientError {
     #[error("the disk of the node is full; nothing was applied, make room")]
     DiskFull,
     /// Not taken: a command of this size could not be replicated.
-    #[error("the command has {bytes} bytes, more than the {limit} that the cluster takes; nothing was applied")]
+    #[error(
+        "the command has {bytes} bytes, more than the {limit} that the cluster takes; nothing was applied"
+    )]
     TooLarge {
         /// The size of the encoded command.
         bytes: u64,
@@ -43,7 +47,9 @@ pub enum ClientError {
         limit: u64,
     },
     /// Not taken: the bytes are no command of the cluster's state machine. Client and cluster are of different versions.
-    #[error("the cluster's state machine does not understand the command; nothing was applied, upgrade the older side")]
+    #[error(
+        "the cluster's state machine does not understand the command; nothing was applied, upgrade the older side"
+    )]
     Malformed,
     /// It was sent, and its fate was not known at the deadline, however often it was repeated.
     #[error("the command may or may not be applied: its fate was not known before the deadline")]
@@ -57,7 +63,9 @@ pub enum ClientError {
     },
     /// The command took effect, and its answer is lost: the connection broke before it arrived, and it was too large for the
     /// session to keep; or it was too large to be sent at all.
-    #[error("the command took effect, but its response is lost: it was too large to be kept or sent; do not send it again")]
+    #[error(
+        "the command took effect, but its response is lost: it was too large to be kept or sent; do not send it again"
+    )]
     AnswerForgotten,
     /// The command was applied, but the response does not decode here. Client and cluster are of different versions.
     #[error("the command was applied but its response does not decode: {reason}")]
@@ -74,7 +82,9 @@ pub enum ClientError {
         outcome: Outcome,
     },
     /// A blocking call on a thread of a client or a node would wait for itself.
-    #[error("a blocking call on a thread of the runtime would wait for itself; nothing was applied, use submit")]
+    #[error(
+        "a blocking call on a thread of the runtime would wait for itself; nothing was applied, use submit"
+    )]
     WouldDeadlock,
 }
 
@@ -247,7 +257,9 @@ pub enum ConnectError {
     #[error("{0} addresses are more than the {max} that a cluster may have", max = Membership::MEMBERS_MAX)]
     TooManyAddresses(usize),
     /// An address that nobody could dial.
-    #[error("the address {0:?} cannot be dialled: expected host:port with a port of 1 to 65535, at most 256 bytes")]
+    #[error(
+        "the address {0:?} cannot be dialled: expected host:port with a port of 1 to 65535, at most 256 bytes"
+    )]
     BadAddress(String),
     /// The token is empty or too long.
     #[error("a token has 1 to 256 bytes")]

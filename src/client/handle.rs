@@ -205,8 +205,14 @@ impl Line {
         let cluster = Arc::new(OnceLock::new());
         let routing = Routing::new(settings, config.cluster, config.addresses, clock::now());
         let token = Secret::new(config.token.unwrap_or_default());
-        let beginning =
-            Beginning { poll, waker, inbox: Arc::clone(&inbox), routing, token, cluster: Arc::clone(&cluster) };
+        let beginning = Beginning {
+            poll,
+            waker,
+            inbox: Arc::clone(&inbox),
+            routing,
+            token,
+            cluster: Arc::clone(&cluster),
+        };
         let thread = Builder::new().name("quorate-client".into()).spawn({
             let (gate, inbox) = (Arc::clone(&gate), Arc::clone(&inbox));
             move || serve(beginning, &inbox, &gate)

@@ -60,7 +60,6 @@ impl<E: CallError, A: ?Sized + 'static> Reply<E, A> {
         }
         self.finish(|end| end.stop(cause));
     }
-
 }
 
 impl<E, A: ?Sized> Reply<E, A> {

@@ -68,8 +68,11 @@ impl Courier {
         if let Err(error) = greeted {
             return self.lose(link, &error.to_string());
         }
-        let hello =
-            ClientHello { versions: CLIENT_VERSIONS, cluster: self.routing.cluster(), token: self.token.clone() };
+        let hello = ClientHello {
+            versions: CLIENT_VERSIONS,
+            cluster: self.routing.cluster(),
+            token: self.token.clone(),
+        };
         connection.outbox.append(GREETING_BYTES_MAX, |out| hello.encode(out));
         connection.mark_to_be_written(link, &mut self.to_write);
         self.to_read.push(link);

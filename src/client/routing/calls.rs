@@ -67,7 +67,10 @@ pub(in crate::client) enum Failure {
     DeadlinePassed,
     Busy,
     DiskFull,
-    TooLarge { bytes: u64, limit: u64 },
+    TooLarge {
+        bytes: u64,
+        limit: u64,
+    },
     Malformed,
     /// The node that was asked by name is no member.
     NotMember(NodeId),
@@ -253,8 +256,7 @@ mod tests {
     fn each_deadline_is_found_when_it_has_passed_and_not_before() {
         let (mut calls, start) = (Calls::new(), now());
         let after = |seconds| start + Duration::from_secs(seconds);
-        let keys: Vec<_> =
-            [3, 1, 2].map(|at| calls.insert(Call::new(Ask::Contact, at, after(at)))).into();
+        let keys: Vec<_> = [3, 1, 2].map(|at| calls.insert(Call::new(Ask::Contact, at, after(at)))).into();
         assert_eq!(calls.due_at(), Some(after(1)));
 
         assert_eq!(calls.late(start), []);

@@ -156,9 +156,8 @@ impl Endpoints {
 
     /// Drops what is of no use any more.
     pub(super) fn forget(&mut self) {
-        self.known.retain(|_, one| {
-            one.is_seed || one.member.is_some() || matches!(one.dial, Dial::Linked(_))
-        });
+        self.known
+            .retain(|_, one| one.is_seed || one.member.is_some() || matches!(one.dial, Dial::Linked(_)));
     }
 
     pub(super) fn is_member(&self, node: NodeId) -> bool {

@@ -42,11 +42,7 @@ pub(super) enum Stage {
         until: Instant,
     },
     /// It has said who it is, and has yet to say who belongs to the cluster.
-    Welcomed {
-        until: Instant,
-        node: NodeId,
-        frame_bytes_max: u32,
-    },
+    Welcomed { until: Instant, node: NodeId, frame_bytes_max: u32 },
     /// Requests may be sent.
     Standing(Box<Standing>),
 }
@@ -104,7 +100,14 @@ impl Standing {
     }
 
     /// A request of so many bytes is sent: its id.
-    pub(super) fn push(&mut self, to: To, bytes: usize, now: Instant, within: Duration, silence: Duration) -> u64 {
+    pub(super) fn push(
+        &mut self,
+        to: To,
+        bytes: usize,
+        now: Instant,
+        within: Duration,
+        silence: Duration,
+    ) -> u64 {
         if self.owed.is_empty() {
             (self.quiet_since, self.look_at) = (now, now + silence / 3);
         }

@@ -166,7 +166,10 @@ impl<E: CallEnd> Routing<E> {
 
     /// A caller does not want its call any more, which certainly took no effect.
     fn drop_unwanted(&mut self, key: Key) {
-        assert!(self.remove(key).is_none_or(|call| !call.may_be_applied()), "nobody is told of what may be applied");
+        assert!(
+            self.remove(key).is_none_or(|call| !call.may_be_applied()),
+            "nobody is told of what may be applied"
+        );
     }
 
     /// From here on nothing knows of the call, and its number counts as answered.

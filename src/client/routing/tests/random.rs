@@ -334,9 +334,9 @@ impl World {
                     assert!(is_executed, "{command:?} was answered and never executed");
                     continue;
                 }
-                Some(
-                    Verdict::Failed(Failure::Unknown | Failure::SessionExpired(Outcome::Unknown)),
-                ) => continue,
+                Some(Verdict::Failed(Failure::Unknown | Failure::SessionExpired(Outcome::Unknown))) => {
+                    continue;
+                }
                 Some(verdict) => assert_ne!(*verdict, Verdict::Failed(Failure::AnswerForgotten)),
             }
             assert!(!is_executed, "{command:?} is not applied, as its caller was told, and was executed");

@@ -83,10 +83,7 @@ fn a_copy_is_asked_where_it_was_named() {
 
     let sent = scene.sent_to(third);
 
-    let named = [
-        ClientCall::Query { query: Bytes::from_static(b"mine"), local: true },
-        ClientCall::Status,
-    ];
+    let named = [ClientCall::Query { query: Bytes::from_static(b"mine"), local: true }, ClientCall::Status];
     assert!(named.iter().all(|call| sent.iter().any(|request| request.call == *call)), "{sent:?}");
     assert!(scene.sent().len() + sent.len() == 3);
 }

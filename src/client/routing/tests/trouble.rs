@@ -170,7 +170,12 @@ fn a_node_of_another_cluster_is_not_talked_to() {
 
     scene.routing.welcomed(
         link,
-        ClientWelcome::Accepted { version: 1, cluster: ClusterId(8), node: node(2), frame_bytes_max: 1 << 20 },
+        ClientWelcome::Accepted {
+            version: 1,
+            cluster: ClusterId(8),
+            node: node(2),
+            frame_bytes_max: 1 << 20,
+        },
     );
     scene.turn();
 
@@ -220,7 +225,12 @@ fn a_version_that_we_do_not_speak_is_no_welcome() {
 
     scene.routing.welcomed(
         link,
-        ClientWelcome::Accepted { version: 2, cluster: ClusterId(9), node: node(1), frame_bytes_max: 1 << 20 },
+        ClientWelcome::Accepted {
+            version: 2,
+            cluster: ClusterId(9),
+            node: node(1),
+            frame_bytes_max: 1 << 20,
+        },
     );
     scene.turn();
 
