@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hdrhistogram::Histogram;
 use quorate::{
-    CallError, Client, ClientConfig, Config, LogPosition, MachineError, Server, SnapshotError, SnapshotWriter,
-    StateMachine, Ticket,
+    CallError, Client, ClientConfig, Config, LogPosition, MachineError, Server, SnapshotError,
+    SnapshotWriter, StateMachine, Ticket,
 };
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
@@ -119,7 +119,8 @@ fn measured<E: CallError + std::fmt::Debug>(in_flight: usize, submit: impl Fn() 
                     for (_, ticket) in window {
                         ticket.wait().expect("the cluster is healthy");
                     }
-                    let (writes, at) = (latencies.len() as f64, |q| latencies.value_at_quantile(q) as f64 / 1e3);
+                    let (writes, at) =
+                        (latencies.len() as f64, |q| latencies.value_at_quantile(q) as f64 / 1e3);
                     return Rate {
                         per_second: writes / seconds,
                         p50_us: at(0.5),

@@ -53,6 +53,8 @@
 //!
 //! A [`Server`] is a node that other processes can ask too.
 //!
+//! A [`Server`] is a node that other processes may ask too; each of them has a [`Client`], and no node.
+//!
 //! From there: [`Codec`] for commands of your own, [`ProposeError::outcome`] for what an error lets you conclude,
 //! [`Ticket`] for thousands of requests in flight, [`Config`] for what can be set. The modules [`storage`], [`transport`],
 //! [`consensus`] and [`types`] are for those who bring a log or a network of their own ([`Node::start_with`]) or test with
@@ -67,7 +69,7 @@
 //! 7  event_store/ server/                     aggregates made of events, on a node's disk (a feature); clients of a node
 //! 6  runtime/    testing/                     threads, channels, Node, Config; suites for what users bring (a feature)
 //! 5  workers/                                 log writer and reader, applier, snapshot saver and mover: plain structs
-//! 4  replica/    transport/                   one group without threads; TCP and a network in memory
+//! 4  replica/    transport/  client/          one group without threads; TCP and a network in memory; a client elsewhere
 //! 3  machine/    storage/    net/             the user's trait and sessions; the log; the event loop
 //! 2  consensus/  wire/                        Raft, pure; frames and messages as bytes
 //! 1  ticket/     metrics/                     what a caller holds; what a node counts
@@ -89,6 +91,11 @@
 //! and hands the socket to the [`Server`]'s own thread, if there is one. That thread reads frames, judges them by its limits,
 //! and submits them to the node as any caller would, without waiting; whoever answers (the apply thread, mostly) puts the
 //! answer down and wakes it, and it writes in one go all that waits for a connection.
+//!
+//! **A call of a [`Client`]**, in another process, goes into the inbox of the client's one thread, which writes all that waits
+//! for a node in one go. What is not answered (the connection broke, the node did not lead, nothing was heard) it sends again
+//! elsewhere, under the same number of the same session, until the deadline; only then, and only if an attempt may have
+//! arrived, its caller is told that nobody knows.
 //!
 //! **A read** joins a numbered round of heartbeats that is sent after the read arrived. When a majority has answered that
 //! round, the leader was still the leader, and the read takes its place behind the applies up to the commit index of its

@@ -14,10 +14,10 @@ mod scene;
 mod calls;
 #[path = "client/counter.rs"]
 mod counter;
-#[path = "client/cutter.rs"]
-mod cutter;
 #[path = "client/cuts.rs"]
 mod cuts;
+#[path = "client/cutter.rs"]
+mod cutter;
 #[path = "client/ends.rs"]
 mod ends;
 #[path = "client/hostile.rs"]

@@ -131,7 +131,10 @@ fn a_query_that_panics_does_so_by_name_and_the_node_lives_on() {
 
     let error = client.query(line("nonsense")).expect_err("it panics");
 
-    assert!(matches!(&error, ClientReadError::Panicked { message } if message.contains("nonsense")), "{error}");
+    assert!(
+        matches!(&error, ClientReadError::Panicked { message } if message.contains("nonsense")),
+        "{error}"
+    );
     assert_eq!(client.query(line("total")).unwrap(), "0");
 }
 
@@ -223,7 +226,10 @@ fn another_cluster_is_not_taken_for_the_one_that_is_meant() {
     };
 
     let error = connect(&address).expect_err("it is another");
-    assert!(matches!(&error, ConnectError::Unreachable { tried } if tried.contains("another cluster")), "{error}");
+    assert!(
+        matches!(&error, ConnectError::Unreachable { tried } if tried.contains("another cluster")),
+        "{error}"
+    );
 
     // Among both it finds the right one.
     let both = [other.address().to_string(), one.address().to_string()];

@@ -123,7 +123,8 @@ impl Cutter {
             Harm::LoseAnswers | Harm::Swallow => direction == Direction::Down,
             Harm::CutRequests => direction == Direction::Up,
         };
-        let strikes = is_its_way && !self.0.is_over.load(Ordering::Relaxed) && self.below(self.0.once_in) == 0;
+        let strikes =
+            is_its_way && !self.0.is_over.load(Ordering::Relaxed) && self.below(self.0.once_in) == 0;
         self.0.done.fetch_add(usize::from(strikes), Ordering::Relaxed);
         strikes
     }

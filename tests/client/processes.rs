@@ -16,7 +16,11 @@ pub(crate) fn program() -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own path");
     let profile = test.parent().and_then(Path::parent).expect("a test lies in target/<profile>/deps");
     let program = profile.join("examples").join("remote_client");
-    assert!(program.exists(), "{} is not built: run `cargo build --example remote_client`", program.display());
+    assert!(
+        program.exists(),
+        "{} is not built: run `cargo build --example remote_client`",
+        program.display()
+    );
     program
 }
 
