@@ -41,15 +41,22 @@ fn assert_filled(store: &EventStore) {
     assert_eq!(&store.load_snapshot(&id(["order", "0"])).expect("it is there").data[..], b"of three");
 }
 
-/// Until the log begins behind a snapshot of all this. A store on disk says with its next batch how much of it is durable.
+/// Until the log begins behind a snapshot of all this. A store says with its batches how much of it is on the disk.
 fn shorten_the_log(store: &EventStore) {
     let events = store.node().events();
     let index = store.node().snapshot_now().expect("taken");
-    let expected = store.load_events(&id(["behind it"]), 0).expect("asked").events.len();
-    append(store, &id(["behind it"]), expected as u64, &["a"]);
-    let begins_behind =
-        |event: NodeEvent| matches!(event, NodeEvent::Compacted { through } if through >= index);
-    while !events.recv_timeout(LONG).is_some_and(begins_behind) {}
+    let is_shorter = || {
+        let through = std::iter::from_fn(|| events.try_recv()).filter_map(|event| match event {
+            NodeEvent::Compacted { through } => Some(through),
+            _ => None,
+        });
+        through.max() >= Some(index)
+    };
+    let mut next = store.load_events(&id(["behind it"]), 0).expect("asked").events.len() as u64;
+    while !is_shorter() {
+        append(store, &id(["behind it"]), next, &["a"]);
+        next += 1;
+    }
 }
 
 fn trimming(_: u64) -> Options {
@@ -83,9 +90,12 @@ fn a_node_that_comes_late_catches_up_by_a_snapshot_subscribers_included() {
         cluster.store(3).node().metrics().replica.snapshots_installed.get() > 0,
         "the log was long enough"
     );
-    let histories = [1, 3].map(|id| {
-        let end = cluster.store(id).append(Append::to(&crate::scene::id(["new"]), 0)).expect("new").position;
-        let mut all = cluster.store(id).subscribe(Position::START, Filter::all()).expect("a good filter");
+    let orders = id(["order"]);
+    let histories = [1, 3].map(|node| {
+        let store = cluster.store(node);
+        let end = store.append(Append::to(&orders, 0)).expect("it is nothing yet").position;
+        let mut all =
+            store.subscribe(Position::START, Filter::prefix(orders.clone())).expect("a good filter");
         let mut items = Vec::new();
         while all.next_position() < end {
             items.push(all.next_within(LONG).map(|delivered| delivered.expect("it is there")));
