@@ -39,11 +39,7 @@ impl Buffers {
                 return buffer;
             }
         }
-        let mut buffer = BytesMut::zeroed(bytes + PAGE_BYTES);
-        let before = buffer[self.page_at.min(bytes)..].as_ptr().align_offset(PAGE_BYTES);
-        buffer.advance(before);
-        buffer.truncate(bytes);
-        buffer
+        room(bytes, self.page_at)
     }
 
     /// Gives it away, to come back when nobody holds any part of it.
@@ -60,6 +56,15 @@ impl Buffers {
     pub(crate) fn clear(&mut self) {
         self.lent = VecDeque::new();
     }
+}
+
+/// Zeros, of which byte `page_at` stands at the beginning of a page of memory.
+pub(crate) fn room(bytes: usize, page_at: usize) -> BytesMut {
+    let mut buffer = BytesMut::zeroed(bytes + PAGE_BYTES);
+    let before = buffer[page_at.min(bytes)..].as_ptr().align_offset(PAGE_BYTES);
+    buffer.advance(before);
+    buffer.truncate(bytes);
+    buffer
 }
 
 #[cfg(test)]

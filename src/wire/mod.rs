@@ -22,7 +22,7 @@ pub(crate) mod peer;
 mod raft;
 mod snapshot;
 
-pub(crate) use buffers::{Buffers, PAGE_BYTES};
+pub(crate) use buffers::{Buffers, PAGE_BYTES, room};
 pub(crate) use cursor::{Reader, WireError, Writer};
 pub(crate) use entry::{
     decode_kind, decode_membership, decode_payload, encode_membership, encode_payload, payload_len,

@@ -71,8 +71,8 @@ pub(crate) enum Access {
     Read,
     /// It may be changed; a lock excludes everybody else.
     Write,
-    /// It is written past the page cache, in whole pages from whole pages of memory, and in no other way. File systems
-    /// that cannot do so refuse to open it, or every write (`InvalidInput`).
+    /// It may be changed, past the page cache: it is written and read in whole pages, from and into whole pages of memory,
+    /// and in no other way. File systems that cannot do so refuse to open it, or whatever is asked (`InvalidInput`).
     Direct,
 }
 

@@ -348,7 +348,7 @@ struct SimulatedFile {
 }
 
 impl SimulatedFile {
-    /// Past the page cache only whole pages are written, and only from whole pages of memory.
+    /// Past the page cache only whole pages are written and read, and only from and into whole pages of memory.
     fn require_pages(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let are_pages = bytes.as_ptr().align_offset(PAGE_BYTES) == 0
             && bytes.len().is_multiple_of(PAGE_BYTES)
@@ -363,6 +363,7 @@ impl SimulatedFile {
 
 impl DataFile for SimulatedFile {
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.require_pages(bytes, offset)?;
         let state = self.disk.state.lock();
         let from = offset as usize;
         let Content { cache, is_unreadable, .. } = &state.files[self.file];

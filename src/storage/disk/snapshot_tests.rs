@@ -1,9 +1,11 @@
 //! Snapshots on a disk that fails: the snapshot is lost, the log is not.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
 
 use super::files::Files;
 use super::simulated::SimulatedDisk;
@@ -169,6 +171,38 @@ fn a_file_that_is_written_past_the_page_cache_is_the_one_that_was_sent() {
         assert!(disk.content(&path) == file, "in chunks of {chunk_bytes}");
         let written = past_the_cache.load(Ordering::Relaxed);
         assert!(written >= 2 << 20, "only {written} bytes in whole pages");
+    }
+}
+
+/// It is not there: to bring it there costs more than to read it.
+#[test]
+fn what_was_received_past_the_page_cache_is_read_past_it() {
+    let (meta, file) = offer_of((2 << 20) + 5000);
+    for refuses in [false, true] {
+        let disk = SimulatedDisk::default();
+        let reads: Arc<Mutex<Vec<usize>>> = Arc::default();
+        let seen = Arc::clone(&reads);
+        let faulty = FaultyDisk::new(&disk, move |operation, _| {
+            let is_read = operation.what == What::Read && operation.name.ends_with(".snapshot");
+            let mut seen = seen.lock();
+            is_read.then(|| seen.push(operation.bytes));
+            let is_first_large = is_read && seen.iter().filter(|bytes| **bytes >= 1 << 20).count() == 1;
+            (refuses && is_first_large).then_some(Fault::Refused(rustix::io::Errno::INVAL))
+        });
+        let mut log = open_on(faulty);
+        log.found(identity(), &[]).expect("found");
+        let mut store = log.snapshots();
+        receive_rest(store.receive(GroupId::MAIN, &meta).expect("receive"), &file);
+
+        reads.lock().clear();
+        let (mut content, mut source) =
+            (Vec::new(), store.open(GroupId::MAIN, meta.id).expect("it is there"));
+        source.read_to_end(&mut content).expect("it is whole");
+
+        assert!(content == vec![7; (2 << 20) + 5000]);
+        // Behind the last whole page of the last block's 5072 bytes: those are read in the other way.
+        assert!(reads.lock().contains(&(5072 - 4096)), "{:?}", reads.lock());
+        assert_eq!(reads.lock().iter().filter(|bytes| **bytes == 1 << 20).count(), 2 + usize::from(refuses));
     }
 }
 

@@ -129,6 +129,9 @@ impl Draft {
         let path = self.name.with_stage(Stage::Whole).path(dir);
         files.rename(&self.path, &path).map_err(self.shared.io_or_full("rename", &self.path))?;
         self.shared.sure.lock().remove(&self.path);
+        if self.direct.is_some() {
+            self.shared.set_uncached(self.name.id);
+        }
         if planted(Bug::ReleasesBeforeSnapshotIsNamed) {
             return Ok(());
         }

@@ -80,7 +80,7 @@ struct Served {
 impl Served {
     /// `None` if there is no such snapshot (any more).
     fn open(shared: &Snapshots, group: GroupId, id: SnapshotId) -> Result<Option<Self>, StorageError> {
-        match shared.find(group, id).and_then(|name| Whole::open(shared, name)) {
+        match shared.find(group, id).and_then(|name| Whole::open_to_read(shared, name)) {
             Ok(snapshot) => Ok(Some(Self { snapshot, held: Bytes::new(), held_start: 0 })),
             Err(StorageError::NoSuchSnapshot { .. }) => Ok(None),
             Err(error) => Err(error),

@@ -27,6 +27,8 @@ pub(in crate::storage) struct Snapshots {
     /// Unfinished files of which this process wrote every byte, and no sync failed. What is read of any other may stand
     /// in the page cache alone, and after a failed sync as clean: no sync would bring it to the disk.
     pub(super) sure: Mutex<BTreeSet<PathBuf>>,
+    /// The snapshot that was received last, if that was past the page cache: nothing of it is there.
+    uncached: Mutex<Option<SnapshotId>>,
     /// Handles may outlive the log: until they are gone, nobody else may take over the directory.
     _lock: Lock,
 }
@@ -39,7 +41,7 @@ impl Snapshots {
         lock: Lock,
     ) -> Self {
         let (cluster, in_use, sure) = (OnceLock::new(), Mutex::default(), Mutex::default());
-        Self { files, dir, metrics, cluster, in_use, sure, _lock: lock }
+        Self { files, dir, metrics, cluster, in_use, sure, uncached: Mutex::default(), _lock: lock }
     }
 
     /// The storage is founded, in that cluster.
@@ -55,6 +57,16 @@ impl Snapshots {
             .get()
             .copied()
             .ok_or_else(|| StorageError::io("use the snapshots of", &self.dir)(blank()))
+    }
+
+    /// This snapshot is not in the page cache.
+    pub(super) fn set_uncached(&self, id: SnapshotId) {
+        *self.uncached.lock() = Some(id);
+    }
+
+    /// Whether it is better read past the page cache: from there it comes no sooner, and costs more.
+    pub(super) fn is_uncached(&self, id: SnapshotId) -> bool {
+        *self.uncached.lock() == Some(id)
     }
 
     /// What lies there, sorted.
