@@ -42,7 +42,7 @@ impl Network {
             match (3 * from..3 * from + 3).find(|&link| network.links[link].len() > capacity) {
                 None => left.push(network),
                 Some(link) => {
-                    crowded.extend((0..network.links[link].len()).map(|nth| network.without(link, nth)))
+                    crowded.extend((0..network.links[link].len()).map(|nth| network.without(link, nth)));
                 }
             }
         }
