@@ -35,8 +35,7 @@ impl<E: CallEnd> Routing<E> {
         now: Instant,
     ) {
         let Some(standing) = self.links.get_mut(&link).and_then(Link::standing_mut) else {
-            let is_early = self.links.get(&link).is_some_and(|link| link.condemned.is_none());
-            return if is_early { self.condemn_failed(link, "it answered before it was asked") } else { () };
+            return self.condemn_failed(link, "it answered before it was asked");
         };
         let node = standing.node;
         match standing.owed.settle(request) {
@@ -72,7 +71,7 @@ impl<E: CallEnd> Routing<E> {
     }
 
     fn refusal_fits(&self, key: Key, refused: &ClientRefused) -> bool {
-        let is_proposal = self.calls.get(key).is_some_and(|call| call.is_proposal());
+        let is_proposal = self.calls.get(key).is_some_and(Call::is_proposal);
         match refused {
             ClientRefused::Panicked { .. } => !is_proposal,
             ClientRefused::SessionExpired | ClientRefused::AnswerForgotten | ClientRefused::SessionFull => {

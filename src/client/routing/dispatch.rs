@@ -103,11 +103,10 @@ impl<E: CallEnd> Routing<E> {
     fn route_to(&self, node: NodeId) -> Route {
         match self.standing().find(|(_, standing)| standing.node == node) {
             Some((id, standing)) if standing.has_room() => Route::To(id),
-            Some(_) => Route::Held,
             None if self.endpoints.are_members_known() && !self.endpoints.is_member(node) => {
                 Route::Stranger(node)
             }
-            None => Route::Held,
+            Some(_) | None => Route::Held,
         }
     }
 

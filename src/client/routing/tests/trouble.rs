@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::scene::{CONNECT, SILENCE, Scene, address, answered, cluster, node, response, welcome};
 use crate::client::routing::{Ask, Failure, Verdict};
-use crate::types::{ClientCall, ClusterId};
+use crate::types::{ClientAnswer, ClientCall, ClientStatus, ClusterId};
 use crate::wire::client_hello::{ClientReason, ClientWelcome};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -102,7 +102,7 @@ fn a_node_that_is_slow_but_gives_signs_of_life_is_waited_for() {
     for _ in 0..4 {
         scene.pass(SILENCE / 3);
         for request in scene.sent_to(leader) {
-            let status = crate::types::ClientStatus {
+            let status = ClientStatus {
                 node: node(1),
                 term: 1,
                 leader: None,
@@ -111,7 +111,7 @@ fn a_node_that_is_slow_but_gives_signs_of_life_is_waited_for() {
                 voters: Vec::new(),
                 learners: Vec::new(),
             };
-            scene.reply(leader, request.id, Ok(crate::types::ClientAnswer::Status(status)));
+            scene.reply(leader, request.id, Ok(ClientAnswer::Status(status)));
         }
     }
     scene.reply(leader, id, response("done"));
