@@ -225,7 +225,7 @@ mod tests {
         let head = HEADER_BYTES + CHUNK_HEAD_BYTES;
         let mut good = Vec::new();
         seal(PROTOCOL_VERSION, CHUNK, GroupId(7), &mut good, |out| {
-            out.extend_from_slice(&[5; CHUNK_HEAD_BYTES + 100])
+            out.extend_from_slice(&[5; CHUNK_HEAD_BYTES + 100]);
         });
         for bit in 0..good.len() * 8 {
             assert_eq!(is_refused_with_a_flip(&good, bit), bit / 8 < head, "bit {bit}");

@@ -465,7 +465,8 @@ fn a_batch_that_the_disk_put_behind_its_own_place_is_missed_there() {
 #[test]
 fn what_rots_while_the_log_is_open_is_refused_by_who_reads_it() {
     let newest = PathBuf::from("/data/0000000002.log");
-    let rots: [(&str, fn(&mut Vec<u8>)); 5] = [
+    type Rot = (&'static str, fn(&mut Vec<u8>));
+    let rots: [Rot; 5] = [
         ("a batch that was durable is gone", |bytes| bytes[8192..8192 + HEADER_BYTES].fill(0)),
         ("a batch that was durable has changed", |bytes| {
             forge(bytes, 8192, |header| LittleEndian::write_u32(&mut header[16..20], u32::MAX / 2));

@@ -177,6 +177,7 @@ impl Files for RealFiles {
 }
 
 #[cfg(target_os = "linux")]
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere it is refused")]
 fn go_past_the_cache(options: &mut OpenOptions) -> io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
     options.custom_flags(rustix::fs::OFlags::DIRECT.bits().cast_signed());
