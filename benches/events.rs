@@ -204,7 +204,9 @@ fn fill(store: &EventStore, from: u64, to: u64) {
             oldest.wait().expect("the node is healthy");
         }
     }
-    window.into_iter().for_each(|ticket| _ = ticket.wait().expect("the node is healthy"));
+    for ticket in window {
+        let _ = ticket.wait().expect("the node is healthy");
+    }
 }
 
 /// What the process holds that no file is behind.

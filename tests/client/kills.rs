@@ -30,7 +30,8 @@ fn whichever_nodes_are_killed_or_stopped_thirty_thousand_increments_are_exact() 
 
     let clients: Vec<_> = (0..CLIENTS).map(|_| cluster.client()).collect();
     let done: usize = thread::scope(|scope| {
-        let work = |client| scope.spawn(|| increment(client, &answered, &faults_are_over));
+        let (answered, faults_are_over) = (&answered, &faults_are_over);
+        let work = |client| scope.spawn(move || increment(&client, answered, faults_are_over));
         let workers: Vec<_> = clients.into_iter().map(work).collect();
         for _ in 0..FAULTS {
             strike(&mut cluster, &control, &mut random);
@@ -42,17 +43,16 @@ fn whichever_nodes_are_killed_or_stopped_thirty_thousand_increments_are_exact() 
     });
 
     println!("{done} increments");
+    let total = i64::try_from(done).expect("so many fit");
     assert!(done >= CLIENTS * INCREMENTS);
-    assert_eq!(control.query(()), Ok(done as i64));
+    assert_eq!(control.query(()), Ok(total));
     for id in 1..=3 {
-        eventually("each node has them all", || {
-            (control.query_local_on(id, ()) == Ok(done as i64)).then_some(())
-        });
+        eventually("each node has them all", || (control.query_local_on(id, ()) == Ok(total)).then_some(()));
     }
 }
 
 /// Increments until both enough is done and the faults are over; how often.
-fn increment(client: Client<Counter>, answered: &AtomicUsize, faults_are_over: &AtomicBool) -> usize {
+fn increment(client: &Client<Counter>, answered: &AtomicUsize, faults_are_over: &AtomicBool) -> usize {
     let mut in_flight: VecDeque<Ticket<i64, _>> = VecDeque::new();
     let mut done = 0;
     while done < INCREMENTS || !faults_are_over.load(Ordering::Relaxed) {

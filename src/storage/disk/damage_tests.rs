@@ -461,11 +461,13 @@ fn a_batch_that_the_disk_put_behind_its_own_place_is_missed_there() {
     }
 }
 
+/// What goes wrong, and how.
+type Rot = (&'static str, fn(&mut Vec<u8>));
+
 /// Whatever was found good at the start may rot later: then who reads it must find out.
 #[test]
 fn what_rots_while_the_log_is_open_is_refused_by_who_reads_it() {
     let newest = PathBuf::from("/data/0000000002.log");
-    type Rot = (&'static str, fn(&mut Vec<u8>));
     let rots: [Rot; 5] = [
         ("a batch that was durable is gone", |bytes| bytes[8192..8192 + HEADER_BYTES].fill(0)),
         ("a batch that was durable has changed", |bytes| {
