@@ -54,7 +54,7 @@ fn set_label(
     }
     if !value.is_empty() {
         store.put(Table::Labels, &label_key(name, value, id), Bytes::new());
-        count(store, name, value, |count| count + 1)?;
+        count(store, name, value, |count| count.saturating_add(1))?;
         is.labels.insert(name.to_owned(), value.to_owned());
     }
     Ok(())

@@ -31,8 +31,8 @@ pub struct MachineOptions {
     pub dir: PathBuf,
     /// How much memory the database uses for its pages, in bytes.
     pub cache_bytes: usize,
-    /// How many bytes of rows are collected before they are brought to the disk. At most three times as much is in memory;
-    /// about as much is applied again after a crash.
+    /// How many bytes of rows are collected before they are brought to the disk. At most four times as much is in memory,
+    /// and twice as much is applied again after a crash.
     pub layer_bytes: u64,
     /// Whether to look through the whole store when it is opened, also if nothing is suspected.
     pub verify: bool,
@@ -114,8 +114,9 @@ impl StateMachine for EventMachine {
         self.command_bytes += command.bytes();
         let changed = self.change(at.index.0, command);
         shared.noted(changed).unwrap_or_else(|failure| {
-            self.failure = Some(failure.clone());
-            Response::failed(failure)
+            let failed = Response::failed(&failure);
+            self.failure = Some(failure);
+            failed
         })
     }
 

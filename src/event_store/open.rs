@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! events.redb            the database
+//! events.redb.new        one that is being made; it gets its name when it is whole
 //! events.redb.damaged    one that was set aside; only the last
 //! suspect                empty; there if damage was met: the next start looks through the whole database
 //! ```
@@ -35,26 +36,39 @@ pub(super) fn open(options: &MachineOptions) -> Result<Opened, OpenError> {
     let io = |error: std::io::Error| OpenError::Io { dir: dir.clone(), reason: error.to_string() };
     fs::create_dir_all(dir).map_err(io)?;
     let suspect = dir.join(SUSPECT);
-    let is_verified = options.verify || suspect.try_exists().map_err(io)?;
+    let is_suspect = suspect.try_exists().map_err(io)?;
+    let is_verified = options.verify || is_suspect;
     let mut builder = Database::builder();
     builder.set_cache_size(options.cache_bytes);
     builder.set_check_integrity_on_open(is_verified);
     let path = dir.join(DATABASE);
-    let is_new = !path.try_exists().map_err(io)?;
+    if !path.try_exists().map_err(io)? {
+        make(&builder, dir, &path)?;
+    }
     let (database, held) = match begin(&builder, &path, is_verified) {
         Err(Refusal::Damaged(reason)) => {
             set_aside(dir, &path, &reason).map_err(io)?;
+            make(&builder, dir, &path)?;
             begin(&builder, &path, false).map_err(|refusal| refusal.named(dir))?
         }
         opened => opened.map_err(|refusal| refusal.named(dir))?,
     };
-    if is_verified && !options.verify {
+    if is_suspect {
         fs::remove_file(&suspect).map_err(io)?;
     }
-    if is_new {
-        File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)?;
-    }
     Ok(Opened { database, held, suspect })
+}
+
+/// Makes a blank database at `path`: it is there as a whole, or not at all.
+fn make(builder: &Builder, dir: &Path, path: &Path) -> Result<(), OpenError> {
+    let io = |error: std::io::Error| OpenError::Io { dir: dir.to_owned(), reason: error.to_string() };
+    let new = dir.join(NEW);
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
+        _ => {}
+    }
+    drop(begin(builder, &new, false).map_err(|refusal| refusal.named(dir))?);
+    fs::rename(&new, path).and_then(|()| File::open(dir)?.sync_all()).map_err(io)
 }
 
 /// A damaged database is kept for whoever wants to look into it, and out of the way.
@@ -125,5 +139,6 @@ impl From<StoreError> for Refusal {
 }
 
 const DATABASE: &str = "events.redb";
+const NEW: &str = "events.redb.new";
 const DAMAGED: &str = "events.redb.damaged";
 const SUSPECT: &str = "suspect";

@@ -9,6 +9,7 @@
 //! It comes from another node, and is judged as it is read: every row must be one, and stand where it belongs. Its own
 //! checksums were verified before its bytes are given out here.
 
+use std::fmt;
 use std::io::{self, BufReader, BufWriter, Read, Write as _};
 use std::ops::Bound;
 
@@ -19,7 +20,7 @@ use super::limits::Invalid;
 use super::rows;
 use super::tables::{KEY_BYTES_MAX, Table, VALUE_BYTES_MAX};
 use super::view::View;
-use crate::machine::{DecodeError, MachineError};
+use crate::machine::MachineError;
 
 /// Writes what `view` shows.
 pub(super) fn write(view: &View, out: &mut dyn io::Write) -> io::Result<()> {
@@ -102,7 +103,7 @@ impl<R: Read> Rows<R> {
         let value = u32::from_be_bytes(self.number()?) as usize;
         let judged = Invalid::judge_bytes("a key", key, KEY_BYTES_MAX)
             .and_then(|()| Invalid::judge_bytes("a value", value, VALUE_BYTES_MAX));
-        judged.map_err(|invalid| unreadable(invalid.into()))?;
+        judged.map_err(unreadable)?;
         let (key, value) = (self.bytes(key)?, self.bytes(value)?);
         let next = Table::ALL.get(usize::from(nth)).copied().filter(|next| match before {
             Some(before) if *next == table => before < key.as_slice(),
@@ -143,8 +144,8 @@ impl<R: Read> Rows<R> {
     }
 }
 
-fn unreadable(error: DecodeError) -> MachineError {
-    MachineError::new(format!("the snapshot holds a row that is none: {}", error.reason))
+fn unreadable(error: impl fmt::Display) -> MachineError {
+    MachineError::new(format!("the snapshot holds a row that is none: {error}"))
 }
 
 /// The last byte is the version.

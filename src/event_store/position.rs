@@ -28,13 +28,9 @@ impl Position {
         }
     }
 
-    /// `count` places further in the same entry.
-    ///
-    /// # Panics
-    /// If an entry has no such place.
+    /// `count` places further in the same entry, which has few of them.
     pub(super) fn plus(self, count: u32) -> Self {
-        let offset = self.offset.checked_add(count).expect("an entry's events are counted by four bytes");
-        Self { offset, ..self }
+        Self { offset: self.offset.saturating_add(count), ..self }
     }
 
     /// Behind all events of the entry `index`.

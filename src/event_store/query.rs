@@ -162,14 +162,14 @@ impl Codec for Query {
             Self::Aggregates { prefix, after, rows_max } => {
                 out.put_u8(5);
                 out.put_id(prefix);
-                out.put_option(after.as_ref(), |out, after| out.put_id(after));
+                out.put_option(after.as_ref(), Write::put_id);
                 out.put_u32(*rows_max);
             }
             Self::WithLabel { label, value, after, rows_max } => {
                 out.put_u8(6);
                 out.put_text(label);
                 out.put_text(value);
-                out.put_option(after.as_ref(), |out, after| out.put_id(after));
+                out.put_option(after.as_ref(), Write::put_id);
                 out.put_u32(*rows_max);
             }
             Self::WithStatus { status, after, rows_max } => {
@@ -187,7 +187,7 @@ impl Codec for Query {
             Self::Recorded { from, filter, bytes_max } => {
                 out.put_u8(9);
                 write_position(*from, out);
-                out.put_list(&filter.prefixes, |out, prefix| out.put_id(prefix));
+                out.put_list(&filter.prefixes, Write::put_id);
                 out.put_list(&filter.types, |out, event_type| out.put_text(event_type));
                 out.put_u32(*bytes_max);
             }

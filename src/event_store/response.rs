@@ -118,7 +118,7 @@ impl Codec for Response {
             }
             Self::Aggregates(page) => {
                 out.put_u8(15);
-                page.write(out, |out, id| out.put_id(id));
+                page.write(out, Write::put_id);
             }
             Self::WithStatus(page) => {
                 out.put_u8(16);
@@ -153,9 +153,11 @@ impl Codec for Response {
 
 impl Response {
     /// What went wrong, in as many words as there is room for.
-    pub(super) fn failed(error: StoreError) -> Self {
+    pub(super) fn failed(error: &StoreError) -> Self {
         let mut reason = error.to_string();
-        reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
+        while reason.len() > REASON_BYTES_MAX {
+            reason.pop();
+        }
         Self::Failed { reason }
     }
 

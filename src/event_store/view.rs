@@ -223,7 +223,7 @@ impl View {
                 self.archive(index, from, page_bytes(bytes_max)).map(Response::Archived)
             }
         };
-        answer.unwrap_or_else(Response::failed)
+        answer.unwrap_or_else(|error| Response::failed(&error))
     }
 
     pub(super) fn read<T>(&self, read: impl FnOnce(&Rows) -> Result<T, StoreError>) -> Result<T, StoreError> {

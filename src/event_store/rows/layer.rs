@@ -121,21 +121,21 @@ fn is_empty(from: Bound<&[u8]>, until: Bound<&[u8]>) -> bool {
 mod tests {
     use super::*;
 
-    fn value(text: &'static str) -> Found {
-        Some(Bytes::from_static(text.as_bytes()))
+    fn value(text: &'static str) -> Bytes {
+        Bytes::from_static(text.as_bytes())
     }
 
     #[test]
     fn a_reader_sees_what_its_batch_left_and_nothing_later() {
         let layer = Layer::default();
-        layer.write(2, Table::Events, b"key", value("two"));
-        layer.write(2, Table::Events, b"key", value("two again"));
+        layer.write(2, Table::Events, b"key", Some(value("two")));
+        layer.write(2, Table::Events, b"key", Some(value("two again")));
         layer.write(5, Table::Events, b"key", None);
-        layer.write(7, Table::Events, b"key", value("seven"));
+        layer.write(7, Table::Events, b"key", Some(value("seven")));
 
         let seen = [1, 2, 4, 5, 6, 7, 9].map(|batch| layer.get(batch, Table::Events, b"key"));
 
-        let (two, none, seven) = (Some(value("two again")), Some(None), Some(value("seven")));
+        let (two, none, seven) = (Some(Some(value("two again"))), Some(None), Some(Some(value("seven"))));
         assert_eq!(seen, [None, two.clone(), two, none.clone(), none, seven.clone(), seven]);
         assert_eq!(layer.get(9, Table::Gaps, b"key"), None, "another table");
     }
@@ -144,7 +144,7 @@ mod tests {
     fn a_range_holds_only_rows_that_were_there() {
         let layer = Layer::default();
         for (batch, key) in [(1, b"a"), (3, b"b"), (1, b"c"), (2, b"d")] {
-            layer.write(batch, Table::Events, key, value("there"));
+            layer.write(batch, Table::Events, key, Some(value("there")));
         }
         layer.write(4, Table::Events, b"a", None);
         let all = (Bound::Included(&b"a"[..]), Bound::Unbounded);
@@ -161,7 +161,7 @@ mod tests {
             "it is known that it is gone"
         );
         let below_d = (Bound::Excluded(&b"a"[..]), Bound::Excluded(&b"d"[..]));
-        assert_eq!(layer.last(2, Table::Events, below_d), Some((b"c".to_vec(), value("there"))));
+        assert_eq!(layer.last(2, Table::Events, below_d), Some((b"c".to_vec(), Some(value("there")))));
         let none = (Bound::Excluded(&b"a"[..]), Bound::Excluded(&b"a"[..]));
         assert_eq!(layer.last(2, Table::Events, none), None);
     }

@@ -69,6 +69,7 @@ impl Store {
 
     /// The batch that is being written; it begins with the first call.
     pub(crate) fn batch(&mut self) -> &Batch {
+        assert!(self.replacing.is_none(), "rows are written before those of a snapshot count");
         self.batch.get_or_insert_with(|| {
             let state = self.shared.state.lock();
             Batch::new(Arc::clone(&state.basis), state.ended + 1)

@@ -58,8 +58,8 @@ impl Disk {
         for write in std::mem::take(&mut platter.unsynced) {
             let luck = platter.draw();
             match write {
-                Write::Length(length) if luck % 2 == 0 => image.resize(length, 0),
-                Write::Bytes(at, bytes) if luck % 3 > 0 => {
+                Write::Length(length) if luck.is_multiple_of(2) => image.resize(length, 0),
+                Write::Bytes(at, bytes) if !luck.is_multiple_of(3) => {
                     let sectors = bytes.len().div_ceil(SECTOR_BYTES) as u64;
                     let kept = if luck % 3 == 1 { sectors } else { luck / 3 % sectors };
                     let kept = (kept as usize * SECTOR_BYTES).min(bytes.len());
@@ -208,7 +208,7 @@ fn crash_at(history: &History, operation: u64, chance: u64, layer_bytes: u64) ->
     let disk = Disk::that_fails_at(operation, chance);
     let mut durable = LogPosition::ZERO;
     if let Some(mut machine) = open(&disk, layer_bytes) {
-        durable = history.apply(&mut machine, 0, chance % 2 == 0);
+        durable = history.apply(&mut machine, 0, chance.is_multiple_of(2));
     }
     let has_failed = disk.0.lock().operations >= operation;
     let disk = disk.after_the_crash();

@@ -299,11 +299,11 @@ impl Step {
                     let expected = sequence(*nth).saturating_add_signed(i64::from(*off));
                     let events = (0..*count).map(|event| {
                         let event = NewEvent::new(TEXTS[event], format!("{index} {event}"));
-                        event.at(at_millis(index as i64 * 3 % 17))
+                        event.at(at_millis((index * 3 % 17).cast_signed()))
                     });
                     Append::to(&ids()[*nth], expected).events(events).index(index_says.clone())
                 });
-                Command::append_all(appends, at_millis(-(index as i64)))
+                Command::append_all(appends, at_millis(-index.cast_signed()))
             }
             Self::Snapshot { id, behind, trims } => {
                 let sequence = sequence(*id).saturating_add_signed(-i64::from(*behind));

@@ -10,7 +10,7 @@ use crate::testing::machine::Suite;
 /// A little of everything, with conflicts and refusals.
 fn commands() -> Vec<Command> {
     let append = |number, at: u64, index: Index| {
-        let events = ["placed", "paid", "shipped"].map(|name| event(name).at(at_millis(at as i64)));
+        let events = ["placed", "paid", "shipped"].map(|name| event(name).at(at_millis(at.cast_signed())));
         Append::to(&order(number), at).events(events).index(index).into_command(NOW).unwrap()
     };
     let status = |status: &str| Index::new().status(status).label("customer", "7");
@@ -79,7 +79,7 @@ fn the_machine_keeps_the_contract_of_machines_on_disk() {
         let dir = tempfile::tempdir().unwrap();
         move || open(dir.path())
     };
-    let failed = Response::failed(StoreError::Disk { reason: "gone".to_owned() });
+    let failed = Response::failed(&StoreError::Disk { reason: "gone".to_owned() });
     Suite::on_disk(on_disk).commands(commands()).queries(queries()).responses([failed]).check();
 }
 
