@@ -120,3 +120,22 @@ pub(super) fn let_others_go_first() {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_done_in_the_background_comes_back_and_so_does_its_panic() {
+        let (here, mut there) = (thread::current().id(), None);
+        let done = in_the_background(|| {
+            there = Some(thread::current().id());
+            7
+        });
+        assert_eq!(done, 7);
+        assert!(there.is_some_and(|there| there != here), "on a thread of its own");
+
+        let panicked = guarded::<()>(|| in_the_background(|| panic!("too much")));
+        assert!(matches!(panicked, Err(StopCause::Panicked { message, .. }) if message.contains("too much")));
+    }
+}

@@ -108,8 +108,8 @@ fn a_refused_sync_is_the_end_of_a_snapshot_and_not_of_the_log() {
 
 #[test]
 fn what_was_received_before_a_refused_sync_is_not_believed() {
-    // Through the cache a sync comes after each mebibyte, past it after 32; then one for the content, one for the name.
-    for (has_no_direct_way, bytes, syncs) in [(true, 9 << 20, 11), (false, 33 << 20, 3)] {
+    // Through the cache a sync comes after each mebibyte, past it after 64; then one for the content, one for the name.
+    for (has_no_direct_way, bytes, syncs) in [(true, 9 << 20, 11), (false, 65 << 20, 3)] {
         let (meta, file) = offer_of(bytes);
         let disk = SimulatedDisk::default();
         disk.set_no_direct_way(has_no_direct_way);

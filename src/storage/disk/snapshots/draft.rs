@@ -16,8 +16,9 @@ use crate::storage::disk::files::{Access, DataFile};
 /// transfer, and 1 MiB received fastest.
 const SYNC_BYTES: u64 = 1 << 20;
 /// After so much a file is synced that is written past it: what was written is with the disk already, and a sync makes it
-/// write down where it stands. 1 GiB with a sync after each 1, 8 and 64 MiB takes 3.9, 0.5 and 0.4 s.
-const DIRECT_SYNC_BYTES: u64 = 32 << 20;
+/// write down where it stands, some milliseconds each time. 1 GiB with a sync after each 1, 8 and 64 MiB takes 3.9, 0.5
+/// and 0.4 s.
+const DIRECT_SYNC_BYTES: u64 = 64 << 20;
 
 /// A file that is to become a snapshot: written from front to back, and given its name when it is whole.
 pub(super) struct Draft {
