@@ -97,6 +97,10 @@
 //! elsewhere, under the same number of the same session, until the deadline; only then, and only if an attempt may have
 //! arrived, its caller is told that nobody knows.
 //!
+//! **An append to the event store** is such a proposal. Its apply thread collects the rows of a batch in memory; a thread of
+//! their own settles them in redb, together with the position they belong to, and the log is kept from there on. Loads,
+//! listings and subscriptions read a picture of the last batch and hold nobody up.
+//!
 //! **A read** joins a numbered round of heartbeats that is sent after the read arrived. When a majority has answered that
 //! round, the leader was still the leader, and the read takes its place behind the applies up to the commit index of its
 //! arrival. On a follower one message to the leader comes first. With [`Config::lease_reads`] the round is spared while nobody

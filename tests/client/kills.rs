@@ -11,9 +11,9 @@ use crate::counter::Counter;
 use crate::processes::{Processes, eventually};
 use crate::random::Random;
 
-const CLIENTS: i64 = 3;
+const CLIENTS: usize = 3;
 /// What each of them does at least.
-const INCREMENTS: i64 = 10_000;
+const INCREMENTS: usize = 10_000;
 const IN_FLIGHT: usize = 32;
 /// As often something strikes.
 const FAULTS: usize = 8;
@@ -29,10 +29,10 @@ fn whichever_nodes_are_killed_or_stopped_thirty_thousand_increments_are_exact() 
     let (answered, faults_are_over) = (AtomicUsize::new(0), AtomicBool::new(false));
 
     let clients: Vec<_> = (0..CLIENTS).map(|_| cluster.client()).collect();
-    let done: i64 = thread::scope(|scope| {
+    let done: usize = thread::scope(|scope| {
         let (answered, faults_are_over) = (&answered, &faults_are_over);
-        let work = |client| scope.spawn(move || increment(client, answered, faults_are_over));
-        let workers: Vec<_> = clients.iter().map(work).collect();
+        let work = |client| scope.spawn(move || increment(&client, answered, faults_are_over));
+        let workers: Vec<_> = clients.into_iter().map(work).collect();
         for _ in 0..FAULTS {
             strike(&mut cluster, &control, &mut random);
             let before = answered.load(Ordering::Relaxed);
@@ -43,15 +43,16 @@ fn whichever_nodes_are_killed_or_stopped_thirty_thousand_increments_are_exact() 
     });
 
     println!("{done} increments");
+    let total = i64::try_from(done).expect("so many fit");
     assert!(done >= CLIENTS * INCREMENTS);
-    assert_eq!(control.query(()), Ok(done));
+    assert_eq!(control.query(()), Ok(total));
     for id in 1..=3 {
-        eventually("each node has them all", || (control.query_local_on(id, ()) == Ok(done)).then_some(()));
+        eventually("each node has them all", || (control.query_local_on(id, ()) == Ok(total)).then_some(()));
     }
 }
 
 /// Increments until both enough is done and the faults are over; how often.
-fn increment(client: &Client<Counter>, answered: &AtomicUsize, faults_are_over: &AtomicBool) -> i64 {
+fn increment(client: &Client<Counter>, answered: &AtomicUsize, faults_are_over: &AtomicBool) -> usize {
     let mut in_flight: VecDeque<Ticket<i64, _>> = VecDeque::new();
     let mut done = 0;
     while done < INCREMENTS || !faults_are_over.load(Ordering::Relaxed) {

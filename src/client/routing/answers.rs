@@ -199,7 +199,9 @@ impl<E: CallEnd> Routing<E> {
     /// What became of our wish for a session.
     fn told_session(&mut self, link: LinkId, outcome: Result<ClientAnswer, ClientRefused>, now: Instant) {
         match outcome {
-            Ok(ClientAnswer::SessionOpened(id)) => {
+            // A session is named by its entry in the log. One that is not new would mix up the numbers of two.
+            Ok(ClientAnswer::SessionOpened(id)) if self.newest_session.is_none_or(|newest| newest < id) => {
+                self.newest_session = Some(id);
                 self.session = Session::Open { id, window: Window::default() };
             }
             Ok(_) => {

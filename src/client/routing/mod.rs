@@ -89,6 +89,8 @@ pub(in crate::client) struct Routing<E> {
     /// Calls that were refused, and when to send them again.
     paused: BTreeSet<(Instant, Key)>,
     session: Session,
+    /// The newest session that was ever opened for it: those that follow have greater names.
+    newest_session: Option<SessionId>,
     endpoints: Endpoints,
     links: BTreeMap<LinkId, Link>,
     next_link: LinkId,
@@ -119,6 +121,7 @@ impl<E: CallEnd> Routing<E> {
             reads: VecDeque::new(),
             paused: BTreeSet::new(),
             session: Session::None { not_before: now, refusals: 0 },
+            newest_session: None,
             endpoints: Endpoints::new(addresses, seed, now),
             links: BTreeMap::new(),
             next_link: LinkId(0),

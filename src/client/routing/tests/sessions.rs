@@ -207,3 +207,20 @@ fn an_answer_that_opens_no_session_ends_the_connection() {
 
     assert_eq!(scene.closed, [leader]);
 }
+
+#[test]
+fn a_session_that_a_node_opens_a_second_time_is_not_believed() {
+    let (mut scene, [leader, ..]) = Scene::in_session();
+    let (lost, under_way) = (scene.propose("a"), scene.propose("b"));
+    let sent = scene.sent_to(leader);
+    scene.reply(leader, sent[0].id, Err(ClientRefused::SessionExpired));
+    assert_eq!(scene.told[&lost], expired(Outcome::NotApplied));
+    scene.propose("c");
+
+    scene.open_session(leader, SESSION);
+    assert!(scene.closed.contains(&leader), "a node that says so is left");
+    scene.lose(leader);
+    scene.pass(SECOND * 60);
+
+    assert_eq!(scene.told[&under_way], Verdict::Failed(Failure::SessionExpired(Outcome::Unknown)));
+}
