@@ -54,7 +54,8 @@ fn requests_beyond_those_of_one_connection_are_busy_at_once_and_it_goes_on_being
     let mut client = Raw::client(alone.address());
     let mut other = Raw::client(alone.address());
 
-    client.write(&[propose(1, "hold"), propose(2, "say 2"), query(3, "say 3"), propose(4, "say 4")].concat());
+    client
+        .write(&[propose(1, "hold"), propose(2, "say 2"), propose(3, "say 3"), propose(4, "say 4")].concat());
     assert_eq!(client.ask(&propose(5, "say 5")), busy(5));
     assert_eq!(client.ask(&query(6, "say 6")), busy(6));
     other.write(&propose(1, "say other"));
