@@ -119,7 +119,6 @@ fn interruption() -> Result<Receiver<()>, Box<dyn Error>> {
     Ok(interrupted)
 }
 
-<<<<<<< HEAD
 /// Who leads, as the first node says that knows.
 fn leader(client: &Client<Counter>) -> Result<u64, Box<dyn Error>> {
     for _ in 0..1000 {
@@ -128,11 +127,6 @@ fn leader(client: &Client<Counter>) -> Result<u64, Box<dyn Error>> {
         }
     }
     Err("nobody leads".into())
-=======
-/// Who leads. Right after the first command somebody does.
-fn leader(client: &Client<Counter>) -> Result<u64, Box<dyn Error>> {
-    Ok(client.status()?.leader.ok_or("nobody leads")?.get())
->>>>>>> integ
 }
 
 struct Cluster<'a> {
