@@ -119,9 +119,14 @@ fn interruption() -> Result<Receiver<()>, Box<dyn Error>> {
     Ok(interrupted)
 }
 
-/// Who leads. Right after the first command somebody does.
+/// Who leads, as the first node says that knows.
 fn leader(client: &Client<Counter>) -> Result<u64, Box<dyn Error>> {
-    Ok(client.status()?.leader.ok_or("nobody leads")?.get())
+    for _ in 0..1000 {
+        if let Some(leader) = client.status()?.leader {
+            return Ok(leader.get());
+        }
+    }
+    Err("nobody leads".into())
 }
 
 struct Cluster<'a> {

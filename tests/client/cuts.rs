@@ -50,7 +50,7 @@ impl Behind {
 
     fn client(&self) -> Client<Obedient> {
         let config = ClientConfig::new(&self.addresses)
-            .call_timeout(LONG)
+            .call_timeout(LONG * 10)
             .connect_within(LONG)
             .silence_timeout(Duration::from_millis(300));
         Client::connect_with(config).expect("the nodes are there")

@@ -74,7 +74,7 @@ impl Processes {
     }
 
     pub(crate) fn client(&self) -> Client<Counter> {
-        let config = ClientConfig::new(&self.addresses).call_timeout(LONG).connect_within(LONG);
+        let config = ClientConfig::new(&self.addresses).call_timeout(LONG * 10).connect_within(LONG);
         Client::connect_with(config).expect("the nodes are there")
     }
 

@@ -152,7 +152,15 @@ impl<E: CallEnd> Routing<E> {
         };
         let (stood_for, answered) = standing.unwrap_or((Duration::ZERO, false));
         if let Some(endpoint) = self.endpoints.get_mut(endpoint) {
-            log::debug!("the connection with {} is over: {why}", endpoint.address);
+            match end {
+                End::Failed if standing.is_some() => {
+                    log::info!("lost the connection with {}: {why}", endpoint.address);
+                }
+                End::Refused => log::warn!("no connection with {}: {why}", endpoint.address),
+                End::Failed | End::Unneeded => {
+                    log::debug!("no connection with {}: {why}", endpoint.address);
+                }
+            }
             endpoint.ended(end, why, stood_for, answered, now);
         }
         self.endpoints.forget();
