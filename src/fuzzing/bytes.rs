@@ -46,7 +46,7 @@ fn reseal_frames(mut stream: &mut [u8]) {
             return;
         }
         let (frame, rest) = stream.split_at_mut(HEADER_BYTES + length);
-        let checksum = crc32c::crc32c_append(crc32c::crc32c(&frame[..14]), &frame[HEADER_BYTES..]);
+        let checksum = frame::checksum(frame);
         frame[14..18].copy_from_slice(&checksum.to_le_bytes());
         stream = rest;
     }

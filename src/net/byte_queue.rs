@@ -150,12 +150,12 @@ impl ByteQueue {
     }
 
     /// How much was ever queued.
-    pub(super) fn queued_to(&self) -> u64 {
+    pub(crate) fn queued_to(&self) -> u64 {
         self.queued_to
     }
 
     /// How much was ever written.
-    pub(super) fn written_to(&self) -> u64 {
+    pub(crate) fn written_to(&self) -> u64 {
         self.written_to
     }
 

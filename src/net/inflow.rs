@@ -2,7 +2,8 @@
 //!
 //! One buffer takes many small frames per read; each is copied out, so that an entry that is kept for long keeps no more
 //! memory alive than its own frame. A frame that is larger than the buffer gets an allocation of exactly its size as soon
-//! as its header was judged, and is read straight into it.
+//! as its header was judged, and is read straight into it. One that carries a chunk of a snapshot is soon let go, and the
+//! next one comes: those are read into memory that is used again and again.
 //!
 //! A connection that is busy has a buffer of its own. Where many are idle, one buffer serves them all, each in its turn
 //! ([`Inflow::borrow`]), and between its turns a connection keeps no more than what it has of a frame that is not whole.
@@ -11,9 +12,9 @@ use std::io::{self, ErrorKind, IoSliceMut, Read};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::wire::WireError;
 use crate::wire::frame::{self, FrameError};
 use crate::wire::greeting::GREETING_BYTES_MAX;
+use crate::wire::{Buffers, WireError};
 
 /// What a connection that has not said who it is may occupy.
 const NARROW_BYTES: usize = 4 << 10;
@@ -33,6 +34,8 @@ pub(crate) struct Inflow {
     large: Option<Large>,
     /// What its frames must be of.
     version: u8,
+    /// Whether large frames are read into memory that is used again.
+    recycles: bool,
     frame_bytes_max: usize,
 }
 
@@ -67,12 +70,28 @@ pub(crate) enum Taken {
 impl Inflow {
     /// Takes frames of that version of at most `frame_bytes_max`, header included.
     pub(crate) fn new(version: u8, frame_bytes_max: usize) -> Self {
-        Self { buffer: vec![0; NARROW_BYTES].into(), start: 0, end: 0, large: None, version, frame_bytes_max }
+        Self {
+            buffer: vec![0; NARROW_BYTES].into(),
+            start: 0,
+            end: 0,
+            large: None,
+            version,
+            recycles: false,
+            frame_bytes_max,
+        }
     }
 
     /// As [`Inflow::new`], without a buffer of its own: reads only while it borrows one. It begins with `said`.
     pub(crate) fn borrowing(version: u8, frame_bytes_max: usize, said: Box<[u8]>) -> Self {
-        Self { end: said.len(), buffer: said, start: 0, large: None, version, frame_bytes_max }
+        Self {
+            end: said.len(),
+            buffer: said,
+            start: 0,
+            large: None,
+            version,
+            recycles: false,
+            frame_bytes_max,
+        }
     }
 
     /// A buffer to lend to many, each in its turn.
@@ -109,9 +128,9 @@ impl Inflow {
     }
 
     /// The other side sends frames of up to `frame_bytes_max` and hardly anything else: the buffer stays narrow, so that
-    /// nearly all bytes are read straight into the frame they belong to.
+    /// nearly all bytes are read straight into the frame they belong to; and nobody keeps them for long.
     pub(crate) fn expect_large(&mut self, frame_bytes_max: usize) {
-        self.frame_bytes_max = frame_bytes_max;
+        (self.frame_bytes_max, self.recycles) = (frame_bytes_max, true);
     }
 
     /// One read from `socket`.
@@ -148,13 +167,33 @@ impl Inflow {
         })
     }
 
+    /// As [`Inflow::next_frame`]; `buffers` has memory for large ones.
+    pub(crate) fn next_frame_in(&mut self, buffers: &mut Buffers) -> Result<Option<Bytes>, FrameError> {
+        if self.recycles
+            && let Some(whole) = self.take_large()
+        {
+            return Ok(Some(buffers.lend(whole)));
+        }
+        let recycles = self.recycles;
+        let make = |length| if recycles { buffers.take(length) } else { BytesMut::zeroed(length) };
+        Ok(match self.next_in(usize::MAX, make)? {
+            Next::Frame(frame) => Some(frame),
+            Next::Nothing | Next::NoRoom(_) => None,
+        })
+    }
+
     /// As [`Inflow::next_frame`], for whom no more than `room` may be set aside.
     pub(crate) fn next_frame_within(&mut self, room: usize) -> Result<Next, FrameError> {
-        if let Some(large) = &mut self.large {
-            if large.filled < large.frame.len() {
-                return Ok(Next::Nothing);
-            }
-            return Ok(self.large.take().map_or(Next::Nothing, |large| Next::Frame(large.frame.freeze())));
+        self.next_in(room, BytesMut::zeroed)
+    }
+
+    /// The first frame; `make` makes room for a large one.
+    fn next_in(&mut self, room: usize, make: impl FnOnce(usize) -> BytesMut) -> Result<Next, FrameError> {
+        if let Some(whole) = self.take_large() {
+            return Ok(Next::Frame(whole.freeze()));
+        }
+        if self.large.is_some() {
+            return Ok(Next::Nothing);
         }
         let Some(length) = frame::announced_len(self.version, self.waiting(), self.frame_bytes_max)? else {
             return Ok(Next::Nothing);
@@ -164,7 +203,7 @@ impl Inflow {
                 return Ok(Next::NoRoom(length));
             }
             let filled = self.end - self.start;
-            let mut frame = BytesMut::zeroed(length);
+            let mut frame = make(length);
             frame[..filled].copy_from_slice(self.waiting());
             self.skip(filled);
             self.large = Some(Large { frame, filled });
@@ -217,6 +256,11 @@ impl Inflow {
     /// What was read and nobody has taken.
     pub(crate) fn into_waiting(self) -> Box<[u8]> {
         self.waiting().into()
+    }
+
+    /// The large frame under way, if all of it is there.
+    fn take_large(&mut self) -> Option<BytesMut> {
+        self.large.take_if(|large| large.filled == large.frame.len()).map(|large| large.frame)
     }
 
     fn waiting(&self) -> &[u8] {
@@ -274,10 +318,11 @@ pub(crate) fn frames_of(
 ) -> (Vec<Bytes>, Result<(), FrameError>) {
     let (mut inflow, mut trickle) =
         (Inflow::new(frame::PROTOCOL_VERSION, frame_bytes_max), Trickle { rest: stream, step });
+    let mut buffers = Buffers::new(1, 0);
     let mut frames = Vec::new();
     while let Ok(Taken::Bytes { .. }) = inflow.read_from(&mut trickle) {
         loop {
-            match inflow.next_frame() {
+            match inflow.next_frame_in(&mut buffers) {
                 Ok(Some(frame)) => frames.push(frame),
                 Ok(None) => break,
                 Err(error) => return (frames, Err(error)),
@@ -334,10 +379,10 @@ mod tests {
     }
 
     fn received(inflow: &mut Inflow, stream: &[u8], step: usize) -> Result<Vec<usize>, FrameError> {
-        let mut trickle = Trickle { rest: stream, step };
+        let (mut trickle, mut buffers) = (Trickle { rest: stream, step }, Buffers::new(2, 0));
         let mut bodies = Vec::new();
         while let Taken::Bytes { .. } = inflow.read_from(&mut trickle).expect("no error but blocking") {
-            while let Some(bytes) = inflow.next_frame()? {
+            while let Some(bytes) = inflow.next_frame_in(&mut buffers)? {
                 bodies.push(frame::open(PROTOCOL_VERSION, bytes)?.body.len());
             }
         }
@@ -362,7 +407,10 @@ mod tests {
 
         while let Taken::Bytes { .. } = inflow.read_from(&mut disturbed).expect("no error but blocking") {}
 
-        assert_eq!(inflow.next_frame().unwrap().as_deref(), Some(stream.as_slice()));
+        assert_eq!(
+            inflow.next_frame_in(&mut Buffers::new(1, 0)).unwrap().as_deref(),
+            Some(stream.as_slice())
+        );
     }
 
     #[test]
@@ -377,7 +425,28 @@ mod tests {
             let mut wide = Inflow::new(PROTOCOL_VERSION, 1 << 20);
             wide.widen();
             assert_eq!(received(&mut wide, &stream, step).unwrap(), sizes, "in steps of {step}");
+
+            let mut bulk = Inflow::new(PROTOCOL_VERSION, 1 << 20);
+            bulk.expect_large(1 << 20);
+            assert_eq!(received(&mut bulk, &stream, step).unwrap(), sizes, "in steps of {step}");
         }
+    }
+
+    #[test]
+    fn a_large_frame_comes_into_the_memory_of_one_that_was_let_go() {
+        let (stream, mut buffers) = (sealed(&[100_000, 100_000, 100_000]), Buffers::new(4, 18));
+        let mut trickle = Trickle { rest: &stream, step: 50_000 };
+        let mut bulk = Inflow::new(PROTOCOL_VERSION, 1 << 20);
+        bulk.expect_large(1 << 20);
+        let mut places = Vec::new();
+        while let Taken::Bytes { .. } = bulk.read_from(&mut trickle).expect("no error but blocking") {
+            while let Some(frame) = bulk.next_frame_in(&mut buffers).expect("good frames") {
+                assert_eq!(frame[18..].as_ptr().align_offset(4096), 0, "its body begins a page");
+                places.push(frame.as_ptr());
+            }
+        }
+        assert_eq!(places.len(), 3);
+        assert!(places.iter().all(|place| *place == places[0]), "{places:?}");
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //! | 13 | | the table |
 //!
 //! The table is the bounds that are in force ([`SessionBounds`]: 20 bytes), four bytes with the number of sessions, and these in the
-//! order of their last use:
+//! order in which they were opened:
 //!
 //! | bytes | what |
 //! |---|---|
@@ -195,8 +195,7 @@ fn encode_table(table: &Table, out: &mut Vec<u8>) {
     table.bounds.encode(out);
     let mut writer = Writer::new(out);
     writer.u32(u32::try_from(table.sessions.len()).expect("sessions keep to their bound"));
-    for id in table.by_use.values() {
-        let session = &table.sessions[id];
+    for (id, session) in &table.sessions {
         writer.u64(id.0).u64(session.last_used.0).u64(session.answered_below);
         writer.u32(u32::try_from(session.kept.len()).expect("a session keeps to its bound"));
         for (sequence, response) in &session.kept {
@@ -213,16 +212,15 @@ fn decode_table(bytes: &[u8]) -> Result<Table, WireError> {
         let max = u64::from(table.bounds.sessions_max);
         return Err(WireError::TooLong { what: "list of sessions", length: u64::from(count), max });
     }
-    let mut used_before = LogIndex(0);
+    let mut opened_before = SessionId(0);
     for _ in 0..count {
         let id = SessionId(reader.u64()?);
         let session = decode_session(&mut reader)?;
-        let is_in_order = used_before < session.last_used;
-        let was_opened_first = 0 < id.0 && id.0 <= session.last_used.0;
-        if !is_in_order || !was_opened_first || table.sessions.contains_key(&id) {
+        let is_in_order = opened_before < id && id.0 <= session.last_used.0;
+        if !is_in_order || table.by_use.contains_key(&session.last_used) {
             return Err(WireError::Invalid { what: "order of sessions" });
         }
-        used_before = session.last_used;
+        opened_before = id;
         table.insert(id, session);
     }
     reader.finish("table of sessions")?;
