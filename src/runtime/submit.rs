@@ -30,7 +30,6 @@ impl<S: StateMachine> Node<S> {
     }
 
     /// A command outside of any session, as bytes.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the room that serves clients"))]
     #[expect(clippy::needless_pass_by_value, reason = "a command is handed over")]
     pub(crate) fn submit_bytes(&self, command: Bytes, within: Duration) -> Ticket<Bytes, ProposeError> {
         let entry = seal_plain(|out| out.extend_from_slice(&command));
@@ -39,7 +38,6 @@ impl<S: StateMachine> Node<S> {
 
     /// A command of a session. Sent again with the same tag it is the same command, and takes effect once. A tag that counts
     /// its own command as answered is malformed.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the room that serves clients"))]
     #[expect(clippy::needless_pass_by_value, reason = "a command is handed over")]
     pub(crate) fn submit_tagged(
         &self,
@@ -99,7 +97,6 @@ impl<S: StateMachine> Node<S> {
 
     /// Asks the state machine, linearizably or, if `local`, of this node's copy as it is. What does not decode is refused as
     /// malformed, and not run.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the room that serves clients"))]
     #[expect(clippy::needless_pass_by_value, reason = "a query is handed over")]
     pub(crate) fn submit_query_bytes(
         &self,
