@@ -606,28 +606,3 @@ proptest! {
         }
     }
 }
-
-#[test]
-fn tmp_measure_sidecar() {
-    let mut table = Table::new();
-    table.bounds = SessionBounds::of(10_000);
-    for n in 1..=10_000_u64 {
-        let id = table.open(LogIndex(2 * n), SessionBounds::of(10_000));
-        table.touch(LogIndex(2 * n + 1), id);
-        table.keep(SessionTag { session: id, sequence: 3, answered_below: 3 }, Bytes::from(vec![0; 21]));
-    }
-    for count in [10_000, 1000, 100] {
-        while table.sessions.len() > count {
-            let id = *table.sessions.keys().next().unwrap();
-            table.close(id);
-        }
-        let mut out = Vec::new();
-        form::encode_section(&table, &mut out);
-        let began = std::time::Instant::now();
-        for _ in 0..100 {
-            out.clear();
-            form::encode_section(&table, &mut out);
-        }
-        println!("TMP {count} sessions: {} bytes, {:?} each", out.len(), began.elapsed() / 100);
-    }
-}
