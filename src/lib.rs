@@ -51,6 +51,10 @@
 //!
 //! [How it is tested](guide::how_quorate_is_tested) is a page of its own.
 //!
+//! A [`Server`] is a node that other processes can ask too.
+//!
+//! A [`Server`] is a node that other processes may ask too; each of them has a [`Client`], and no node.
+//!
 //! From there: [`Codec`] for commands of your own, [`ProposeError::outcome`] for what an error lets you conclude,
 //! [`Ticket`] for thousands of requests in flight, [`Config`] for what can be set. The modules [`storage`], [`transport`],
 //! [`consensus`] and [`types`] are for those who bring a log or a network of their own ([`Node::start_with`]) or test with
@@ -62,10 +66,10 @@
 //! A room imports only from the floors below it.
 //!
 //! ```text
-//! 7  event_store/                             aggregates made of events, on a node's disk (a feature)
+//! 7  event_store/ server/                     aggregates made of events, on a node's disk (a feature); clients of a node
 //! 6  runtime/    testing/                     threads, channels, Node, Config; suites for what users bring (a feature)
 //! 5  workers/                                 log writer and reader, applier, snapshot saver and mover: plain structs
-//! 4  replica/    transport/                   one group without threads; TCP and a network in memory
+//! 4  replica/    transport/  client/          one group without threads; TCP and a network in memory; a client elsewhere
 //! 3  machine/    storage/    net/             the user's trait and sessions; the log; the event loop
 //! 2  consensus/  wire/                        Raft, pure; frames and messages as bytes
 //! 1  ticket/     metrics/                     what a caller holds; what a node counts
@@ -82,6 +86,20 @@
 //! wrapper around the user's state machine keeps a table of sessions, itself a part of the replicated state: what was executed
 //! before is not executed again, and is given its first answer. The table is in front of every snapshot, and in the sidecar of
 //! a machine on disk.
+//!
+//! **A client's request** arrives at the node's one listener. The network thread tells a client from a peer by its first byte
+//! and hands the socket to the [`Server`]'s own thread, if there is one. That thread reads frames, judges them by its limits,
+//! and submits them to the node as any caller would, without waiting; whoever answers (the apply thread, mostly) puts the
+//! answer down and wakes it, and it writes in one go all that waits for a connection.
+//!
+//! **A call of a [`Client`]**, in another process, goes into the inbox of the client's one thread, which writes all that waits
+//! for a node in one go. What is not answered (the connection broke, the node did not lead, nothing was heard) it sends again
+//! elsewhere, under the same number of the same session, until the deadline; only then, and only if an attempt may have
+//! arrived, its caller is told that nobody knows.
+//!
+//! **An append to the event store** is such a proposal. Its apply thread collects the rows of a batch in memory; a thread of
+//! their own settles them in redb, together with the position they belong to, and the log is kept from there on. Loads,
+//! listings and subscriptions read a picture of the last batch and hold nobody up.
 //!
 //! **A read** joins a numbered round of heartbeats that is sent after the read arrived. When a majority has answered that
 //! round, the leader was still the leader, and the read takes its place behind the applies up to the commit index of its
@@ -125,6 +143,7 @@ compile_error!(
     "quorate needs a Unix: it is built and tested on Linux, and relies on file locks, pwrite and directory syncs"
 );
 
+mod client;
 pub mod consensus;
 #[cfg(feature = "event-store")]
 pub mod event_store;
@@ -152,6 +171,7 @@ pub mod types;
 mod wire;
 mod workers;
 
+pub use client::{Client, ClientConfig, ClientError, ClientReadError, ConnectError};
 pub use machine::{Codec, DecodeError, Held, MachineError, SnapshotError, StateMachine};
 pub use runtime::{
     After, Config, ConfigError, Events, Node, NodeEvent, Parts, PeerState, PeerStatus, Request, Role,
@@ -163,7 +183,8 @@ pub use ticket::{
     TransferError,
 };
 pub use types::{
-    ChangeReceipt, ChangeRefused, LogPosition, MembershipChange, SnapshotWriter, TransferRefused,
+    ChangeReceipt, ChangeRefused, ClientStatus, ClusterId, LogPosition, MembershipChange, SnapshotWriter,
+    TransferRefused,
 };
 
 /// The README's example is compiled and run with the tests.

@@ -18,17 +18,28 @@
 //! | world | different worlds | steps | depth |
 //! | --- | ---: | ---: | ---: |
 //! | elections | 39,780 | 152,529 | 22 |
-//! | pre-votes | 27,676 | 123,642 | 26 |
+//! | pre-votes | 14,559 | 38,265 | 23 |
 //! | replication | 30,341 | 82,794 | 26 |
-//! | votes on disks | 21,193 | 110,161 | 21 |
-//! | entries on disks | 25,893 | 99,678 | 26 |
-//! | turns | 18,628 | 62,285 | 37 |
+//! | votes on disks | 15,085 | 54,795 | 21 |
+//! | entries on disks | 17,575 | 51,240 | 25 |
+//! | turns | 12,512 | 35,446 | 35 |
+//! | reads | 3,016 | 7,049 | 16 |
 //! | snapshots | 23,012 | 62,900 | 24 |
-//! | transfer | 12,438 | 45,119 | 22 |
+//! | transfer | 5,109 | 12,265 | 19 |
 //! | removal | 22,428 | 58,183 | 28 |
-//! | growth | 39,035 | 148,354 | 36 |
-//! | reads and a succession (large) | 103,975 | 278,949 | 27 |
-//! | growth with a crash (large) | 221,762 | 957,427 | 37 |
+//! | growth | 16,111 | 39,851 | 31 |
+//! | elections with a duplicate (large) | 660,484 | 3,104,500 | 23 |
+//! | pre-votes with a tick (large) | 379,820 | 1,067,531 | 27 |
+//! | replication on long links (large) | 65,784 | 249,632 | 26 |
+//! | replication with a crash (large) | 124,900 | 375,593 | 24 |
+//! | successions on disks (large) | 132,654 | 479,447 | 36 |
+//! | reads that are lost (large) | 182,635 | 476,685 | 23 |
+//! | snapshots with a crash (large) | 96,711 | 286,548 | 24 |
+//! | transfer and timeout (large) | 140,610 | 378,532 | 26 |
+//! | removal of anybody (large) | 172,375 | 453,762 | 30 |
+//! | growth with a crash (large) | 103,712 | 296,015 | 32 |
+//! | replacement (large) | 6,107 | 12,806 | 37 |
+//! | figure 8 (large) | 2,504,779 | 6,751,366 | 40 |
 //!
 //! A debug build takes some 50,000 steps in a second of one core, a release build some 200,000. The search prints a line
 //! like these for each world.

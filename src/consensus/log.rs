@@ -99,6 +99,12 @@ impl Log {
         Some(until.checked_sub(1).map_or(&self.base, |latest| &self.memberships[latest].1))
     }
 
+    /// The configuration that the latest one follows, if the latest stands in an entry of this log.
+    pub(super) fn membership_before(&self) -> Option<&Arc<Membership>> {
+        let before_last = self.memberships.len().checked_sub(1)?;
+        Some(before_last.checked_sub(1).map_or(&self.base, |before| &self.memberships[before].1))
+    }
+
     /// Where the latest configuration stands.
     pub(super) fn membership_index(&self) -> LogIndex {
         self.memberships.last().map_or(self.starts_after.index, |&(index, _)| index)

@@ -1,91 +1,77 @@
 //! Archiving: an aggregate leaves the store, and what it was waits for whoever consumes archives.
 
-use redb::{ReadableTable, WriteTransaction};
+use std::ops::Bound;
 
 use super::error::StoreError;
-use super::index::Indexes;
-use super::snapshots::first_key;
-use super::tables::{
-    AGGREGATES, ARCHIVE, ARCHIVED_EVENTS, ARCHIVED_IDS, ArchiveRow, EVENTS, EventsRow, GAPS, GapRow, LOG,
-    SNAPSHOTS, archived_event_key, event_key, event_of, position_key,
-};
+use super::index::forget;
+use super::rows::Batch;
+use super::snapshots::take_events;
+use super::tables::{ArchiveRow, GapRow, Table, archived_event_key, event_key, position_key, position_of};
 use super::view::read_aggregate;
 use super::{AggregateId, Position, Removal, Response};
 
 /// Makes the aggregate the archive record of log index `index`. Its id may begin another life, at sequence 0.
-pub(super) fn archive(
-    store: &WriteTransaction,
-    index: u64,
-    id: &AggregateId,
-) -> Result<Response, StoreError> {
-    let mut aggregates = store.open_table(AGGREGATES)?;
-    let Some(mut row) = read_aggregate(&aggregates, id)? else {
+pub(super) fn archive(store: &Batch, index: u64, id: &AggregateId) -> Result<Response, StoreError> {
+    let Some(mut row) = read_aggregate(store, id)? else {
         return Ok(Response::ArchiveDone { index: None });
     };
-    let mut snapshots = store.open_table(SNAPSHOTS)?;
-    let snapshot = snapshots.remove(id.as_key())?;
     let record = ArchiveRow {
         id: id.clone(),
         snapshot_sequence: row.is.snapshot_sequence,
         base_sequence: row.is.base_sequence,
         sequence: row.is.sequence,
-        snapshot: snapshot.map_or_else(Default::default, |data| data.value().to_vec().into()),
+        snapshot: store.take(Table::Snapshots, id.as_key())?.unwrap_or_default(),
     };
-    store.open_table(ARCHIVE)?.insert(index.to_be_bytes().as_slice(), record.encoded().as_slice())?;
+    store.put(Table::Archive, &index.to_be_bytes(), record.encoded());
     let last = move_events(store, index, id)?;
-    Indexes::open(store)?.forget(id, &mut row.is)?;
-    leave_gap(store, id, row.trimmed, last.or(row.trimmed))?;
-    aggregates.remove(id.as_key())?;
+    forget(store, id, &mut row.is)?;
+    leave_gap(store, id, row.trimmed, last)?;
+    store.remove(Table::Aggregates, id.as_key());
     Ok(Response::ArchiveDone { index: Some(index) })
 }
 
 /// The archive record of log index `index` was handled: it goes.
-pub(super) fn consume(store: &WriteTransaction, index: u64) -> Result<Response, StoreError> {
-    let was_there = store.open_table(ARCHIVE)?.remove(index.to_be_bytes().as_slice())?.is_some();
-    let mut events = store.open_table(ARCHIVED_EVENTS)?;
+pub(super) fn consume(store: &Batch, index: u64) -> Result<Response, StoreError> {
+    let was_there = store.take(Table::Archive, &index.to_be_bytes())?.is_some();
     let (first, last) = (archived_event_key(index, 0), archived_event_key(index, u64::MAX));
-    events.retain_in(first.as_slice()..=last.as_slice(), |_, _| false)?;
+    for row in store.range(Table::ArchivedEvents, &first, Bound::Included(&last))? {
+        store.remove(Table::ArchivedEvents, &row?.0);
+    }
     Ok(Response::Consumed { was_there })
 }
 
 /// Where the last of the events stood.
-fn move_events(
-    store: &WriteTransaction,
-    index: u64,
-    id: &AggregateId,
-) -> Result<Option<Position>, StoreError> {
-    let (mut events, mut log) = (store.open_table(EVENTS)?, store.open_table(LOG)?);
-    let mut archived = store.open_table(ARCHIVED_EVENTS)?;
+fn move_events(store: &Batch, index: u64, id: &AggregateId) -> Result<Option<Position>, StoreError> {
     let mut last = None;
-    let range = (event_key(id, 0), event_key(id, u64::MAX));
-    while let Some(key) = first_key(&events, &range.0, &range.1)? {
-        let row = events.remove(key.as_slice())?.expect("a row that was just seen");
-        let (_, first) = event_of(&key)?;
-        let found = EventsRow::decode(row.value())?;
-        archived.insert(archived_event_key(index, first).as_slice(), row.value())?;
-        log.remove(position_key(found.position).as_slice())?;
-        last = Some(found.last());
+    let (first, end) = (event_key(id, 0), event_key(id, u64::MAX));
+    for row in store.range(Table::Sequences, &first, Bound::Included(&end))? {
+        let (key, at) = row?;
+        let events = take_events(store, &at)?;
+        store.remove(Table::Sequences, &key);
+        store.put(Table::ArchivedEvents, &archived_event_key(index, events.first), events.encoded());
+        last = Some(events.last(position_of(&at)?));
     }
     Ok(last)
 }
 
-/// All that ever was of this id is one gap, where the last of it stood; `trimmed` is that of the life that ends.
+/// All that ever was of this id is one gap, where the last of it stood: behind what was `trimmed` of the life that ends, if
+/// it had an event left.
 fn leave_gap(
-    store: &WriteTransaction,
+    store: &Batch,
     id: &AggregateId,
     trimmed: Option<Position>,
     last: Option<Position>,
 ) -> Result<(), StoreError> {
-    let Some(last) = last else { return Ok(()) };
-    let (mut gaps, mut archived_ids) = (store.open_table(GAPS)?, store.open_table(ARCHIVED_IDS)?);
+    let Some(last) = last.or(trimmed) else { return Ok(()) };
     if let Some(trimmed) = trimmed {
-        gaps.remove(position_key(trimmed).as_slice())?;
+        store.remove(Table::Gaps, &position_key(trimmed));
     }
-    if let Some(before) = archived_ids.get(id.as_key())? {
-        gaps.remove(before.value())?;
+    if let Some(before) = store.get(Table::ArchivedIds, id.as_key())? {
+        store.remove(Table::Gaps, &before);
     }
     let gap = GapRow { first_available: 0, removed_by: Removal::Archive, id: id.clone() };
-    gaps.insert(position_key(last).as_slice(), gap.encoded().as_slice())?;
-    archived_ids.insert(id.as_key(), position_key(last).as_slice())?;
+    let key = position_key(last);
+    store.put(Table::Gaps, &key, gap.encoded());
+    store.put(Table::ArchivedIds, id.as_key(), key.to_vec().into());
     Ok(())
 }

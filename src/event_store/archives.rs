@@ -38,8 +38,10 @@ impl EventStore {
         }
     }
 
-    /// Waits for the oldest archive record, at most `within`, and hands it to `handler`. When that has done its work, the
-    /// record goes, on every node; when it fails, the record stays and comes again.
+    /// Waits until there is an archive record, at most `within`, and hands the oldest to `handler`. When that has done its
+    /// work, the record goes, on every node; when it fails, the record stays and comes again.
+    ///
+    /// That a record is still there, and that it goes, the leader is asked: each within the node's call timeout.
     pub fn consume_archive<E>(
         &self,
         within: Duration,
@@ -63,7 +65,7 @@ impl EventStore {
             let (applied, released) = (self.reader().news().applied, self.claims().released());
             if let Some(claim) = self.claims().claim_oldest(&self.local().view()?)? {
                 // This node may be behind: what it sees may be gone already.
-                let current = self.reading(Consistency::Linearizable).within(until(deadline)).view()?;
+                let current = self.reading(Consistency::Linearizable).view()?;
                 if let Some(record) = current.archive(claim.index, 0, usize::MAX)? {
                     return Ok(Some((claim, record)));
                 }

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::cursor::{Reader, VERSION, Write};
-use super::event::Batch;
+use super::event::EventRun;
 use super::limits::{
     APPENDS_MAX, EVENTS_MAX, Invalid, LABEL_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX, SNAPSHOT_BYTES_MAX,
     STATUS_BYTES_MAX,
@@ -54,7 +54,7 @@ pub(super) struct Change {
     /// When its status was set: the time of the last event, if there is one.
     pub(super) at: Timestamp,
     pub(super) index: Index,
-    pub(super) events: Batch,
+    pub(super) events: EventRun,
 }
 
 impl Change {
@@ -229,7 +229,7 @@ impl Append {
         let Self { id, expected, events, at, index } = self;
         let last = events.last().map(|event| event.timestamp.unwrap_or(now));
         let at = last.or(at).unwrap_or(now);
-        let change = Change { id, expected, at, index, events: Batch::of(&events, now)? };
+        let change = Change { id, expected, at, index, events: EventRun::of(&events, now)? };
         change.judge()?;
         Ok(change)
     }
@@ -309,7 +309,7 @@ impl Change {
         let status = reader.option(|reader| reader.text(STATUS, STATUS_BYTES_MAX))?;
         let labels = read_labels(reader)?;
         let count = reader.u32()? as usize;
-        let events = Batch::read(reader, count)?;
+        let events = EventRun::read(reader, count)?;
         Ok(Self { id, expected, at, index: Index { status, labels }, events })
     }
 }

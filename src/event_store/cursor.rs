@@ -220,7 +220,9 @@ pub(super) trait Write {
 
     fn put_list<T>(&mut self, items: &[T], mut write: impl FnMut(&mut Self, &T)) {
         self.put_count(items.len());
-        items.iter().for_each(|item| write(self, item));
+        for item in items {
+            write(self, item);
+        }
     }
 }
 

@@ -21,7 +21,9 @@ pub struct Decision<'c, T> {
 }
 
 /// What is run when events are persisted.
-pub(super) struct Callbacks<'c, T>(Vec<Box<dyn FnOnce(&T, &[Event]) + 'c>>);
+pub(super) struct Callbacks<'c, T>(Vec<Callback<'c, T>>);
+
+type Callback<'c, T> = Box<dyn FnOnce(&T, &[Event]) + 'c>;
 
 /// A decision that was made.
 pub(super) struct Made<'c, T> {

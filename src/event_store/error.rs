@@ -1,6 +1,9 @@
 //! What can go wrong with the store's own disk.
 
+use std::io;
 use std::path::PathBuf;
+
+use crate::machine::{DecodeError, MachineError};
 
 /// Why the store could not be opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,4 +55,45 @@ pub enum StoreError {
         /// What it said.
         reason: String,
     },
+}
+
+/// Bytes that are missing, or are no database, are damage, and no failure of the disk.
+impl From<redb::Error> for StoreError {
+    fn from(error: redb::Error) -> Self {
+        let reason = error.to_string();
+        match error {
+            redb::Error::DatabaseClosed => Self::Closed,
+            redb::Error::Io(error) if !is_damage(error.kind()) => Self::Disk { reason },
+            redb::Error::PreviousIo | redb::Error::Backend(_) => Self::Disk { reason },
+            _ => Self::Damaged { reason },
+        }
+    }
+}
+
+fn is_damage(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+}
+
+macro_rules! errors_of_redb {
+    ($($error:ident),*) => {$(
+        impl From<redb::$error> for StoreError {
+            fn from(error: redb::$error) -> Self {
+                redb::Error::from(error).into()
+            }
+        }
+    )*};
+}
+
+errors_of_redb!(StorageError, TableError, TransactionError, CommitError, SetDurabilityError);
+
+impl From<DecodeError> for StoreError {
+    fn from(error: DecodeError) -> Self {
+        Self::Damaged { reason: error.reason }
+    }
+}
+
+impl From<StoreError> for MachineError {
+    fn from(error: StoreError) -> Self {
+        Self::new(error.to_string())
+    }
 }

@@ -166,12 +166,12 @@ impl Codec for Event {
 
 /// Events that follow each other, as they stand in commands and in trees; holding one is the proof that they decode.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Batch {
+pub(super) struct EventRun {
     count: u32,
     bytes: Bytes,
 }
 
-impl Batch {
+impl EventRun {
     /// The events of an append; those without a time get `now`.
     pub(super) fn of(events: &[NewEvent], now: Timestamp) -> Result<Self, Invalid> {
         Invalid::judge(EVENTS, "events", events.len(), EVENTS_MAX)?;
@@ -191,7 +191,7 @@ impl Batch {
         Invalid::judge(EVENTS, "events", count, EVENTS_MAX)?;
         let whole = reader.rest().clone();
         for _ in 0..count {
-            Stored::read(reader)?;
+            Stored::judge(reader)?;
         }
         let bytes = whole.slice(..whole.len() - reader.remaining());
         Ok(Self { count: count as u32, bytes })
@@ -212,7 +212,7 @@ impl Batch {
         assert!(count <= self.count, "a batch is cut behind its end");
         let mut reader = Reader::new(self.bytes.clone());
         for _ in 0..count {
-            Stored::read(&mut reader).expect("a batch was judged");
+            Stored::judge(&mut reader).expect("events that were judged");
         }
         Self { count: self.count - count, bytes: reader.rest().clone() }
     }
@@ -221,7 +221,7 @@ impl Batch {
     pub(super) fn events(&self, aggregate: &AggregateId, first: u64) -> impl Iterator<Item = Event> {
         let mut reader = Reader::new(self.bytes.clone());
         (0..u64::from(self.count)).map(move |nth| {
-            let stored = Stored::read(&mut reader).expect("a batch was judged");
+            let stored = Stored::read(&mut reader).expect("events that were judged");
             stored.into_event(aggregate.clone(), first + nth)
         })
     }
@@ -240,6 +240,15 @@ impl Stored {
         let event_type = reader.text(TYPE, EVENT_TYPE_BYTES_MAX)?;
         judge_type(&event_type)?;
         Ok(Self { timestamp, event_type, data: reader.bytes(DATA, EVENT_DATA_BYTES_MAX)? })
+    }
+
+    /// Reads one, and takes nothing of it.
+    fn judge(reader: &mut Reader) -> Result<(), DecodeError> {
+        reader.i64()?;
+        let event_type = reader.short(TYPE, EVENT_TYPE_BYTES_MAX)?;
+        judge_type(str::from_utf8(&event_type).map_err(|_| not_text())?)?;
+        reader.bytes(DATA, EVENT_DATA_BYTES_MAX)?;
+        Ok(())
     }
 
     pub(super) fn write(event: &Event, out: &mut Vec<u8>) {
@@ -262,7 +271,11 @@ fn judge_type(event_type: &str) -> Result<(), Invalid> {
 }
 
 fn text(bytes: Bytes) -> Result<String, DecodeError> {
-    String::from_utf8(bytes.into()).map_err(|_| DecodeError::new(format!("{TYPE}: not UTF-8")))
+    String::from_utf8(bytes.into()).map_err(|_| not_text())
+}
+
+fn not_text() -> DecodeError {
+    DecodeError::new(format!("{TYPE}: not UTF-8"))
 }
 
 /// What stands around an event's type and data.

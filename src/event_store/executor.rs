@@ -160,7 +160,7 @@ impl<T: Projection> Executor<T> {
                 return Err(ExecuteError::RetriesExceeded { tries, last });
             }
             tries += 1;
-            known = self.catch_up(id, known, last, deadline)?;
+            known = self.catch_up(id, known, &last, deadline)?;
         }
     }
 
@@ -170,7 +170,7 @@ impl<T: Projection> Executor<T> {
         let Some(known) = self.cache.lock().get(id) else { return Ok(self.load(id, deadline)?.state) };
         match self.append(Append::to(id, known.sequence), deadline)? {
             Tried::Done(_) => Ok(known.state),
-            Tried::Conflict(conflict) => Ok(self.catch_up(id, known, conflict, deadline)?.state),
+            Tried::Conflict(conflict) => Ok(self.catch_up(id, known, &conflict, deadline)?.state),
         }
     }
 
@@ -218,7 +218,7 @@ impl<T: Projection> Executor<T> {
         &self,
         id: &AggregateId,
         known: Folded<T>,
-        conflict: Conflict,
+        conflict: &Conflict,
         deadline: Instant,
     ) -> Result<Folded<T>, Unloaded> {
         if conflict.expected != known.sequence || !conflict.is_foldable() {

@@ -1,14 +1,17 @@
 //! All events in the order of the log, and the gaps where some were removed.
 //!
-//! `log` names the events that each append brought, and `gaps` the places where the last of an aggregate's removed events
-//! stood; both sort as the log does. So a reader that comes to a gap has missed at least the event that stood there, and one
+//! `events` stand where they stand in the log, and `gaps` where the last of an aggregate's removed events stood; both sort as
+//! the log does. So a reader that comes to a gap has missed at least the event that stood there, and one
 //! that is beyond it has missed nothing.
 
-use redb::{AccessGuard, Range, ReadTransaction, ReadableTable, StorageError};
+use std::ops::Bound;
+
+use bytes::Bytes;
 
 use super::error::StoreError;
-use super::tables::{EVENTS, EventsRow, GAPS, GapRow, LOG, event_of, position_key, position_of};
-use super::view::{read_held, size};
+use super::rows::{Range, Rows};
+use super::tables::{EventsRow, GapRow, Table, position_key, position_of};
+use super::view::size;
 use super::{Filter, Gap, Position, Recorded, RecordedPage};
 
 /// At most so many rows are looked at for one page, wanted or not.
@@ -16,25 +19,24 @@ const ROWS_MAX: usize = 16_384;
 
 /// From `from` on, until there are about `bytes_max` bytes of events.
 pub(super) fn read(
-    store: &ReadTransaction,
+    store: &Rows,
+    applied: u64,
     from: Position,
     filter: &Filter,
     bytes_max: usize,
 ) -> Result<RecordedPage, StoreError> {
-    let (log, gaps, events) = (store.open_table(LOG)?, store.open_table(GAPS)?, store.open_table(EVENTS)?);
-    let mut log = Ahead::new(log.range(first_row(&log, from)?.as_slice()..)?)?;
-    let mut gaps = Ahead::new(gaps.range(position_key(from).as_slice()..)?)?;
+    let mut events = Ahead::new(store.range(Table::Events, &first_row(store, from)?, Bound::Unbounded)?)?;
+    let mut gaps = Ahead::new(store.range(Table::Gaps, &position_key(from), Bound::Unbounded)?)?;
     let mut page = Page { items: Vec::new(), bytes: 0, bytes_max, next: from };
     for _ in 0..ROWS_MAX {
-        let is_gap = match (log.position, gaps.position) {
-            (None, None) => return Ok(page.ended(read_held(store)?.0.index.0)),
-            (Some(log), Some(gap)) => gap < log,
-            (None, Some(_)) => true,
-            (Some(_), None) => false,
+        let is_gap = match (events.position, gaps.position) {
+            (None, None) => return Ok(page.ended(applied)),
+            (Some(event), Some(gap)) => gap < event,
+            (event, _) => event.is_none(),
         };
         if is_gap {
             let (position, value) = gaps.take()?;
-            let GapRow { first_available, removed_by, id } = GapRow::decode(value.value())?;
+            let GapRow { first_available, removed_by, id } = GapRow::decode(&value)?;
             if filter.wants_aggregate(&id) {
                 let gap = Gap { position, aggregate: id, first_available, removed_by };
                 if !page.takes(Recorded::Gap(gap), GAP_BYTES) {
@@ -44,17 +46,15 @@ pub(super) fn read(
             page.next = position.next();
             continue;
         }
-        let (position, key) = log.take()?;
-        let (id, first) = event_of(key.value())?;
-        if !filter.wants_aggregate(&id) {
+        let (position, value) = events.take()?;
+        if !filter.wants_aggregate(&EventsRow::id_of(&value)?) {
             // Where exactly they end does not matter: behind them stands the next row.
             page.next = page.next.max(position.next());
             continue;
         }
-        let row = events.get(key.value())?.ok_or_else(|| missing(position))?;
-        let row = EventsRow::decode(row.value())?;
-        for (event, nth) in row.events.events(&id, first).zip(0..) {
-            let position = row.position_of(nth);
+        let row = EventsRow::decode(&value)?;
+        for (event, nth) in row.events.events(&row.id, row.first).zip(0..) {
+            let position = position.plus(nth);
             if position < from || !filter.wants(&event) {
                 continue;
             }
@@ -63,48 +63,43 @@ pub(super) fn read(
                 return Ok(page.cut());
             }
         }
-        page.next = page.next.max(row.last().next());
+        page.next = page.next.max(row.last(position).next());
     }
     Ok(page.cut())
 }
 
 /// The key of the row that holds the event at `from`, or of the first one behind it.
-fn first_row(
-    log: &impl ReadableTable<&'static [u8], &'static [u8]>,
-    from: Position,
-) -> Result<Vec<u8>, StoreError> {
-    let start = position_key(Position { offset: 0, ..from });
-    let before = log.range(start.as_slice()..=position_key(from).as_slice())?.next_back().transpose()?;
-    Ok(before.map_or_else(|| position_key(from).to_vec(), |(key, _)| key.value().to_vec()))
+fn first_row(store: &Rows, from: Position) -> Result<Vec<u8>, StoreError> {
+    let (start, key) = (position_key(Position { offset: 0, ..from }), position_key(from));
+    let before = store.last(Table::Events, &start, &key)?;
+    Ok(before.map_or_else(|| key.to_vec(), |(key, _)| key))
 }
 
 /// The rows of a table, of which the first is known by its position.
-struct Ahead<'a> {
-    rows: Range<'a, &'static [u8], &'static [u8]>,
+struct Ahead {
+    rows: Range,
     position: Option<Position>,
-    row: Option<AccessGuard<'a, &'static [u8]>>,
+    value: Bytes,
 }
 
-impl<'a> Ahead<'a> {
-    fn new(rows: Range<'a, &'static [u8], &'static [u8]>) -> Result<Self, StoreError> {
-        let mut ahead = Self { rows, position: None, row: None };
+impl Ahead {
+    fn new(rows: Range) -> Result<Self, StoreError> {
+        let mut ahead = Self { rows, position: None, value: Bytes::new() };
         ahead.step()?;
         Ok(ahead)
     }
 
     /// The first row, which is there.
-    fn take(&mut self) -> Result<(Position, AccessGuard<'a, &'static [u8]>), StoreError> {
-        let taken = self.position.take().zip(self.row.take()).expect("a row that was seen ahead");
+    fn take(&mut self) -> Result<(Position, Bytes), StoreError> {
+        let position = self.position.take().expect("a row that was seen ahead");
+        let value = std::mem::take(&mut self.value);
         self.step()?;
-        Ok(taken)
+        Ok((position, value))
     }
 
     fn step(&mut self) -> Result<(), StoreError> {
-        let next: Option<Result<_, StorageError>> = self.rows.next();
-        if let Some(row) = next {
-            let (key, value) = row?;
-            self.position = Some(position_of(key.value())?);
-            self.row = Some(value);
+        if let Some((key, value)) = self.rows.next().transpose()? {
+            (self.position, self.value) = (Some(position_of(&key)?), value);
         }
         Ok(())
     }
@@ -140,10 +135,6 @@ impl Page {
         let next = self.next.max(Position::behind(applied));
         RecordedPage { items: self.items, next, is_end: true }
     }
-}
-
-fn missing(position: Position) -> StoreError {
-    StoreError::Damaged { reason: format!("the events at {position} are missing") }
 }
 
 const GAP_BYTES: usize = 64;

@@ -8,27 +8,31 @@
 //! # The picture
 //!
 //! ```text
-//!   append, save_snapshot, archive          load, list, status…                  subscribe, publisher, consume_archive
-//!          │ Command                  Local │   │ linearizable                         │  wait for news, read on
-//!          ▼                                │   ▼ Query, or a view                     ▼
-//!   ┌─ Node<EventMachine> ─ log ─► apply thread ────────────────────────┐       ┌─ Reader ─┐
-//!   │        EventMachine: one write transaction for each batch         │       │  View: a read transaction of
-//!   └──────────┬────────────────────────────────────────────────────────┘       │  the last batch, on any thread
-//!              ▼  commit: rows, position and sidecar together                   ▼
-//!   ┌──────────────────────────────── redb: one file ───────────────────────────────────────┐
+//!   append, save_snapshot, archive          load, list, status…                   subscribe, publisher, consume_archive
+//!          │ Command                  Local │   │ linearizable                          │  wait for news, read on
+//!          ▼                                │   ▼ Query, or a View                      ▼
+//!   ┌─ Node<EventMachine> ─ log ─► apply thread ───────────────┐                  ┌─ Reader ─┐
+//!   │        EventMachine: a batch of commands at a time       │                  │  View: the last batch, as one
+//!   └──────────┬───────────────────────────────────────────────┘                  │  picture, on any thread
+//!              ▼  rows                                                            ▼
+//!   ┌─────── layers in memory: the rows of the last batches ─────────────────────────────────────┐
+//!   └──────────┬─────────────────────────────────────────────────────────────────────────────────┘
+//!              ▼  settler thread: many batches, position and sidecar in one synced transaction
+//!   ┌─────── redb: one file ─────────────────────────────────────────────────────────────────────┐
 //! ```
 //!
-//! The apply thread alone writes. What is read elsewhere is read from a `View`, a consistent picture that
-//! holds nobody up: a snapshot is streamed from one while applies go on, and a long load does not hold the apply thread.
-//! A batch is committed without a sync: the log holds it. Every so many bytes, and before a snapshot is taken, a commit is
-//! synced, and the log is kept from there on; see `machine.rs`.
+//! The apply thread alone writes, and waits for no disk: the log holds every command, so a batch need not be on the disk
+//! before it is answered. It collects rows in memory, and a thread of its own brings them to the disk, some megabytes at a
+//! time; the log is kept from there on. `rows/` says why, and what it saves. What is read is read from a [`View`], a
+//! consistent picture of memory and disk that holds nobody up: a snapshot is streamed from one while applies go on, and a
+//! long load does not hold the apply thread.
 //!
 //! # On the disk
 //!
 //! The store is a directory that holds one redb database, `events.redb`. It must not be the node's data directory, which
 //! takes no foreign files; by default it is beside that, with `.events` behind its name. All numbers are big endian. A
-//! POSITION is index 8, offset 4. An ID is the key of an [`AggregateId`] (`id.rs`): it ends where its last part ends, so
-//! that `00 00` behind it can be no part of it. A TEXT is a text with `00 FF` for each byte 0, and `00 01` behind it. Strings
+//! POSITION is index 8, offset 4: the place of an event in the log ([`Position`]). An ID is the key of an [`AggregateId`]
+//! (`id.rs`): it ends where its last part ends, so that `00 00` behind it can be no part of it. A TEXT is a text with `00 FF` for each byte 0, and `00 01` behind it. Strings
 //! *in values* have a length of two bytes in front, unless something else is said. Table by table:
 //!
 //! ```text
@@ -39,9 +43,10 @@
 //!                                                  | [status | since 8, ns] | labels 4 | (name | value)…
 //!                                                  | has a gap 1 | [POSITION of the last event that was trimmed]
 //! snapshots        ID                              the data
-//! events           ID | 00 00 | sequence 8         POSITION | count 4 | events as in `event.rs`: those that one append
-//!                                                  brought, or what trimming left of them; the key names the first
-//! log              POSITION                        the key in `events` of the events that begin there
+//! events           POSITION                        id | sequence 8 | count 4 | events as in `event.rs`: those that one
+//!                                                  append brought, or what trimming left of them; key and sequence are
+//!                                                  those of the first
+//! sequences        ID | 00 00 | sequence 8         POSITION in `events` of the events of which that is the first
 //! gaps             POSITION of the last removed    first available 8 | 2 trimmed, 3 archived | ID, all that is left
 //! archived_ids     ID                              POSITION in `gaps` of what was archived under this id
 //! status           TEXT | since 8, ms, +2^63 | ID  nothing
@@ -50,6 +55,9 @@
 //! archive          log index 8                     id | snapshot's sequence 8 | base 8 | sequence 8 | data, all that is left
 //! archived_events  log index 8 | sequence 8        as in `events`
 //! ```
+//!
+//! Events stand in the order of the log: many of them fill a page, where each would dirty one of its own if they stood by
+//! aggregate, and a subscriber reads them from end to end.
 //!
 //! A snapshot is the same rows but those of `meta`, table by table and sorted; `picture.rs` has its form. What commands,
 //! queries and answers look like in the log and on the wire stands in `command.rs`, `query.rs`, `event.rs`.
@@ -69,11 +77,12 @@
 //! | file | what stands there |
 //! |---|---|
 //! | `id.rs`, `event.rs`, `position.rs` | ids and their keys; events and their bytes; places in the log, filters, gaps |
-//! | `command.rs`, `query.rs`, `answer.rs`, `cursor.rs` | what is said to the machine, and what it says, byte by byte |
+//! | `command.rs`, `query.rs`, `response.rs`, `answer.rs`, `cursor.rs` | what is said to the machine, and what it says, byte by byte |
 //! | `limits.rs`, `error.rs` | every limit, and its error; what can go wrong with the disk |
-//! | `machine.rs` | the [`StateMachine`](crate::StateMachine): batches, commits, what is durable |
+//! | `machine.rs` | the [`StateMachine`](crate::StateMachine): batches, failures, what is durable |
 //! | `open.rs` | the directory, the format, damage |
-//! | `tables.rs` | the tables' names and keys |
+//! | `tables.rs` | the tables, their keys and their rows |
+//! | `rows/` | sorted tables, in memory over redb: batches, pictures, the settler thread |
 //! | `append.rs`, `index.rs`, `snapshots.rs`, `archive.rs` | what each command does to them |
 //! | `view.rs`, `log_order.rs` | reading: aggregates and listings; all events in the order of the log |
 //! | `picture.rs` | a snapshot of the whole store, out and in |
@@ -82,14 +91,15 @@
 //! What that offers to the handle:
 //!
 //! ```text
-//! EventMachine::open(&MachineOptions) -> Result<Self, OpenError>      MachineOptions { dir, cache_bytes, durable_bytes }
+//! EventMachine::open(&MachineOptions) -> Result<Self, OpenError>      MachineOptions { dir, cache_bytes, layer_bytes, verify }
 //! EventMachine::reader(&self) -> Reader                               taken before the machine goes into Node::start
-//! EventMachine::view(&self) -> Result<View, StoreError>               node.read(|machine| machine.view()) is linearizable,
+//! EventMachine::view(&self) -> View                                   node.read(|machine| machine.view()) is linearizable,
 //!                                                                     and what is then read holds no thread of the node
 //! Reader (Clone, Send, Sync)
 //!   view(&self) -> Result<View, StoreError>                           of the last batch that was applied here: Local
-//!   wait_beyond(&self, index: u64, within: Duration) -> News          News { applied: u64, closed: bool }
-//! View (Clone, Send, Sync); keep it short: what it shows takes room on the disk as long as it lives
+//!   news(&self) -> News                                               News { applied: u64, closed: bool }
+//!   wait_beyond(&self, index: u64, within: Duration) -> News
+//! View (Clone, Send, Sync); keep it short: what it shows takes room as long as it lives
 //!   applied(&self) -> u64                                             the log index that it shows
 //!   check(&self, id, expected) -> Result<Result<(), Conflict>, StoreError>
 //!   aggregate(&self, id) -> Result<Option<Aggregate>, StoreError>
@@ -116,7 +126,7 @@
 //! | `executor.rs`, `projection.rs` | `Executor<T>`: load, decide, append, retry; what is folded, and its cache |
 //! | `subscription.rs`, `publisher.rs`, `archives.rs` | readers that follow the log: `View::recorded` up to its end, then `Reader::wait_beyond` |
 //!
-//! An append is refused early, without asking the log, only if `View::check` of a local view finds the
+//! An append is refused early, without asking the log, only if [`View::check`] of a local view finds the
 //! aggregate *beyond* the expected sequence and nobody could have archived it since (archiving is off): sequences only grow
 //! within a life. All else goes through the log. An append of nothing is `Query::Check`, linearizable.
 
@@ -146,10 +156,14 @@ mod queries;
 mod query;
 mod reader;
 mod refusals;
+mod response;
+mod rows;
 mod snapshots;
 mod store;
 mod subscription;
 mod tables;
+#[cfg(test)]
+pub(crate) mod tests;
 mod view;
 
 pub use answer::{
@@ -163,18 +177,22 @@ pub use event::{Event, NewEvent, Timestamp};
 pub use executor::Executor;
 pub use id::AggregateId;
 pub use limits::Invalid;
+#[cfg(any(test, fuzzing))]
+pub(crate) use machine::held_in;
 pub use machine::{EventMachine, MachineOptions};
 pub use options::Options;
 pub use position::{Filter, Gap, Position, Recorded, Removal};
 pub use projection::Projection;
 pub use publisher::Publisher;
 pub use queries::{Consistency, Reading};
-pub use query::{Query, Response};
-pub use reader::{News, Reader};
+pub use query::Query;
+pub use reader::Reader;
 pub use refusals::{
     AppendError, ArchiveError, ConsumeError, ExecuteError, QueryError, SaveError, StoreStartError,
     SubscriptionError,
 };
+pub use response::Response;
+pub use rows::News;
 pub use store::EventStore;
 pub use subscription::{Closer, Delivered, Subscription};
 pub use view::View;

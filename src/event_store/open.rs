@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! events.redb            the database
+//! events.redb.new        one that is being made; it gets its name when it is whole
 //! events.redb.damaged    one that was set aside; only the last
 //! suspect                empty; there if damage was met: the next start looks through the whole database
 //! ```
@@ -13,16 +14,13 @@ use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
-use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase};
+use redb::{Builder, Database, DatabaseError};
 
-use super::cursor::Reader;
 use super::error::{OpenError, StoreError};
-use super::machine::{MachineOptions, commit, write_held};
-use super::tables::{ALL, FORMAT, META};
-use super::view::read_held;
+use super::machine::MachineOptions;
+use super::rows;
+use super::tables::{FORMAT, Table};
 use crate::machine::Held;
-use crate::types::LogPosition;
 
 /// A store that is whole, as far as was looked.
 pub(super) struct Opened {
@@ -38,26 +36,39 @@ pub(super) fn open(options: &MachineOptions) -> Result<Opened, OpenError> {
     let io = |error: std::io::Error| OpenError::Io { dir: dir.clone(), reason: error.to_string() };
     fs::create_dir_all(dir).map_err(io)?;
     let suspect = dir.join(SUSPECT);
-    let is_verified = options.verify || suspect.try_exists().map_err(io)?;
+    let is_suspect = suspect.try_exists().map_err(io)?;
+    let is_verified = options.verify || is_suspect;
     let mut builder = Database::builder();
     builder.set_cache_size(options.cache_bytes);
     builder.set_check_integrity_on_open(is_verified);
     let path = dir.join(DATABASE);
-    let is_new = !path.try_exists().map_err(io)?;
+    if !path.try_exists().map_err(io)? {
+        make(&builder, dir, &path)?;
+    }
     let (database, held) = match begin(&builder, &path, is_verified) {
         Err(Refusal::Damaged(reason)) => {
             set_aside(dir, &path, &reason).map_err(io)?;
+            make(&builder, dir, &path)?;
             begin(&builder, &path, false).map_err(|refusal| refusal.named(dir))?
         }
         opened => opened.map_err(|refusal| refusal.named(dir))?,
     };
-    if is_verified && !options.verify {
+    if is_suspect {
         fs::remove_file(&suspect).map_err(io)?;
     }
-    if is_new {
-        File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)?;
-    }
     Ok(Opened { database, held, suspect })
+}
+
+/// Makes a blank database at `path`: it is there as a whole, or not at all.
+fn make(builder: &Builder, dir: &Path, path: &Path) -> Result<(), OpenError> {
+    let io = |error: std::io::Error| OpenError::Io { dir: dir.to_owned(), reason: error.to_string() };
+    let new = dir.join(NEW);
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
+        _ => {}
+    }
+    drop(begin(builder, &new, false).map_err(|refusal| refusal.named(dir))?);
+    fs::rename(&new, path).and_then(|()| File::open(dir)?.sync_all()).map_err(io)
 }
 
 /// A damaged database is kept for whoever wants to look into it, and out of the way.
@@ -71,7 +82,7 @@ fn set_aside(dir: &Path, path: &Path, reason: &str) -> std::io::Result<()> {
 fn begin(builder: &Builder, path: &Path, is_verified: bool) -> Result<(Database, Held), Refusal> {
     let found = catch_unwind(AssertUnwindSafe(|| {
         let database = builder.create(path)?;
-        let held = prepare(&database)?;
+        let held = rows::begin(&database)?.map_err(Refusal::Newer)?;
         if is_verified {
             look_through(&database)?;
         }
@@ -80,51 +91,10 @@ fn begin(builder: &Builder, path: &Path, is_verified: bool) -> Result<(Database,
     found.unwrap_or_else(|_| Err(Refusal::Damaged("redb panicked over it".to_owned())))
 }
 
-/// Makes a blank database ours; judges what is not blank.
-pub(super) fn prepare(database: &Database) -> Result<Held, Refusal> {
-    let store = database.begin_read().map_err(StoreError::from)?;
-    if store.list_tables().map_err(StoreError::from)?.next().is_some() {
-        return judge(&store);
-    }
-    drop(store);
-    let store = database.begin_write().map_err(StoreError::from)?;
-    store
-        .open_table(META)
-        .map_err(StoreError::from)?
-        .insert("format", FORMAT.to_be_bytes().as_slice())
-        .map_err(StoreError::from)?;
-    for (table, _) in ALL {
-        store.open_table(table).map_err(StoreError::from)?;
-    }
-    write_held(&store, LogPosition::ZERO, &[])?;
-    commit(store, true)?;
-    Ok(Held { position: LogPosition::ZERO, sidecar: Vec::new() })
-}
-
-fn judge(store: &ReadTransaction) -> Result<Held, Refusal> {
-    let meta = store.open_table(META).map_err(StoreError::from)?;
-    let format = meta.get("format").map_err(StoreError::from)?;
-    let format = format.ok_or_else(|| Refusal::Damaged("it has no format".to_owned()))?;
-    let format = Reader::new(Bytes::copy_from_slice(format.value())).u32().map_err(StoreError::from)?;
-    if format > FORMAT {
-        return Err(Refusal::Newer(format));
-    }
-    for (table, _) in ALL {
-        store.open_table(table).map_err(StoreError::from)?;
-    }
-    let (position, sidecar) = read_held(store)?;
-    Ok(Held { position, sidecar })
-}
-
 /// redb has verified the checksums of all pages; what stands on them are rows, or they are not.
 fn look_through(database: &Database) -> Result<(), StoreError> {
-    let store = database.begin_read()?;
-    for (table, judge) in ALL {
-        let rows = store.open_table(table)?;
-        for row in rows.range::<&[u8]>(..)? {
-            let (key, value) = row?;
-            judge(key.value(), value.value())?;
-        }
+    for table in Table::ALL {
+        rows::each(database, table, |key, value| Ok(table.judge(key, value)?))?;
     }
     Ok(())
 }
@@ -169,5 +139,6 @@ impl From<StoreError> for Refusal {
 }
 
 const DATABASE: &str = "events.redb";
+const NEW: &str = "events.redb.new";
 const DAMAGED: &str = "events.redb.damaged";
 const SUSPECT: &str = "suspect";

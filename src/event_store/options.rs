@@ -26,7 +26,7 @@ pub(super) type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub struct Options {
     dir: Option<PathBuf>,
     cache_bytes: usize,
-    durable_bytes: u64,
+    layer_bytes: u64,
     verify: bool,
     pub(super) trims: bool,
     pub(super) archiving: bool,
@@ -37,11 +37,11 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let MachineOptions { cache_bytes, durable_bytes, verify, dir: _ } = MachineOptions::new("");
+        let MachineOptions { cache_bytes, layer_bytes, verify, dir: _ } = MachineOptions::new("");
         Self {
             dir: None,
             cache_bytes,
-            durable_bytes,
+            layer_bytes,
             verify,
             trims: false,
             archiving: false,
@@ -68,11 +68,11 @@ impl Options {
         self
     }
 
-    /// The store is synced after so many bytes of commands; after a crash so many are applied again from the log. Default:
-    /// 16 MiB.
+    /// How many bytes of rows are collected in memory before they are brought to the disk. At most three times as much is in
+    /// memory; about as much is applied again from the log after a crash. Default: 8 MiB.
     #[must_use]
-    pub fn durable_bytes(mut self, bytes: u64) -> Self {
-        self.durable_bytes = bytes;
+    pub fn layer_bytes(mut self, bytes: u64) -> Self {
+        self.layer_bytes = bytes;
         self
     }
 
@@ -130,8 +130,8 @@ impl Options {
         };
         let dir = self.dir.clone().or_else(beside).filter(|dir| !dir.starts_with(data));
         let dir = dir.ok_or_else(|| StoreStartError::Directory { data: data.to_owned() })?;
-        let Self { cache_bytes, durable_bytes, verify, .. } = *self;
-        Ok(MachineOptions { dir, cache_bytes, durable_bytes, verify })
+        let Self { cache_bytes, layer_bytes, verify, .. } = *self;
+        Ok(MachineOptions { dir, cache_bytes, layer_bytes, verify })
     }
 }
 
@@ -140,7 +140,7 @@ impl fmt::Debug for Options {
         f.debug_struct("Options")
             .field("dir", &self.dir)
             .field("cache_bytes", &self.cache_bytes)
-            .field("durable_bytes", &self.durable_bytes)
+            .field("layer_bytes", &self.layer_bytes)
             .field("trims", &self.trims)
             .field("archiving", &self.archiving)
             .finish_non_exhaustive()

@@ -2,36 +2,37 @@
 //!
 //! ```text
 //! "QuorateEvents" | version 1
-//! rows             table 1: its place in `tables::ALL`, from 1 | key's length 4 | value's length 4 | key | value
+//! rows             table 1: its place in `Table::ALL`, from 1 | key's length 4 | value's length 4 | key | value
 //! 0 | rows 8                                                                              (numbers are big endian)
 //! ```
 //!
 //! It comes from another node, and is judged as it is read: every row must be one, and stand where it belongs. Its own
 //! checksums were verified before its bytes are given out here.
 
+use std::fmt;
 use std::io::{self, BufReader, BufWriter, Read, Write as _};
+use std::ops::Bound;
 
+use bytes::Bytes;
 use redb::WriteTransaction;
 
-use super::append::Written;
-use super::error::StoreError;
 use super::limits::Invalid;
-use super::tables::{ALL, Judge, KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use super::rows;
+use super::tables::{KEY_BYTES_MAX, Table, VALUE_BYTES_MAX};
 use super::view::View;
-use crate::machine::{DecodeError, MachineError};
+use crate::machine::MachineError;
 
 /// Writes what `view` shows.
 pub(super) fn write(view: &View, out: &mut dyn io::Write) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(BUFFER_BYTES, out);
     out.write_all(MAGIC)?;
     let mut rows = 0_u64;
-    for (nth, (table, _)) in ALL.into_iter().enumerate() {
+    for table in Table::ALL {
         // What the disk says stops the snapshot; what the output says goes back as it came.
         let written = view.read(|store| {
-            let rows_of_table = store.open_table(table)?;
-            for row in rows_of_table.range::<&[u8]>(..)? {
+            for row in store.range(table, &[], Bound::Unbounded)? {
                 let (key, value) = row?;
-                if let Err(error) = write_row(&mut out, nth, key.value(), value.value()) {
+                if let Err(error) = write_row(&mut out, table, &key, &value) {
                     return Ok(Err(error));
                 }
                 rows += 1;
@@ -45,9 +46,9 @@ pub(super) fn write(view: &View, out: &mut dyn io::Write) -> io::Result<()> {
     out.flush()
 }
 
-fn write_row(out: &mut impl io::Write, nth: usize, key: &[u8], value: &[u8]) -> io::Result<()> {
+fn write_row(out: &mut impl io::Write, table: Table, key: &[u8], value: &[u8]) -> io::Result<()> {
     let length = |bytes: &[u8]| u32::try_from(bytes.len()).expect("a row is within its limits").to_be_bytes();
-    out.write_all(&[nth as u8 + 1])?;
+    out.write_all(&[table as u8 + 1])?;
     out.write_all(&length(key))?;
     out.write_all(&length(value))?;
     out.write_all(key)?;
@@ -63,11 +64,9 @@ pub(super) fn read(store: &WriteTransaction, from: &mut dyn Read) -> Result<(), 
         return Err(MachineError::new("this is no snapshot of an event store, or one of a later version"));
     }
     let mut rows = Rows { from, row: None, count: 0 };
-    rows.step(0, None)?;
-    for (nth, (table, judge)) in ALL.into_iter().enumerate() {
-        store.delete_table(table).map_err(StoreError::from)?;
-        let mut table = store.open_table(table).map_err(StoreError::from)?;
-        rows.read_table(nth, judge, &mut table)?;
+    rows.step(Table::Aggregates, None)?;
+    for table in Table::ALL {
+        rows::insert(store, table, || rows.next(table))?;
     }
     rows.finish()
 }
@@ -80,42 +79,40 @@ struct Rows<R> {
 }
 
 struct Row {
-    table: usize,
+    table: Table,
     key: Vec<u8>,
-    value: Vec<u8>,
+    value: Bytes,
 }
 
 impl<R: Read> Rows<R> {
-    fn read_table(&mut self, nth: usize, judge: Judge, table: &mut Written<'_>) -> Result<(), MachineError> {
-        while let Some(row) = self.row.take_if(|row| row.table == nth) {
-            judge(&row.key, &row.value).map_err(unreadable)?;
-            table.insert(row.key.as_slice(), row.value.as_slice()).map_err(StoreError::from)?;
-            self.count += 1;
-            self.step(nth, Some(&row.key))?;
-        }
-        Ok(())
+    /// The next row, if it is one of `table`.
+    fn next(&mut self, table: Table) -> Result<Option<(Vec<u8>, Bytes)>, MachineError> {
+        let Some(Row { key, value, .. }) = self.row.take_if(|row| row.table == table) else {
+            return Ok(None);
+        };
+        table.judge(&key, &value).map_err(unreadable)?;
+        self.count += 1;
+        self.step(table, Some(&key))?;
+        Ok(Some((key, value)))
     }
 
     /// Reads the next row. It stands in the same table behind `before`, or in a later one.
-    fn step(&mut self, nth: usize, before: Option<&[u8]>) -> Result<(), MachineError> {
-        let Some(table) = self.number::<1>()?[0].checked_sub(1).map(usize::from) else {
-            return Ok(());
-        };
+    fn step(&mut self, table: Table, before: Option<&[u8]>) -> Result<(), MachineError> {
+        let Some(nth) = self.number::<1>()?[0].checked_sub(1) else { return Ok(()) };
         let key = u32::from_be_bytes(self.number()?) as usize;
         let value = u32::from_be_bytes(self.number()?) as usize;
         let judged = Invalid::judge_bytes("a key", key, KEY_BYTES_MAX)
             .and_then(|()| Invalid::judge_bytes("a value", value, VALUE_BYTES_MAX));
-        judged.map_err(|invalid| unreadable(invalid.into()))?;
+        judged.map_err(unreadable)?;
         let (key, value) = (self.bytes(key)?, self.bytes(value)?);
-        let is_in_order = match before {
-            _ if table >= ALL.len() => false,
-            Some(before) if table == nth => before < key.as_slice(),
-            _ => table >= nth,
-        };
-        if !is_in_order {
+        let next = Table::ALL.get(usize::from(nth)).copied().filter(|next| match before {
+            Some(before) if *next == table => before < key.as_slice(),
+            _ => *next >= table,
+        });
+        let Some(table) = next else {
             return Err(MachineError::new("the snapshot's rows are out of order"));
-        }
-        self.row = Some(Row { table, key, value });
+        };
+        self.row = Some(Row { table, key, value: value.into() });
         Ok(())
     }
 
@@ -147,8 +144,8 @@ impl<R: Read> Rows<R> {
     }
 }
 
-fn unreadable(error: DecodeError) -> MachineError {
-    MachineError::new(format!("the snapshot holds a row that is none: {}", error.reason))
+fn unreadable(error: impl fmt::Display) -> MachineError {
+    MachineError::new(format!("the snapshot holds a row that is none: {error}"))
 }
 
 /// The last byte is the version.

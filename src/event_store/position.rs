@@ -28,6 +28,11 @@ impl Position {
         }
     }
 
+    /// `count` places further in the same entry, which has few of them.
+    pub(super) fn plus(self, count: u32) -> Self {
+        Self { offset: self.offset.saturating_add(count), ..self }
+    }
+
     /// Behind all events of the entry `index`.
     pub fn behind(index: u64) -> Self {
         Self { index: index.saturating_add(1), offset: 0 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::command::{LABEL_VALUE, STATUS, judge_id, judge_label};
 use super::limits::{LABEL_VALUE_BYTES_MAX, PAGE_ROWS_MAX, STATUS_BYTES_MAX};
 use super::{
-    Aggregate, AggregateId, EventStore, Events, Invalid, Page, QueryError, Snapshot, StoreError, View,
-    WithStatus,
+    Aggregate, AggregateId, EventMachine, EventStore, Events, Invalid, Page, QueryError, Snapshot,
+    StoreError, View, WithStatus,
 };
 use crate::ticket::ReadError;
 
@@ -99,14 +99,13 @@ impl Reading<'_> {
     /// takes room on the disk as long as it lives.
     pub fn view(&self) -> Result<View, QueryError> {
         let node = self.store.node();
-        let view = match self.consistency {
-            Consistency::Linearizable => node.read_within(|machine| machine.view(), self.within)?,
-            Consistency::Local => self.store.reader().view(),
-        };
-        view.map_err(|error| match node.stop_cause() {
-            Some(cause) if error == StoreError::Closed => ReadError::Stopped { cause }.into(),
-            _ => error.into(),
-        })
+        match self.consistency {
+            Consistency::Linearizable => Ok(node.read_within(EventMachine::view, self.within)?),
+            Consistency::Local => self.store.reader().view().map_err(|error| match node.stop_cause() {
+                Some(cause) if error == StoreError::Closed => ReadError::Stopped { cause }.into(),
+                _ => error.into(),
+            }),
+        }
     }
 
     /// The events of an aggregate from sequence `from` on, or from the first that is not trimmed, if that is higher:

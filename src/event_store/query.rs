@@ -1,4 +1,5 @@
-//! What is asked of the store, and all of its answers, as values: they work on a node, and through a client elsewhere.
+//! What is asked of the store, as values: that works on a node, and through a client elsewhere. And what is answered, byte by
+//! byte.
 //!
 //! ```text
 //! version 1 | kind 1 | …                                        (numbers are big endian)
@@ -30,14 +31,10 @@
 use super::answer::{read_position, write_position};
 use super::command::{LABEL, LABEL_VALUE, STATUS, judge_label};
 use super::cursor::{Reader, VERSION, Write};
-use super::error::StoreError;
 use super::limits::{
     EVENT_TYPE_BYTES_MAX, FILTER_MAX, LABEL_BYTES_MAX, LABEL_VALUE_BYTES_MAX, STATUS_BYTES_MAX,
 };
-use super::{
-    Aggregate, AggregateId, Appended, Archived, Conflict, Events, Filter, Page, Position, RecordedPage,
-    Refused, Snapshot, WithStatus,
-};
+use super::{AggregateId, Filter, Position, WithStatus};
 use crate::machine::{Codec, DecodeError};
 
 /// A question about the store. How many rows or bytes an answer has at most is asked for, and limited by
@@ -45,19 +42,19 @@ use crate::machine::{Codec, DecodeError};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Query {
-    /// Is the aggregate at this sequence? [`Response::Checked`] or [`Response::Conflict`].
+    /// Is the aggregate at this sequence? [`Response::Checked`](super::Response::Checked) or [`Response::Conflict`](super::Response::Conflict).
     Check {
         /// Which aggregate.
         id: AggregateId,
         /// The sequence that its next event gets.
         expected: u64,
     },
-    /// What is known of it? [`Response::Aggregate`].
+    /// What is known of it? [`Response::Aggregate`](super::Response::Aggregate).
     Aggregate {
         /// Which aggregate.
         id: AggregateId,
     },
-    /// What happened? [`Response::Events`].
+    /// What happened? [`Response::Events`](super::Response::Events).
     Events {
         /// To which aggregate.
         id: AggregateId,
@@ -66,14 +63,14 @@ pub enum Query {
         /// About how many bytes of events at most; at least one event comes.
         bytes_max: u32,
     },
-    /// What was saved, and what happened since? [`Response::Snapshot`].
+    /// What was saved, and what happened since? [`Response::Snapshot`](super::Response::Snapshot).
     Snapshot {
         /// Of which aggregate.
         id: AggregateId,
         /// As in [`Query::Events`].
         bytes_max: u32,
     },
-    /// Which aggregates are there? [`Response::Aggregates`].
+    /// Which aggregates are there? [`Response::Aggregates`](super::Response::Aggregates).
     Aggregates {
         /// Those whose ids begin so.
         prefix: AggregateId,
@@ -82,7 +79,7 @@ pub enum Query {
         /// At most so many.
         rows_max: u32,
     },
-    /// Which aggregates have this label? [`Response::Aggregates`].
+    /// Which aggregates have this label? [`Response::Aggregates`](super::Response::Aggregates).
     WithLabel {
         /// Its name.
         label: String,
@@ -93,7 +90,7 @@ pub enum Query {
         /// At most so many.
         rows_max: u32,
     },
-    /// Which aggregates have this status, in the order in which they got it? [`Response::WithStatus`].
+    /// Which aggregates have this status, in the order in which they got it? [`Response::WithStatus`](super::Response::WithStatus).
     WithStatus {
         /// The status.
         status: String,
@@ -102,7 +99,7 @@ pub enum Query {
         /// At most so many.
         rows_max: u32,
     },
-    /// Which values of this label are in use? [`Response::LabelValues`].
+    /// Which values of this label are in use? [`Response::LabelValues`](super::Response::LabelValues).
     LabelValues {
         /// Its name.
         label: String,
@@ -111,7 +108,7 @@ pub enum Query {
         /// At most so many.
         rows_max: u32,
     },
-    /// What happened to all aggregates, in the order of the log? [`Response::Recorded`].
+    /// What happened to all aggregates, in the order of the log? [`Response::Recorded`](super::Response::Recorded).
     Recorded {
         /// From here on.
         from: Position,
@@ -120,14 +117,14 @@ pub enum Query {
         /// As in [`Query::Events`].
         bytes_max: u32,
     },
-    /// Which archive record is the oldest? [`Response::Archived`].
+    /// Which archive record is the oldest? [`Response::Archived`](super::Response::Archived).
     OldestArchive {
         /// Among those behind this log index.
         after: u64,
         /// As in [`Query::Events`].
         bytes_max: u32,
     },
-    /// More events of an archive record. [`Response::Archived`].
+    /// More events of an archive record. [`Response::Archived`](super::Response::Archived).
     Archive {
         /// The record of this log index.
         index: u64,
@@ -135,66 +132,6 @@ pub enum Query {
         from: u64,
         /// As in [`Query::Events`].
         bytes_max: u32,
-    },
-}
-
-/// What a [`Command`](super::Command) or a [`Query`] is answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Response {
-    /// All of it was appended.
-    Appended(Appended),
-    /// Nothing was appended: an aggregate is at another sequence.
-    Conflict(Conflict),
-    /// Nothing was appended.
-    Refused(Refused),
-    /// The snapshot was taken; or a newer one was there, and stays.
-    Saved {
-        /// Whether it is the one that is kept.
-        is_newest: bool,
-    },
-    /// The aggregate is not in the store any more.
-    ArchiveDone {
-        /// The log index of the archive record; none if no such aggregate was there.
-        index: Option<u64>,
-    },
-    /// The archive record is not there any more.
-    Consumed {
-        /// Whether it was, until now.
-        was_there: bool,
-    },
-    /// The aggregate is at that sequence.
-    Checked,
-    /// What is known of an aggregate; none if there is no such aggregate.
-    Aggregate(Option<Aggregate>),
-    /// Events of an aggregate.
-    Events {
-        /// Whose.
-        id: AggregateId,
-        /// The events.
-        events: Events,
-    },
-    /// A snapshot.
-    Snapshot {
-        /// Whose.
-        id: AggregateId,
-        /// The snapshot.
-        snapshot: Snapshot,
-    },
-    /// Aggregates, in the order of their ids.
-    Aggregates(Page<AggregateId>),
-    /// Aggregates, in the order in which they got a status, then in that of their ids.
-    WithStatus(Page<WithStatus>),
-    /// Values of a label, sorted.
-    LabelValues(Page<String>),
-    /// Events in the order of the log.
-    Recorded(RecordedPage),
-    /// An archive record; none if there is no such record.
-    Archived(Option<Archived>),
-    /// The answer could not be read from the disk of this node.
-    Failed {
-        /// What went wrong.
-        reason: String,
     },
 }
 
@@ -225,14 +162,14 @@ impl Codec for Query {
             Self::Aggregates { prefix, after, rows_max } => {
                 out.put_u8(5);
                 out.put_id(prefix);
-                out.put_option(after.as_ref(), |out, after| out.put_id(after));
+                out.put_option(after.as_ref(), Write::put_id);
                 out.put_u32(*rows_max);
             }
             Self::WithLabel { label, value, after, rows_max } => {
                 out.put_u8(6);
                 out.put_text(label);
                 out.put_text(value);
-                out.put_option(after.as_ref(), |out, after| out.put_id(after));
+                out.put_option(after.as_ref(), Write::put_id);
                 out.put_u32(*rows_max);
             }
             Self::WithStatus { status, after, rows_max } => {
@@ -250,7 +187,7 @@ impl Codec for Query {
             Self::Recorded { from, filter, bytes_max } => {
                 out.put_u8(9);
                 write_position(*from, out);
-                out.put_list(&filter.prefixes, |out, prefix| out.put_id(prefix));
+                out.put_list(&filter.prefixes, Write::put_id);
                 out.put_list(&filter.types, |out, event_type| out.put_text(event_type));
                 out.put_u32(*bytes_max);
             }
@@ -326,132 +263,3 @@ fn label(reader: &mut Reader) -> Result<String, DecodeError> {
     judge_label(&name)?;
     Ok(name)
 }
-
-impl Codec for Response {
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.put_u8(VERSION);
-        match self {
-            Self::Appended(appended) => {
-                out.put_u8(1);
-                appended.write(out);
-            }
-            Self::Conflict(conflict) => {
-                out.put_u8(2);
-                conflict.write(out);
-            }
-            Self::Refused(refused) => {
-                out.put_u8(3);
-                out.put_u8(match refused {
-                    Refused::TooManyLabels => 1,
-                    Refused::NoSequenceLeft => 2,
-                });
-            }
-            Self::Saved { is_newest } => {
-                out.put_u8(4);
-                out.put_bool(*is_newest);
-            }
-            Self::ArchiveDone { index } => {
-                out.put_u8(5);
-                out.put_option(index.as_ref(), |out, index| out.put_u64(*index));
-            }
-            Self::Consumed { was_there } => {
-                out.put_u8(6);
-                out.put_bool(*was_there);
-            }
-            Self::Checked => out.put_u8(11),
-            Self::Aggregate(aggregate) => {
-                out.put_u8(12);
-                out.put_option(aggregate.as_ref(), |out, aggregate| aggregate.write(out));
-            }
-            Self::Events { id, events } => {
-                out.put_u8(13);
-                out.put_id(id);
-                events.write(out);
-            }
-            Self::Snapshot { id, snapshot } => {
-                out.put_u8(14);
-                out.put_id(id);
-                snapshot.write(out);
-            }
-            Self::Aggregates(page) => {
-                out.put_u8(15);
-                page.write(out, |out, id| out.put_id(id));
-            }
-            Self::WithStatus(page) => {
-                out.put_u8(16);
-                page.write(out, |out, row| row.write(out));
-            }
-            Self::LabelValues(page) => {
-                out.put_u8(17);
-                page.write(out, |out, value| out.put_text(value));
-            }
-            Self::Recorded(page) => {
-                out.put_u8(18);
-                page.write(out);
-            }
-            Self::Archived(archived) => {
-                out.put_u8(19);
-                out.put_option(archived.as_ref(), |out, archived| archived.write(out));
-            }
-            Self::Failed { reason } => {
-                out.put_u8(20);
-                out.put_bytes(reason.as_bytes());
-            }
-        }
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::versioned("a response", bytes)?;
-        let response = Self::read(&mut reader)?;
-        reader.finish()?;
-        Ok(response)
-    }
-}
-
-impl Response {
-    /// What went wrong, in as many words as there is room for.
-    pub(super) fn failed(error: StoreError) -> Self {
-        let mut reason = error.to_string();
-        reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
-        Self::Failed { reason }
-    }
-
-    fn read(reader: &mut Reader) -> Result<Self, DecodeError> {
-        Ok(match reader.u8()? {
-            1 => Self::Appended(Appended::read(reader)?),
-            2 => Self::Conflict(Conflict::read(reader)?),
-            3 => Self::Refused(match reader.u8()? {
-                1 => Refused::TooManyLabels,
-                2 => Refused::NoSequenceLeft,
-                other => return Err(DecodeError::new(format!("nothing is refused for reason {other}"))),
-            }),
-            4 => Self::Saved { is_newest: reader.bool()? },
-            5 => Self::ArchiveDone { index: reader.option(Reader::u64)? },
-            6 => Self::Consumed { was_there: reader.bool()? },
-            11 => Self::Checked,
-            12 => Self::Aggregate(reader.option(Aggregate::read)?),
-            13 => {
-                let id = reader.id()?;
-                Self::Events { events: Events::read(reader, &id)?, id }
-            }
-            14 => {
-                let id = reader.id()?;
-                Self::Snapshot { snapshot: Snapshot::read(reader, &id)?, id }
-            }
-            15 => Self::Aggregates(Page::read(reader, Reader::id)?),
-            16 => Self::WithStatus(Page::read(reader, WithStatus::read)?),
-            17 => Self::LabelValues(Page::read(reader, |reader| {
-                reader.text(LABEL_VALUE, LABEL_VALUE_BYTES_MAX)
-            })?),
-            18 => Self::Recorded(RecordedPage::read(reader)?),
-            19 => Self::Archived(reader.option(Archived::read)?),
-            20 => {
-                let reason = reader.bytes("a reason", REASON_BYTES_MAX)?;
-                Self::Failed { reason: String::from_utf8_lossy(&reason).into_owned() }
-            }
-            other => return Err(DecodeError::new(format!("no response is of kind {other}"))),
-        })
-    }
-}
-
-const REASON_BYTES_MAX: usize = 64 << 10;

@@ -1,94 +1,77 @@
 //! Snapshots of aggregates: what their events so far amount to, and the end of those events if they are trimmed.
 
-use redb::{ReadableTable, WriteTransaction};
+use std::ops::Bound;
+
+use bytes::Bytes;
 
 use super::error::StoreError;
-use super::tables::{
-    AGGREGATES, AggregateRow, EVENTS, EventsRow, GAPS, GapRow, LOG, SNAPSHOTS, event_key, event_of,
-    position_key,
-};
+use super::rows::Batch;
+use super::tables::{AggregateRow, EventsRow, GapRow, Table, event_key, missing, position_key, position_of};
 use super::view::read_aggregate;
 use super::{AggregateId, Position, Removal, Response};
 
 /// Keeps `data` as the snapshot at `sequence`, unless a newer one is kept. One that runs ahead of the events takes the
 /// aggregate there. If it `trims`, the events before it are removed.
 pub(super) fn save(
-    store: &WriteTransaction,
+    store: &Batch,
     id: &AggregateId,
     sequence: u64,
-    data: &[u8],
+    data: Bytes,
     trims: bool,
 ) -> Result<Response, StoreError> {
-    let mut aggregates = store.open_table(AGGREGATES)?;
-    let mut row = read_aggregate(&aggregates, id)?.unwrap_or_default();
+    let mut row = read_aggregate(store, id)?.unwrap_or_default();
     if sequence < row.is.snapshot_sequence {
         return Ok(Response::Saved { is_newest: false });
     }
-    store.open_table(SNAPSHOTS)?.insert(id.as_key(), data)?;
+    store.put(Table::Snapshots, id.as_key(), data);
     row.is.snapshot_sequence = sequence;
     let until = sequence.min(row.is.sequence);
     row.is.sequence = row.is.sequence.max(sequence);
     if trims && until > row.is.base_sequence {
         trim(store, id, &mut row, until)?;
     }
-    aggregates.insert(id.as_key(), row.encoded().as_slice())?;
+    store.put(Table::Aggregates, id.as_key(), row.encoded());
     Ok(Response::Saved { is_newest: true })
 }
 
 /// Removes the events before `until`, and leaves a gap for those who have not seen them.
-fn trim(
-    store: &WriteTransaction,
-    id: &AggregateId,
-    row: &mut AggregateRow,
-    until: u64,
-) -> Result<(), StoreError> {
-    let (mut events, mut log) = (store.open_table(EVENTS)?, store.open_table(LOG)?);
+fn trim(store: &Batch, id: &AggregateId, row: &mut AggregateRow, until: u64) -> Result<(), StoreError> {
+    let (from, end) = (event_key(id, row.is.base_sequence), event_key(id, until));
     let mut last = None;
-    let range = (event_key(id, row.is.base_sequence), event_key(id, until));
-    while let Some(key) = first_key(&events, &range.0, &range.1)? {
-        let found = events.remove(key.as_slice())?.map(|row| EventsRow::decode(row.value())).transpose()?;
-        let found = found.expect("a row that was just seen");
-        log.remove(position_key(found.position).as_slice())?;
-        let (_, first) = event_of(&key)?;
-        let count = u64::from(found.events.count());
-        let gone = count.min(until - first) as u32;
-        last = Some(found.position_of(gone - 1));
-        if u64::from(gone) < count {
-            let left = EventsRow { position: found.position_of(gone), events: found.events.behind(gone) };
-            let key = event_key(id, until);
-            events.insert(key.as_slice(), left.encoded().as_slice())?;
-            log.insert(position_key(left.position).as_slice(), key.as_slice())?;
+    for found in store.range(Table::Sequences, &from, Bound::Excluded(&end))? {
+        let (key, at) = found?;
+        let position = position_of(&at)?;
+        let events = take_events(store, &at)?;
+        store.remove(Table::Sequences, &key);
+        let count = events.events.count();
+        let gone = u64::from(count).min(until.saturating_sub(events.first)) as u32;
+        last = Some(position.plus(gone.max(1) - 1));
+        if gone < count {
+            let at = position_key(position.plus(gone));
+            let left = EventsRow { first: until, events: events.events.behind(gone), ..events };
+            store.put(Table::Events, &at, left.encoded());
+            store.put(Table::Sequences, &end, at.to_vec().into());
         }
     }
     row.is.base_sequence = until;
-    match last {
-        Some(last) => move_gap(store, id, row, last),
-        None => Ok(()), // a snapshot ran ahead, and nothing stood there
+    // Where a snapshot ran ahead nothing stood: only the end of what is gone moves.
+    if let Some(last) = last.or(row.trimmed) {
+        move_gap(store, id, row, last);
     }
-}
-
-/// All that was trimmed of an aggregate is one gap, where the last of it stood.
-fn move_gap(
-    store: &WriteTransaction,
-    id: &AggregateId,
-    row: &mut AggregateRow,
-    last: Position,
-) -> Result<(), StoreError> {
-    let mut gaps = store.open_table(GAPS)?;
-    if let Some(before) = row.trimmed.replace(last) {
-        gaps.remove(position_key(before).as_slice())?;
-    }
-    let gap = GapRow { first_available: row.is.base_sequence, removed_by: Removal::Trim, id: id.clone() };
-    gaps.insert(position_key(last).as_slice(), gap.encoded().as_slice())?;
     Ok(())
 }
 
-/// The first key from `from` to before `until`.
-pub(super) fn first_key(
-    rows: &impl ReadableTable<&'static [u8], &'static [u8]>,
-    from: &[u8],
-    until: &[u8],
-) -> Result<Option<Vec<u8>>, StoreError> {
-    let first = rows.range(from..until)?.next().transpose()?;
-    Ok(first.map(|(key, _)| key.value().to_vec()))
+/// Takes the row of events that `sequences` says stands at `at`.
+pub(super) fn take_events(store: &Batch, at: &[u8]) -> Result<EventsRow, StoreError> {
+    let row = store.take(Table::Events, at)?.ok_or_else(|| missing(at))?;
+    Ok(EventsRow::decode(&row)?)
+}
+
+/// All that was trimmed of an aggregate is one gap, where the last of it stood.
+fn move_gap(store: &Batch, id: &AggregateId, row: &mut AggregateRow, last: Position) {
+    if let Some(before) = row.trimmed.replace(last) {
+        store.remove(Table::Gaps, &position_key(before));
+    }
+    let gap = GapRow { first_available: row.is.base_sequence, removed_by: Removal::Trim, id: id.clone() };
+    store.put(Table::Gaps, &position_key(last), gap.encoded());
 }

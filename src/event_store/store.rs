@@ -153,7 +153,7 @@ impl EventStore {
                     return Ok(Err(conflict));
                 }
             }
-            Ok(Ok(Position::behind(view.applied()?)))
+            Ok(Ok(Position::behind(view.applied())))
         };
         let compared: Result<Result<Position, Conflict>, QueryError> = compare();
         let position = compared.map_err(AppendError::Check)?.map_err(AppendError::Conflict)?;

@@ -1,12 +1,11 @@
 //! The tables of the database, their keys, and whether a row is one. The layout stands in the room's docs.
 
 use bytes::Bytes;
-use redb::TableDefinition;
 
 use super::answer::{read_position, write_position};
 use super::command::{LABEL, LABEL_VALUE, SNAPSHOT, STATUS};
 use super::cursor::{Reader, Write};
-use super::event::Batch;
+use super::event::EventRun;
 use super::id::{escape, unescape};
 use super::limits::{
     ID_BYTES_MAX, Invalid, LABEL_BYTES_MAX, LABEL_VALUE_BYTES_MAX, SNAPSHOT_BYTES_MAX, STATUS_BYTES_MAX,
@@ -14,52 +13,90 @@ use super::limits::{
 use super::{Aggregate, AggregateId, Position, Removal, Timestamp};
 use crate::machine::DecodeError;
 
-/// Keys and values are bytes, and keys sort as bytes do.
-pub(super) type Rows = TableDefinition<'static, &'static [u8], &'static [u8]>;
+/// All tables but `meta`, in the order in which a snapshot holds them. A number is a place in this list, for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Table {
+    Aggregates,
+    Snapshots,
+    Events,
+    Sequences,
+    Gaps,
+    ArchivedIds,
+    Statuses,
+    Labels,
+    LabelValues,
+    Archive,
+    ArchivedEvents,
+}
 
-pub(super) const META: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("meta");
-pub(super) const AGGREGATES: Rows = TableDefinition::new("aggregates");
-pub(super) const SNAPSHOTS: Rows = TableDefinition::new("snapshots");
-pub(super) const EVENTS: Rows = TableDefinition::new("events");
-pub(super) const LOG: Rows = TableDefinition::new("log");
-pub(super) const GAPS: Rows = TableDefinition::new("gaps");
-pub(super) const ARCHIVED_IDS: Rows = TableDefinition::new("archived_ids");
-pub(super) const STATUSES: Rows = TableDefinition::new("status");
-pub(super) const LABELS: Rows = TableDefinition::new("labels");
-pub(super) const LABEL_VALUES: Rows = TableDefinition::new("label_values");
-pub(super) const ARCHIVE: Rows = TableDefinition::new("archive");
-pub(super) const ARCHIVED_EVENTS: Rows = TableDefinition::new("archived_events");
+impl Table {
+    pub(super) const ALL: [Self; 11] = [
+        Self::Aggregates,
+        Self::Snapshots,
+        Self::Events,
+        Self::Sequences,
+        Self::Gaps,
+        Self::ArchivedIds,
+        Self::Statuses,
+        Self::Labels,
+        Self::LabelValues,
+        Self::Archive,
+        Self::ArchivedEvents,
+    ];
 
-/// All but `meta`, in the order in which a snapshot holds them, and what judges their rows. A number is a place in this
-/// list, for ever.
-pub(super) const ALL: [(Rows, Judge); 11] = [
-    (AGGREGATES, |key, value| id_of(key).and_then(|_| AggregateRow::decode(value)).map(drop)),
-    (SNAPSHOTS, |key, value| {
-        id_of(key)?;
-        Ok(Invalid::judge_bytes(SNAPSHOT, value.len(), SNAPSHOT_BYTES_MAX)?)
-    }),
-    (EVENTS, |key, value| event_of(key).and_then(|_| EventsRow::decode(value)).map(drop)),
-    (LOG, |key, value| position_of(key).and_then(|_| event_of(value)).map(drop)),
-    (GAPS, |key, value| position_of(key).and_then(|_| GapRow::decode(value)).map(drop)),
-    (ARCHIVED_IDS, |key, value| id_of(key).and_then(|_| position_of(value)).map(drop)),
-    (STATUSES, |key, value| {
-        since_and_id(text_of(key, STATUS, STATUS_BYTES_MAX)?.1)?;
-        nothing(value)
-    }),
-    (LABELS, |key, value| {
-        id_of(behind_label(key)?)?;
-        nothing(value)
-    }),
-    (LABEL_VALUES, |key, value| {
-        nothing(behind_label(key)?)?;
-        count_of(value).map(drop)
-    }),
-    (ARCHIVE, |key, value| of_width(8, key).and_then(|()| ArchiveRow::decode(value)).map(drop)),
-    (ARCHIVED_EVENTS, |key, value| of_width(16, key).and_then(|()| EventsRow::decode(value)).map(drop)),
-];
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Aggregates => "aggregates",
+            Self::Snapshots => "snapshots",
+            Self::Events => "events",
+            Self::Sequences => "sequences",
+            Self::Gaps => "gaps",
+            Self::ArchivedIds => "archived_ids",
+            Self::Statuses => "status",
+            Self::Labels => "labels",
+            Self::LabelValues => "label_values",
+            Self::Archive => "archive",
+            Self::ArchivedEvents => "archived_events",
+        }
+    }
 
-/// Refuses what is no row of a table. Whether the rows of several tables agree it does not see.
-pub(super) type Judge = fn(&[u8], &[u8]) -> Result<(), DecodeError>;
+    /// Refuses what is no row of this table. Whether the rows of several tables agree it does not see.
+    pub(super) fn judge(self, key: &[u8], value: &Bytes) -> Result<(), DecodeError> {
+        Invalid::judge_bytes("a key", key.len(), KEY_BYTES_MAX)?;
+        match self {
+            Self::Aggregates => id_of(key).and_then(|_| AggregateRow::decode(value)).map(drop),
+            Self::Snapshots => {
+                id_of(key)?;
+                Ok(Invalid::judge_bytes(SNAPSHOT, value.len(), SNAPSHOT_BYTES_MAX)?)
+            }
+            Self::Events => {
+                let (position, row) = (position_of(key)?, EventsRow::decode(value)?);
+                let end = position.offset.checked_add(row.events.count());
+                end.map(drop).ok_or_else(|| DecodeError::new("events that stand nowhere"))
+            }
+            Self::Sequences => event_of(key).and_then(|_| position_of(value)).map(drop),
+            Self::Gaps => position_of(key).and_then(|_| GapRow::decode(value)).map(drop),
+            Self::ArchivedIds => id_of(key).and_then(|_| position_of(value)).map(drop),
+            Self::Statuses => {
+                since_and_id(text_of(key, STATUS, STATUS_BYTES_MAX)?.1)?;
+                of_width(0, value)
+            }
+            Self::Labels => {
+                id_of(behind_label(key)?)?;
+                of_width(0, value)
+            }
+            Self::LabelValues => {
+                of_width(0, behind_label(key)?)?;
+                count_of(value).map(drop)
+            }
+            Self::Archive => of_width(8, key).and_then(|()| ArchiveRow::decode(value)).map(drop),
+            Self::ArchivedEvents => {
+                archived_event_of(key)?;
+                EventsRow::decode(value).map(drop)
+            }
+        }
+    }
+}
 
 /// The version of all this.
 pub(super) const FORMAT: u32 = 1;
@@ -77,15 +114,15 @@ pub(super) struct AggregateRow {
 }
 
 impl AggregateRow {
-    pub(super) fn encoded(&self) -> Vec<u8> {
+    pub(super) fn encoded(&self) -> Bytes {
         let mut out = Vec::with_capacity(64);
         self.is.write(&mut out);
         out.put_option(self.trimmed.as_ref(), |out, position| write_position(*position, out));
-        out
+        out.into()
     }
 
-    pub(super) fn decode(value: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(Bytes::copy_from_slice(value));
+    pub(super) fn decode(value: &Bytes) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(value.clone());
         let (is, trimmed) = (Aggregate::read(&mut reader)?, reader.option(read_position)?);
         reader.finish()?;
         if is.base_sequence > is.sequence || is.snapshot_sequence > is.sequence {
@@ -95,42 +132,45 @@ impl AggregateRow {
     }
 }
 
-/// What stands in `events` and in `archived_events`: events that one append brought.
+/// What stands in `events` and in `archived_events`: events that one append brought to one aggregate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct EventsRow {
-    /// Where the first of them stands in the log.
-    pub(super) position: Position,
-    pub(super) events: Batch,
+    pub(super) id: AggregateId,
+    /// The sequence of the first of them.
+    pub(super) first: u64,
+    pub(super) events: EventRun,
 }
 
 impl EventsRow {
-    pub(super) fn encoded(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(16 + self.events.bytes().len());
-        write_position(self.position, &mut out);
+    pub(super) fn encoded(&self) -> Bytes {
+        let mut out = Vec::with_capacity(16 + self.id.as_key().len() + self.events.bytes().len());
+        out.put_id(&self.id);
+        out.put_u64(self.first);
         out.put_u32(self.events.count());
         out.put(self.events.bytes());
-        out
+        out.into()
     }
 
-    pub(super) fn decode(value: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(Bytes::copy_from_slice(value));
-        let (position, count) = (read_position(&mut reader)?, reader.u32()? as usize);
-        let events = Batch::read(&mut reader, count)?;
+    pub(super) fn decode(value: &Bytes) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(value.clone());
+        let (id, first) = (reader.id()?, reader.sequence()?);
+        let count = reader.u32()? as usize;
+        let events = EventRun::read(&mut reader, count)?;
         reader.finish()?;
-        if count == 0 || position.offset.checked_add(count as u32).is_none() {
-            return Err(DecodeError::new("events that stand nowhere"));
+        if count == 0 {
+            return Err(DecodeError::new("a row of no events"));
         }
-        Ok(Self { position, events })
+        Ok(Self { id, first, events })
     }
 
-    /// Where the `nth` of them stands.
-    pub(super) fn position_of(&self, nth: u32) -> Position {
-        Position { offset: self.position.offset + nth, ..self.position }
+    /// Whose they are, without a look at them.
+    pub(super) fn id_of(value: &Bytes) -> Result<AggregateId, DecodeError> {
+        Reader::new(value.clone()).id()
     }
 
-    /// Where the last of them stands.
-    pub(super) fn last(&self) -> Position {
-        self.position_of(self.events.count() - 1)
+    /// Where the last of them stands, if the first stands at `position`.
+    pub(super) fn last(&self, position: Position) -> Position {
+        position.plus(self.events.count() - 1)
     }
 }
 
@@ -143,7 +183,7 @@ pub(super) struct GapRow {
 }
 
 impl GapRow {
-    pub(super) fn encoded(&self) -> Vec<u8> {
+    pub(super) fn encoded(&self) -> Bytes {
         let mut out = Vec::new();
         out.put_u64(self.first_available);
         out.put_u8(match self.removed_by {
@@ -151,11 +191,11 @@ impl GapRow {
             Removal::Archive => 3,
         });
         out.put(self.id.as_key());
-        out
+        out.into()
     }
 
-    pub(super) fn decode(value: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(Bytes::copy_from_slice(value));
+    pub(super) fn decode(value: &Bytes) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(value.clone());
         let first_available = reader.sequence()?;
         let removed_by = match reader.u8()? {
             2 => Removal::Trim,
@@ -177,18 +217,18 @@ pub(super) struct ArchiveRow {
 }
 
 impl ArchiveRow {
-    pub(super) fn encoded(&self) -> Vec<u8> {
+    pub(super) fn encoded(&self) -> Bytes {
         let mut out = Vec::new();
         out.put_id(&self.id);
         out.put_u64(self.snapshot_sequence);
         out.put_u64(self.base_sequence);
         out.put_u64(self.sequence);
         out.put(&self.snapshot);
-        out
+        out.into()
     }
 
-    pub(super) fn decode(value: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(Bytes::copy_from_slice(value));
+    pub(super) fn decode(value: &Bytes) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(value.clone());
         let (id, snapshot_sequence) = (reader.id()?, reader.sequence()?);
         let (base_sequence, sequence) = (reader.sequence()?, reader.sequence()?);
         let snapshot = reader.rest().clone();
@@ -197,7 +237,7 @@ impl ArchiveRow {
     }
 }
 
-/// The key in `events` of the event `sequence` of `id`.
+/// The key in `sequences` of the event `sequence` of `id`.
 pub(super) fn event_key(id: &AggregateId, sequence: u64) -> Vec<u8> {
     let mut key = Vec::with_capacity(id.as_key().len() + 10);
     key.put(id.as_key());
@@ -206,7 +246,7 @@ pub(super) fn event_key(id: &AggregateId, sequence: u64) -> Vec<u8> {
     key
 }
 
-/// Whose event a key in `events` names, and which.
+/// Whose event a key in `sequences` names, and which.
 pub(super) fn event_of(key: &[u8]) -> Result<(AggregateId, u64), DecodeError> {
     let parts = key.len().checked_sub(10).and_then(|at| key.split_at_checked(at));
     let Some((id, [0, 0, sequence @ ..])) = parts else {
@@ -216,7 +256,7 @@ pub(super) fn event_of(key: &[u8]) -> Result<(AggregateId, u64), DecodeError> {
     Ok((id_of(id)?, reader.sequence()?))
 }
 
-/// The key in `log` and `gaps` of a position.
+/// The key in `events` and `gaps` of a position; and the value in `sequences`.
 pub(super) fn position_key(position: Position) -> [u8; 12] {
     let mut key = [0; 12];
     key[..8].copy_from_slice(&position.index.to_be_bytes());
@@ -224,12 +264,24 @@ pub(super) fn position_key(position: Position) -> [u8; 12] {
     key
 }
 
-/// The position that a key in `log` or `gaps` names.
+/// Which event of its record a key in `archived_events` names.
+pub(super) fn archived_event_of(key: &[u8]) -> Result<u64, DecodeError> {
+    of_width(16, key)?;
+    Reader::new(Bytes::copy_from_slice(&key[8..])).sequence()
+}
+
+/// The position that a key in `events` or `gaps` names.
 pub(super) fn position_of(key: &[u8]) -> Result<Position, DecodeError> {
     let mut reader = Reader::new(Bytes::copy_from_slice(key));
     let position = read_position(&mut reader)?;
     reader.finish()?;
     Ok(position)
+}
+
+/// An event that another table names is not there.
+pub(super) fn missing(at: &[u8]) -> DecodeError {
+    let at = position_of(at).unwrap_or_default();
+    DecodeError::new(format!("the events at {at} are missing"))
 }
 
 /// The key in `archived_events` of an event of the record `index`.
@@ -307,10 +359,6 @@ pub(super) fn count_of(value: &[u8]) -> Result<u64, DecodeError> {
 fn behind_label(key: &[u8]) -> Result<&[u8], DecodeError> {
     let (_, behind) = text_of(key, LABEL, LABEL_BYTES_MAX)?;
     Ok(text_of(behind, LABEL_VALUE, LABEL_VALUE_BYTES_MAX)?.1)
-}
-
-fn nothing(bytes: &[u8]) -> Result<(), DecodeError> {
-    of_width(0, bytes)
 }
 
 fn of_width(width: usize, bytes: &[u8]) -> Result<(), DecodeError> {

@@ -1,10 +1,10 @@
 //! Reading: a consistent picture of the store, from any thread.
 
 use std::fmt;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use redb::{ReadTransaction, ReadableTable};
 
 use super::command::{LABEL, LABEL_VALUE, STATUS};
 use super::cursor::Reader;
@@ -12,78 +12,79 @@ use super::error::StoreError;
 use super::limits::{
     LABEL_BYTES_MAX, LABEL_VALUE_BYTES_MAX, PAGE_BYTES_MAX, PAGE_ROWS_MAX, STATUS_BYTES_MAX,
 };
-use super::reader::{Shared, Watch};
+use super::rows::{Rows, Shared, Watch};
 use super::tables::{
-    AGGREGATES, ARCHIVE, ARCHIVED_EVENTS, AggregateRow, ArchiveRow, EVENTS, EventsRow, LABEL_VALUES, LABELS,
-    META, SNAPSHOTS, STATUSES, archived_event_key, event_key, id_of, label_key, label_prefix, since_and_id,
-    status_key, status_prefix, text_of,
+    AggregateRow, ArchiveRow, EventsRow, Table, archived_event_key, event_key, id_of, label_key,
+    label_prefix, missing, since_and_id, status_key, status_prefix, text_of,
 };
 use super::{
     Aggregate, AggregateId, Archived, Conflict, Event, Events, Filter, Page, Position, Query, RecordedPage,
     Response, Snapshot, WithStatus, log_order,
 };
-use crate::types::{LogIndex, LogPosition, Term};
+use crate::machine::DecodeError;
 
 /// The store as one batch of commands left it. What is read through it stays as it was, whatever is applied meanwhile, and
-/// holds nobody up. But what has been replaced since cannot be reused on the disk as long as it lives: keep it short.
+/// holds nobody up. But what has been replaced since takes up memory and room on the disk as long as it lives: keep it short.
 ///
 /// All of it is of this node: to read what is current, take it within [`Node::read`](crate::Node::read).
 #[derive(Clone)]
 pub struct View {
     shared: Arc<Shared>,
-    transaction: Arc<ReadTransaction>,
+    rows: Rows,
+    applied: u64,
 }
 
 impl View {
-    pub(super) fn new(shared: Arc<Shared>, transaction: ReadTransaction) -> Self {
-        Self { shared, transaction: Arc::new(transaction) }
+    /// As the last batch left it.
+    pub(super) fn of(shared: &Arc<Shared>) -> Self {
+        let (rows, applied) = shared.rows();
+        Self { shared: Arc::clone(shared), rows, applied: applied.index.0 }
     }
 
     /// The log index of the last entry whose effect it shows.
-    pub fn applied(&self) -> Result<u64, StoreError> {
-        self.read(|store| Ok(read_held(store)?.0.index.0))
+    pub fn applied(&self) -> u64 {
+        self.applied
     }
 
     /// Whether the aggregate is at `expected`: the sequence that its next event gets.
     pub fn check(&self, id: &AggregateId, expected: u64) -> Result<Result<(), Conflict>, StoreError> {
         self.read(|store| {
-            let row = read_aggregate(&store.open_table(AGGREGATES)?, id)?.unwrap_or_default();
+            let row = read_aggregate(store, id)?.unwrap_or_default();
             if row.is.sequence == expected {
                 return Ok(Ok(()));
             }
-            conflict(&store.open_table(EVENTS)?, id, expected, &row).map(Err)
+            conflict(store, id, expected, &row).map(Err)
         })
     }
 
     /// What is known of an aggregate.
     pub fn aggregate(&self, id: &AggregateId) -> Result<Option<Aggregate>, StoreError> {
-        self.read(|store| Ok(read_aggregate(&store.open_table(AGGREGATES)?, id)?.map(|row| row.is)))
+        self.read(|store| Ok(read_aggregate(store, id)?.map(|row| row.is)))
     }
 
     /// The events of an aggregate from `from` on; so many that they have about `bytes_max` bytes, or one.
     pub fn events(&self, id: &AggregateId, from: u64, bytes_max: usize) -> Result<Events, StoreError> {
         self.read(|store| {
-            let row = read_aggregate(&store.open_table(AGGREGATES)?, id)?;
+            let row = read_aggregate(store, id)?;
             let Some(row) = row else {
                 return Ok(Events { start_sequence: from, events: Vec::new(), more_from: None });
             };
             let start = from.max(row.is.base_sequence);
-            read_events(&store.open_table(EVENTS)?, id, |sequence| event_key(id, sequence), start, bytes_max)
+            read_events(store, Of::Live(id), start, bytes_max)
         })
     }
 
     /// The snapshot of an aggregate, and the events since, as [`View::events`] gives them.
     pub fn snapshot(&self, id: &AggregateId, bytes_max: usize) -> Result<Snapshot, StoreError> {
         self.read(|store| {
-            let row = read_aggregate(&store.open_table(AGGREGATES)?, id)?;
+            let row = read_aggregate(store, id)?;
             let Some(Aggregate { snapshot_sequence, base_sequence, .. }) = row.map(|row| row.is) else {
                 let events = Events { start_sequence: 0, events: Vec::new(), more_from: None };
                 return Ok(Snapshot { data: Bytes::new(), sequence: 0, events });
             };
-            let data = store.open_table(SNAPSHOTS)?.get(id.as_key())?;
-            let data = data.map_or_else(Bytes::new, |data| Bytes::copy_from_slice(data.value()));
-            let (key, start) = (|sequence| event_key(id, sequence), snapshot_sequence.max(base_sequence));
-            let events = read_events(&store.open_table(EVENTS)?, id, key, start, bytes_max)?;
+            let data = store.get(Table::Snapshots, id.as_key())?.unwrap_or_default();
+            let start = snapshot_sequence.max(base_sequence);
+            let events = read_events(store, Of::Live(id), start, bytes_max)?;
             Ok(Snapshot { data, sequence: snapshot_sequence, events })
         })
     }
@@ -97,8 +98,7 @@ impl View {
     ) -> Result<Page<AggregateId>, StoreError> {
         self.read(|store| {
             let after = after.map(|after| after.as_key().to_vec());
-            let rows = store.open_table(AGGREGATES)?;
-            list(&rows, prefix.as_key(), after, rows_max, |key| Ok(id_of(key)?))
+            list(store, Table::Aggregates, prefix.as_key(), after, rows_max, id_of)
         })
     }
 
@@ -113,8 +113,7 @@ impl View {
         self.read(|store| {
             let prefix = label_prefix(label, Some(value));
             let after = after.map(|after| label_key(label, value, after));
-            let id = |key: &[u8]| Ok(id_of(&key[prefix.len()..])?);
-            list(&store.open_table(LABELS)?, &prefix, after, rows_max, id)
+            list(store, Table::Labels, &prefix, after, rows_max, |key| id_of(&key[prefix.len()..]))
         })
     }
 
@@ -128,7 +127,7 @@ impl View {
     ) -> Result<Page<WithStatus>, StoreError> {
         self.read(|store| {
             let after = after.map(|after| status_key(status, after.since, &after.aggregate));
-            list(&store.open_table(STATUSES)?, &status_prefix(status), after, rows_max, |key| {
+            list(store, Table::Statuses, &status_prefix(status), after, rows_max, |key| {
                 let (_, behind) = text_of(key, STATUS, STATUS_BYTES_MAX)?;
                 let (since, aggregate) = since_and_id(behind)?;
                 Ok(WithStatus { since, aggregate })
@@ -145,7 +144,7 @@ impl View {
     ) -> Result<Page<String>, StoreError> {
         self.read(|store| {
             let after = after.map(|after| label_prefix(label, Some(after)));
-            list(&store.open_table(LABEL_VALUES)?, &label_prefix(label, None), after, rows_max, |key| {
+            list(store, Table::LabelValues, &label_prefix(label, None), after, rows_max, |key| {
                 let (_, behind) = text_of(key, LABEL, LABEL_BYTES_MAX)?;
                 Ok(text_of(behind, LABEL_VALUE, LABEL_VALUE_BYTES_MAX)?.0)
             })
@@ -160,17 +159,16 @@ impl View {
         filter: &Filter,
         bytes_max: usize,
     ) -> Result<RecordedPage, StoreError> {
-        self.read(|store| log_order::read(store, from, filter, bytes_max))
+        self.read(|store| log_order::read(store, self.applied, from, filter, bytes_max))
     }
 
     /// The oldest archive record behind log index `after`, with as many events as [`View::events`] would give.
     pub fn oldest_archive(&self, after: u64, bytes_max: usize) -> Result<Option<Archived>, StoreError> {
         let Some(first) = after.checked_add(1) else { return Ok(None) };
         let index = self.read(|store| {
-            let rows = store.open_table(ARCHIVE)?;
-            let Some(found) = rows.range(first.to_be_bytes().as_slice()..)?.next() else { return Ok(None) };
-            let (key, _) = found?;
-            Ok(Some(Reader::new(Bytes::copy_from_slice(key.value())).u64()?))
+            let oldest =
+                store.range(Table::Archive, &first.to_be_bytes(), Bound::Unbounded)?.next().transpose()?;
+            Ok(oldest.map(|(key, _)| Reader::new(key.into()).u64()).transpose()?)
         })?;
         index.map_or(Ok(None), |index| self.archive(index, 0, bytes_max))
     }
@@ -178,13 +176,10 @@ impl View {
     /// The archive record of log index `index`, with its events from `from` on, as [`View::events`] would give them.
     pub fn archive(&self, index: u64, from: u64, bytes_max: usize) -> Result<Option<Archived>, StoreError> {
         self.read(|store| {
-            let row = store.open_table(ARCHIVE)?.get(index.to_be_bytes().as_slice())?;
-            let Some(row) = row else { return Ok(None) };
-            let ArchiveRow { id, snapshot_sequence, base_sequence, snapshot, .. } =
-                ArchiveRow::decode(row.value())?;
-            let key = |sequence| archived_event_key(index, sequence).to_vec();
+            let Some(row) = store.get(Table::Archive, &index.to_be_bytes())? else { return Ok(None) };
+            let ArchiveRow { id, snapshot_sequence, base_sequence, snapshot, .. } = ArchiveRow::decode(&row)?;
             let start = from.max(base_sequence);
-            let events = read_events(&store.open_table(ARCHIVED_EVENTS)?, &id, key, start, bytes_max)?;
+            let events = read_events(store, Of::Archived(index), start, bytes_max)?;
             Ok(Some(Archived { index, aggregate: id, snapshot, snapshot_sequence, events }))
         })
     }
@@ -228,15 +223,12 @@ impl View {
                 self.archive(index, from, page_bytes(bytes_max)).map(Response::Archived)
             }
         };
-        answer.unwrap_or_else(Response::failed)
+        answer.unwrap_or_else(|error| Response::failed(&error))
     }
 
-    pub(super) fn read<T>(
-        &self,
-        read: impl FnOnce(&ReadTransaction) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
+    pub(super) fn read<T>(&self, read: impl FnOnce(&Rows) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let _watch = Watch(&self.shared);
-        self.shared.noted(read(&self.transaction))
+        self.shared.noted(read(&self.rows))
     }
 }
 
@@ -246,40 +238,21 @@ impl fmt::Debug for View {
     }
 }
 
-/// Rows of bytes, in a picture or in a batch that is not committed yet.
-pub(super) trait Readable: ReadableTable<&'static [u8], &'static [u8]> {}
-
-impl<T: ReadableTable<&'static [u8], &'static [u8]>> Readable for T {}
-
-/// What the store holds, and the runtime's sidecar.
-pub(super) fn read_held(store: &ReadTransaction) -> Result<(LogPosition, Vec<u8>), StoreError> {
-    let meta = store.open_table(META)?;
-    let held =
-        meta.get("held")?.ok_or_else(|| StoreError::Damaged { reason: "it holds nothing".to_owned() })?;
-    let mut reader = Reader::new(Bytes::copy_from_slice(held.value()));
-    let position = LogPosition::new(Term(reader.u64()?), LogIndex(reader.u64()?));
-    Ok((position, reader.rest().to_vec()))
-}
-
-pub(super) fn read_aggregate(
-    rows: &impl Readable,
-    id: &AggregateId,
-) -> Result<Option<AggregateRow>, StoreError> {
-    let row = rows.get(id.as_key())?;
-    Ok(row.map(|row| AggregateRow::decode(row.value())).transpose()?)
+pub(super) fn read_aggregate(store: &Rows, id: &AggregateId) -> Result<Option<AggregateRow>, StoreError> {
+    let row = store.get(Table::Aggregates, id.as_key())?;
+    Ok(row.map(|row| AggregateRow::decode(&row)).transpose()?)
 }
 
 /// Why nothing is appended to an aggregate that is not at `expected`.
 pub(super) fn conflict(
-    events: &impl Readable,
+    store: &Rows,
     id: &AggregateId,
     expected: u64,
     row: &AggregateRow,
 ) -> Result<Conflict, StoreError> {
     let actual = row.is.sequence;
-    let key = |sequence| event_key(id, sequence);
     let events = if expected < actual {
-        read_events(events, id, key, expected.max(row.is.base_sequence), PAGE_BYTES_MAX)?.events
+        read_events(store, Of::Live(id), expected.max(row.is.base_sequence), PAGE_BYTES_MAX)?.events
     } else {
         Vec::new()
     };
@@ -287,23 +260,57 @@ pub(super) fn conflict(
     Ok(Conflict { aggregate: id.clone(), expected, actual, first_sequence, events })
 }
 
-/// The events from `start` on. `key` makes the key of the row that begins at a sequence; the last eight bytes are that.
-fn read_events(
-    rows: &impl Readable,
-    id: &AggregateId,
-    key: impl Fn(u64) -> Vec<u8>,
-    start: u64,
-    bytes_max: usize,
-) -> Result<Events, StoreError> {
+/// Whose events are read, and so from which table.
+#[derive(Clone, Copy)]
+enum Of<'a> {
+    Live(&'a AggregateId),
+    Archived(u64),
+}
+
+impl Of<'_> {
+    /// The table that is sorted by their sequences.
+    fn table(self) -> Table {
+        match self {
+            Self::Live(_) => Table::Sequences,
+            Self::Archived(_) => Table::ArchivedEvents,
+        }
+    }
+
+    fn key(self, sequence: u64) -> Vec<u8> {
+        match self {
+            Self::Live(id) => event_key(id, sequence),
+            Self::Archived(index) => archived_event_key(index, sequence).to_vec(),
+        }
+    }
+
+    /// The events behind a row of that table.
+    fn events(self, store: &Rows, key: &[u8], row: Bytes) -> Result<EventsRow, StoreError> {
+        let events = match self {
+            Self::Live(_) => store.get(Table::Events, &row)?.ok_or_else(|| missing(&row))?,
+            Self::Archived(_) => row,
+        };
+        let events = EventsRow::decode(&events)?;
+        let is_theirs = match self {
+            Self::Live(id) => events.id == *id && event_key(id, events.first) == key,
+            Self::Archived(index) => archived_event_key(index, events.first) == key,
+        };
+        if !is_theirs {
+            return Err(DecodeError::new("the events of one aggregate stand under another").into());
+        }
+        Ok(events)
+    }
+}
+
+/// The events from `start` on.
+fn read_events(store: &Rows, of: Of<'_>, start: u64, bytes_max: usize) -> Result<Events, StoreError> {
     // The row that holds the first event may begin before it.
-    let before = rows.range(key(0).as_slice()..=key(start).as_slice())?.next_back().transpose()?;
-    let first = before.map_or_else(|| key(start), |(key, _)| key.value().to_vec());
+    let before = store.last(of.table(), &of.key(0), &of.key(start))?;
+    let first = before.map_or_else(|| of.key(start), |(key, _)| key);
     let (mut events, mut bytes) = (Vec::new(), 0_usize);
-    for row in rows.range(first.as_slice()..=key(u64::MAX).as_slice())? {
-        let (key, value) = row?;
-        let (_, first) = key.value().split_last_chunk::<8>().expect("a key ends with a sequence");
-        let first = u64::from_be_bytes(*first);
-        for event in EventsRow::decode(value.value())?.events.events(id, first) {
+    for row in store.range(of.table(), &first, Bound::Included(&of.key(u64::MAX)))? {
+        let (key, row) = row?;
+        let row = of.events(store, &key, row)?;
+        for event in row.events.events(&row.id, row.first) {
             if event.sequence < start {
                 continue;
             }
@@ -324,26 +331,27 @@ pub(super) fn size(event: &Event) -> usize {
     event.data.len() + event.event_type.len() + AROUND_AN_EVENT
 }
 
-/// The rows whose keys begin with `prefix`, from behind `after` on, as `item` reads them.
+/// The rows whose keys begin with `prefix`, from behind `after` on, as `item` reads their keys.
 fn list<T>(
-    rows: &impl Readable,
+    store: &Rows,
+    table: Table,
     prefix: &[u8],
     after: Option<Vec<u8>>,
     rows_max: usize,
-    item: impl Fn(&[u8]) -> Result<T, StoreError>,
+    item: impl Fn(&[u8]) -> Result<T, DecodeError>,
 ) -> Result<Page<T>, StoreError> {
     // The first key behind another one is that with a zero more.
     let first = after.map_or_else(Vec::new, |after| [&after, &[0][..]].concat());
     let mut items = Vec::new();
-    for row in rows.range(first.as_slice().max(prefix)..)? {
+    for row in store.range(table, first.as_slice().max(prefix), Bound::Unbounded)? {
         let (key, _) = row?;
-        if !key.value().starts_with(prefix) {
+        if !key.starts_with(prefix) {
             break;
         }
         if items.len() >= rows_max.max(1) {
             return Ok(Page { items, has_more: true });
         }
-        items.push(item(key.value())?);
+        items.push(item(&key)?);
     }
     Ok(Page { items, has_more: false })
 }

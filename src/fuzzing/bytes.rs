@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::input::Input;
-use crate::net::frames_of;
+use crate::net::{frames_of, frames_of_a_borrower};
 use crate::types::{GroupId, PeerMessage};
 use crate::wire::client_hello::{ClientHello, ClientWelcome};
 use crate::wire::frame::CLIENT_VERSION;
@@ -26,6 +26,8 @@ pub fn frames(bytes: &[u8]) {
     }
     let (whole, ended) = frames_of(&stream, usize::MAX, FRAME_BYTES_MAX);
     assert_eq!(frames_of(&stream, step, FRAME_BYTES_MAX), (whole.clone(), ended), "in pieces of {step}");
+    let borrowed = frames_of_a_borrower(&stream, step, FRAME_BYTES_MAX);
+    assert_eq!(borrowed, (whole.clone(), ended), "in pieces of {step}, with a borrowed buffer");
     for bytes in whole {
         let Ok(opened) = frame::open(PROTOCOL_VERSION, bytes.clone()) else { continue };
         let mut again = Vec::new();
@@ -44,7 +46,7 @@ fn reseal_frames(mut stream: &mut [u8]) {
             return;
         }
         let (frame, rest) = stream.split_at_mut(HEADER_BYTES + length);
-        let checksum = crc32c::crc32c_append(crc32c::crc32c(&frame[..14]), &frame[HEADER_BYTES..]);
+        let checksum = frame::checksum(frame);
         frame[14..18].copy_from_slice(&checksum.to_le_bytes());
         stream = rest;
     }

@@ -16,9 +16,13 @@
 //! | [`session_table`] | a table of sessions, and entries behind it | refused, or obeyed: nothing is executed twice |
 //! | [`engine`] | events of one `Raft` | no peer makes it panic, or break what it promised |
 //! | [`replica`] | frames to a replica with its workers | the same; everybody who waits is answered |
+//! | `event_commands` | commands, queries and answers of the event store | refused, or the same when they are passed on |
+//! | `event_snapshots` | a snapshot of the event store | refused, or written again the same; every question has an answer |
 
 mod bytes;
 mod engine;
+#[cfg(feature = "event-store")]
+mod events;
 mod files;
 mod input;
 mod log;
@@ -30,6 +34,8 @@ mod tests;
 
 pub use bytes::{client_messages, frames, hello, peer_messages};
 pub use engine::engine;
+#[cfg(feature = "event-store")]
+pub use events::{event_commands, event_snapshots};
 pub use log::log_recovery;
 pub use replica::replica;
 pub use sessions::session_table;

@@ -10,7 +10,6 @@ use super::input::Input;
 use super::log::{identity, open, put};
 use crate::storage::disk::reseal::reseal_snapshot;
 use crate::storage::disk::simulated::SimulatedDisk;
-use crate::storage::memory::MemoryLog;
 use crate::storage::{SnapshotIntake, SnapshotStore, Storage, StorageError};
 use crate::types::{GroupId, LogIndex, LogPosition, Membership, NodeId, SnapshotId, SnapshotMeta, Term};
 
@@ -105,8 +104,7 @@ fn sent_by(store: &mut dyn SnapshotStore, meta: &SnapshotMeta) -> Result<Vec<u8>
 /// The content of the snapshot that a store received in pieces of those lengths, if it took it. Without any length it
 /// begins anew behind what is good.
 fn received(file: &[u8], offer: &SnapshotMeta, mut length: impl FnMut(u64) -> usize) -> Option<Vec<u8>> {
-    let mut log = MemoryLog::new();
-    log.found(identity(), &[]).expect("a blank disk");
+    let log = open(&founded()).expect("a good log");
     let mut store = log.snapshots();
     let mut intake = store.receive(GroupId::MAIN, offer).ok()?;
     let mut restarts = 0;
@@ -126,7 +124,7 @@ fn received(file: &[u8], offer: &SnapshotMeta, mut length: impl FnMut(u64) -> us
         assert_eq!(intake.offset(), offset + count as u64, "what was taken is not counted");
     }
     require_end(intake, file, offer)?;
-    assert_eq!(store.list(GroupId::MAIN).expect("a store in memory"), std::slice::from_ref(offer));
+    assert_eq!(store.list(GroupId::MAIN).expect("a good disk"), std::slice::from_ref(offer));
     Some(content_of(&mut *store, offer).expect("all of it was judged before it was taken"))
 }
 

@@ -57,6 +57,26 @@ fn replica_holds_for_the_whole_corpus() {
     replay("replica", replica);
 }
 
+#[cfg(feature = "event-store")]
+#[test]
+fn event_commands_hold_for_the_whole_corpus() {
+    replay("event_commands", super::event_commands);
+}
+
+#[cfg(feature = "event-store")]
+#[test]
+fn event_snapshots_hold_for_the_whole_corpus() {
+    replay("event_snapshots", super::event_snapshots);
+}
+
+#[cfg(feature = "event-store")]
+#[test]
+fn every_law_of_the_event_store_holds_for_the_seeds() {
+    let (said, snapshots) = crate::event_store::tests::seeds();
+    sow("event_commands", super::event_commands, &said);
+    sow("event_snapshots", super::event_snapshots, &snapshots);
+}
+
 #[test]
 fn every_law_holds_for_the_seeds() {
     sow("frames", frames, &seeds::frames());

@@ -44,6 +44,7 @@ pub(crate) enum Envelope<'a> {
 
 /// What sessions may take on every replica alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "each is the most of something")]
 pub(crate) struct SessionBounds {
     /// How many sessions may stand. Beyond it the least recently used goes.
     pub(crate) sessions_max: u32,

@@ -11,47 +11,52 @@ pub(super) const AFTER_REFUSAL: Duration = Duration::from_secs(10);
 
 /// The waits between dials to one peer.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     next: Duration,
-    jitter: SplitMix,
+    jitter: Jitter,
 }
 
 impl Backoff {
     /// `seed` owns chance: give each peer its own.
-    pub(super) fn new(seed: u64) -> Self {
-        Self { next: SHORTEST, jitter: SplitMix(seed) }
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { next: SHORTEST, jitter: Jitter::new(seed) }
     }
 
     /// How long to wait now. The next wait will be twice as long, at most [`LONGEST`].
-    pub(super) fn wait(&mut self) -> Duration {
-        let wait = self.spread(self.next);
+    pub(crate) fn wait(&mut self) -> Duration {
+        let wait = self.jitter.spread(self.next);
         self.next = (self.next * 2).min(LONGEST);
         wait
     }
 
     /// How long to wait after a refusal.
-    pub(super) fn wait_after_refusal(&mut self) -> Duration {
-        self.spread(AFTER_REFUSAL)
+    pub(crate) fn wait_after_refusal(&mut self) -> Duration {
+        self.jitter.spread(AFTER_REFUSAL)
     }
 
     /// The peer was there: the next failure waits as briefly as the first.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.next = SHORTEST;
-    }
-
-    /// Between half of `wait` and all of it, so that nodes that lost each other at once do not return at once.
-    fn spread(&mut self, wait: Duration) -> Duration {
-        let half = wait / 2;
-        let micros = u64::try_from(half.as_micros()).unwrap_or(u64::MAX).max(1);
-        half + Duration::from_micros(self.jitter.next() % micros)
     }
 }
 
 /// splitmix64: enough chance for jitter, and the same for the same seed.
 #[derive(Debug)]
-struct SplitMix(u64);
+pub(crate) struct Jitter(u64);
 
-impl SplitMix {
+impl Jitter {
+    /// `seed` owns chance.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// Between half of `wait` and all of it, so that those who lost each other at once do not return at once.
+    pub(crate) fn spread(&mut self, wait: Duration) -> Duration {
+        let half = wait / 2;
+        let micros = u64::try_from(half.as_micros()).unwrap_or(u64::MAX).max(1);
+        half + Duration::from_micros(self.next() % micros)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;

@@ -18,7 +18,8 @@ const WRITE_BYTES: usize = 1 << 20;
 /// What is shorter is cheaper to copy than to write as a piece of its own.
 pub(crate) const SHARED_BYTES_MIN: usize = 4 << 10;
 
-/// The queue of one connection. While nothing waits it may keep one block for what comes next ([`ByteQueue::rest`]).
+/// The queue of one connection. While nothing waits it may keep one block for what comes next, until it is told to
+/// [rest](ByteQueue::rest).
 #[derive(Debug, Default)]
 pub(crate) struct ByteQueue {
     /// None is empty but perhaps the last.
@@ -149,19 +150,33 @@ impl ByteQueue {
     }
 
     /// How much was ever queued.
-    pub(super) fn queued_to(&self) -> u64 {
+    pub(crate) fn queued_to(&self) -> u64 {
         self.queued_to
     }
 
     /// How much was ever written.
-    pub(super) fn written_to(&self) -> u64 {
+    pub(crate) fn written_to(&self) -> u64 {
         self.written_to
     }
 
-    /// Nothing more is expected soon: keeps no memory for it.
-    pub(crate) fn rest(&mut self) {
-        if self.is_empty() {
-            self.pieces = VecDeque::new();
+    /// Nothing more is expected soon: gives the block away that it keeps, for who needs one.
+    pub(crate) fn rest(&mut self) -> Option<Vec<u8>> {
+        if !self.is_empty() {
+            return None;
+        }
+        match self.pieces.pop_back() {
+            Some(Piece::Block(block)) => Some(block),
+            _ => None,
+        }
+    }
+
+    /// Takes an empty block for what comes next, if it keeps none.
+    pub(crate) fn begin_with(&mut self, block: impl FnOnce() -> Option<Vec<u8>>) {
+        if self.pieces.is_empty()
+            && let Some(block) = block()
+        {
+            debug_assert!(block.is_empty(), "what was written was cleared");
+            self.pieces.push_back(Piece::Block(block));
         }
     }
 }
@@ -229,18 +244,24 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_at_rest_keeps_no_memory_and_never_loses_what_waits() {
-        let mut queue = ByteQueue::default();
+    fn a_queue_at_rest_gives_its_block_to_another_and_never_loses_what_waits() {
+        let (mut queue, mut other) = (ByteQueue::default(), ByteQueue::default());
         queue.append(4, head);
 
-        queue.rest();
+        assert_eq!(queue.rest(), None);
         assert_eq!(queue.waiting_bytes(), 4);
         queue.write_to(&mut Gather::default()).unwrap();
-        assert!(queue.pieces.capacity() > 0, "it keeps a block for what comes next");
-        queue.rest();
-
-        assert_eq!(queue.pieces.capacity(), 0);
+        let block = queue.rest().expect("it kept one for what comes next");
+        assert_eq!(queue.rest(), None);
+        let memory = block.as_ptr();
+        other.begin_with(|| Some(block));
+        other.append(4, head);
+        other.begin_with(|| panic!("it has one"));
         queue.append(4, head);
+
+        let mut socket = Gather::default();
+        other.write_to(&mut socket).unwrap();
+        assert_eq!(socket.0, [(memory, 4)]);
         assert_eq!(queue.waiting_bytes(), 4);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! One buffer takes many small frames per read; each is copied out, so that an entry that is kept for long keeps no more
 //! memory alive than its own frame. A frame that is larger than the buffer gets an allocation of exactly its size as soon
-//! as its header was judged, and is read straight into it.
+//! as its header was judged, and is read straight into it. One that carries a chunk of a snapshot is soon let go, and the
+//! next one comes: those are read into memory that is used again and again.
 //!
 //! A connection that is busy has a buffer of its own. Where many are idle, one buffer serves them all, each in its turn
 //! ([`Inflow::borrow`]), and between its turns a connection keeps no more than what it has of a frame that is not whole.
@@ -11,9 +12,9 @@ use std::io::{self, ErrorKind, IoSliceMut, Read};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::wire::WireError;
 use crate::wire::frame::{self, FrameError};
 use crate::wire::greeting::GREETING_BYTES_MAX;
+use crate::wire::{Buffers, WireError};
 
 /// What a connection that has not said who it is may occupy.
 const NARROW_BYTES: usize = 4 << 10;
@@ -33,6 +34,8 @@ pub(crate) struct Inflow {
     large: Option<Large>,
     /// What its frames must be of.
     version: u8,
+    /// Whether large frames are read into memory that is used again.
+    recycles: bool,
     frame_bytes_max: usize,
 }
 
@@ -67,12 +70,28 @@ pub(crate) enum Taken {
 impl Inflow {
     /// Takes frames of that version of at most `frame_bytes_max`, header included.
     pub(crate) fn new(version: u8, frame_bytes_max: usize) -> Self {
-        Self { buffer: vec![0; NARROW_BYTES].into(), start: 0, end: 0, large: None, version, frame_bytes_max }
+        Self {
+            buffer: vec![0; NARROW_BYTES].into(),
+            start: 0,
+            end: 0,
+            large: None,
+            version,
+            recycles: false,
+            frame_bytes_max,
+        }
     }
 
     /// As [`Inflow::new`], without a buffer of its own: reads only while it borrows one. It begins with `said`.
     pub(crate) fn borrowing(version: u8, frame_bytes_max: usize, said: Box<[u8]>) -> Self {
-        Self { end: said.len(), buffer: said, start: 0, large: None, version, frame_bytes_max }
+        Self {
+            end: said.len(),
+            buffer: said,
+            start: 0,
+            large: None,
+            version,
+            recycles: false,
+            frame_bytes_max,
+        }
     }
 
     /// A buffer to lend to many, each in its turn.
@@ -109,9 +128,9 @@ impl Inflow {
     }
 
     /// The other side sends frames of up to `frame_bytes_max` and hardly anything else: the buffer stays narrow, so that
-    /// nearly all bytes are read straight into the frame they belong to.
+    /// nearly all bytes are read straight into the frame they belong to; and nobody keeps them for long.
     pub(crate) fn expect_large(&mut self, frame_bytes_max: usize) {
-        self.frame_bytes_max = frame_bytes_max;
+        (self.frame_bytes_max, self.recycles) = (frame_bytes_max, true);
     }
 
     /// One read from `socket`.
@@ -148,13 +167,33 @@ impl Inflow {
         })
     }
 
+    /// As [`Inflow::next_frame`]; `buffers` has memory for large ones.
+    pub(crate) fn next_frame_in(&mut self, buffers: &mut Buffers) -> Result<Option<Bytes>, FrameError> {
+        if self.recycles
+            && let Some(whole) = self.take_large()
+        {
+            return Ok(Some(buffers.lend(whole)));
+        }
+        let recycles = self.recycles;
+        let make = |length| if recycles { buffers.take(length) } else { BytesMut::zeroed(length) };
+        Ok(match self.next_in(usize::MAX, make)? {
+            Next::Frame(frame) => Some(frame),
+            Next::Nothing | Next::NoRoom(_) => None,
+        })
+    }
+
     /// As [`Inflow::next_frame`], for whom no more than `room` may be set aside.
     pub(crate) fn next_frame_within(&mut self, room: usize) -> Result<Next, FrameError> {
-        if let Some(large) = &mut self.large {
-            if large.filled < large.frame.len() {
-                return Ok(Next::Nothing);
-            }
-            return Ok(self.large.take().map_or(Next::Nothing, |large| Next::Frame(large.frame.freeze())));
+        self.next_in(room, BytesMut::zeroed)
+    }
+
+    /// The first frame; `make` makes room for a large one.
+    fn next_in(&mut self, room: usize, make: impl FnOnce(usize) -> BytesMut) -> Result<Next, FrameError> {
+        if let Some(whole) = self.take_large() {
+            return Ok(Next::Frame(whole.freeze()));
+        }
+        if self.large.is_some() {
+            return Ok(Next::Nothing);
         }
         let Some(length) = frame::announced_len(self.version, self.waiting(), self.frame_bytes_max)? else {
             return Ok(Next::Nothing);
@@ -164,13 +203,27 @@ impl Inflow {
                 return Ok(Next::NoRoom(length));
             }
             let filled = self.end - self.start;
-            let mut frame = BytesMut::zeroed(length);
+            let mut frame = make(length);
             frame[..filled].copy_from_slice(self.waiting());
             self.skip(filled);
             self.large = Some(Large { frame, filled });
             return Ok(Next::Nothing);
         }
         Ok(self.take(length).map_or(Next::Nothing, |frame| Next::Frame(Bytes::copy_from_slice(frame))))
+    }
+
+    /// All whole frames at the front, in one piece that is cheap to cut: for those who keep none of them for long. Of a frame
+    /// that is larger than the buffer, or that is none, [`Inflow::next_frame_within`] tells behind them.
+    pub(crate) fn whole_frames(&mut self) -> Bytes {
+        if self.large.is_some() {
+            return Bytes::new();
+        }
+        let (mut rest, mut length) = (self.waiting(), 0);
+        while let Ok(Some(next)) = frame::announced_len(self.version, rest, self.frame_bytes_max) {
+            let Some(behind) = rest.get(next..) else { break };
+            (rest, length) = (behind, length + next);
+        }
+        self.take(length).map_or_else(Bytes::new, Bytes::copy_from_slice)
     }
 
     /// The hello or answer at the front, if all of it is there; `announced_len` says how long it is.
@@ -203,6 +256,11 @@ impl Inflow {
     /// What was read and nobody has taken.
     pub(crate) fn into_waiting(self) -> Box<[u8]> {
         self.waiting().into()
+    }
+
+    /// The large frame under way, if all of it is there.
+    fn take_large(&mut self) -> Option<BytesMut> {
+        self.large.take_if(|large| large.filled == large.frame.len()).map(|large| large.frame)
     }
 
     fn waiting(&self) -> &[u8] {
@@ -260,10 +318,11 @@ pub(crate) fn frames_of(
 ) -> (Vec<Bytes>, Result<(), FrameError>) {
     let (mut inflow, mut trickle) =
         (Inflow::new(frame::PROTOCOL_VERSION, frame_bytes_max), Trickle { rest: stream, step });
+    let mut buffers = Buffers::new(1, 0);
     let mut frames = Vec::new();
     while let Ok(Taken::Bytes { .. }) = inflow.read_from(&mut trickle) {
         loop {
-            match inflow.next_frame() {
+            match inflow.next_frame_in(&mut buffers) {
                 Ok(Some(frame)) => frames.push(frame),
                 Ok(None) => break,
                 Err(error) => return (frames, Err(error)),
@@ -271,6 +330,36 @@ pub(crate) fn frames_of(
         }
     }
     (frames, Ok(()))
+}
+
+/// The same at a connection that borrows its buffer for each step, and takes its frames in one piece where it can.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn frames_of_a_borrower(
+    stream: &[u8],
+    step: usize,
+    frame_bytes_max: usize,
+) -> (Vec<Bytes>, Result<(), FrameError>) {
+    let mut inflow = Inflow::borrowing(frame::PROTOCOL_VERSION, frame_bytes_max, Box::default());
+    let (mut wide, mut trickle) = (Inflow::buffer_to_lend(), Trickle { rest: stream, step });
+    let mut frames = Vec::new();
+    loop {
+        inflow.borrow(wide);
+        if !matches!(inflow.read_from(&mut trickle), Ok(Taken::Bytes { .. })) {
+            return (frames, Ok(()));
+        }
+        loop {
+            let mut whole = inflow.whole_frames();
+            while let Ok(Some(length)) = frame::announced_len(inflow.version, &whole, frame_bytes_max) {
+                frames.push(whole.split_to(length));
+            }
+            match inflow.next_frame_within(usize::MAX) {
+                Ok(Next::Frame(frame)) => frames.push(frame),
+                Ok(Next::Nothing | Next::NoRoom(_)) => break,
+                Err(error) => return (frames, Err(error)),
+            }
+        }
+        wide = inflow.give_back();
+    }
 }
 
 #[cfg(test)]
@@ -283,17 +372,17 @@ mod tests {
         let mut out = Vec::new();
         for &size in sizes {
             frame::seal(PROTOCOL_VERSION, 1, GroupId(1), &mut out, |out| {
-                out.resize(out.len() + size, size as u8)
+                out.resize(out.len() + size, size as u8);
             });
         }
         out
     }
 
     fn received(inflow: &mut Inflow, stream: &[u8], step: usize) -> Result<Vec<usize>, FrameError> {
-        let mut trickle = Trickle { rest: stream, step };
+        let (mut trickle, mut buffers) = (Trickle { rest: stream, step }, Buffers::new(2, 0));
         let mut bodies = Vec::new();
         while let Taken::Bytes { .. } = inflow.read_from(&mut trickle).expect("no error but blocking") {
-            while let Some(bytes) = inflow.next_frame()? {
+            while let Some(bytes) = inflow.next_frame_in(&mut buffers)? {
                 bodies.push(frame::open(PROTOCOL_VERSION, bytes)?.body.len());
             }
         }
@@ -318,7 +407,10 @@ mod tests {
 
         while let Taken::Bytes { .. } = inflow.read_from(&mut disturbed).expect("no error but blocking") {}
 
-        assert_eq!(inflow.next_frame().unwrap().as_deref(), Some(stream.as_slice()));
+        assert_eq!(
+            inflow.next_frame_in(&mut Buffers::new(1, 0)).unwrap().as_deref(),
+            Some(stream.as_slice())
+        );
     }
 
     #[test]
@@ -333,7 +425,28 @@ mod tests {
             let mut wide = Inflow::new(PROTOCOL_VERSION, 1 << 20);
             wide.widen();
             assert_eq!(received(&mut wide, &stream, step).unwrap(), sizes, "in steps of {step}");
+
+            let mut bulk = Inflow::new(PROTOCOL_VERSION, 1 << 20);
+            bulk.expect_large(1 << 20);
+            assert_eq!(received(&mut bulk, &stream, step).unwrap(), sizes, "in steps of {step}");
         }
+    }
+
+    #[test]
+    fn a_large_frame_comes_into_the_memory_of_one_that_was_let_go() {
+        let (stream, mut buffers) = (sealed(&[100_000, 100_000, 100_000]), Buffers::new(4, 18));
+        let mut trickle = Trickle { rest: &stream, step: 50_000 };
+        let mut bulk = Inflow::new(PROTOCOL_VERSION, 1 << 20);
+        bulk.expect_large(1 << 20);
+        let mut places = Vec::new();
+        while let Taken::Bytes { .. } = bulk.read_from(&mut trickle).expect("no error but blocking") {
+            while let Some(frame) = bulk.next_frame_in(&mut buffers).expect("good frames") {
+                assert_eq!(frame[18..].as_ptr().align_offset(4096), 0, "its body begins a page");
+                places.push(frame.as_ptr());
+            }
+        }
+        assert_eq!(places.len(), 3);
+        assert!(places.iter().all(|place| *place == places[0]), "{places:?}");
     }
 
     #[test]
@@ -368,6 +481,31 @@ mod tests {
             assert_eq!(bodies, sizes, "in pieces of {step}");
             assert_eq!(inflow.held_bytes(), 0);
         }
+    }
+
+    #[test]
+    fn whole_frames_come_in_one_piece_up_to_one_that_is_not_whole_or_is_none() {
+        let version = PROTOCOL_VERSION;
+        let taken = |stream: &[u8]| {
+            let mut inflow = Inflow::new(version, 1 << 20);
+            inflow.read_from(&mut Trickle { rest: stream, step: stream.len() }).unwrap();
+            let mut frames = inflow.whole_frames();
+            let mut bodies = Vec::new();
+            while let Some(length) = frame::announced_len(version, &frames, 1 << 20).unwrap() {
+                bodies.push(frame::open(version, frames.split_to(length)).unwrap().body.len());
+            }
+            assert!(frames.is_empty());
+            (bodies, inflow.next_frame_within(0))
+        };
+        let stream = sealed(&[10, 0, 20]);
+
+        assert_eq!(taken(&stream), (vec![10, 0, 20], Ok(Next::Nothing)));
+        assert_eq!(taken(&stream[..stream.len() - 1]), (vec![10, 0], Ok(Next::Nothing)));
+        assert_eq!(taken(&stream[..27]), (vec![], Ok(Next::Nothing)));
+        assert_eq!(taken(&sealed(&[10, 5000])[..4000]), (vec![10], Ok(Next::NoRoom(5018))));
+        let mut nonsense = stream.clone();
+        nonsense[28 + 4] = version + 1;
+        assert_eq!(taken(&nonsense), (vec![10], Err(FrameError::Version(version + 1))));
     }
 
     #[test]

@@ -35,12 +35,14 @@ mod peer;
 mod resolve;
 mod waker;
 
+pub(crate) use backoff::{Backoff, Jitter};
 pub(crate) use byte_queue::{ByteQueue, SHARED_BYTES_MIN, Written};
 pub(crate) use greeting::Local;
 pub(crate) use guests::{Guest, Guests, NoGuests};
-#[cfg(any(test, fuzzing))]
-pub(crate) use inflow::frames_of;
 pub(crate) use inflow::{Inflow, Next, Taken, WIDE_BYTES as LENT_BYTES};
+#[cfg(any(test, fuzzing))]
+pub(crate) use inflow::{frames_of, frames_of_a_borrower};
 pub(crate) use log_gate::LogGate;
 pub(crate) use network::{Bound, Delivery, Network, Settings};
+pub(crate) use resolve::Resolver;
 pub(crate) use waker::LoopWaker;

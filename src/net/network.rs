@@ -33,8 +33,9 @@ use super::resolve::Resolver;
 use super::waker::LoopWaker;
 use crate::metrics::NetMetrics;
 use crate::types::{ClusterId, GroupId, Incarnation, NodeId, PeerMessage};
+use crate::wire::Buffers;
 use crate::wire::hello::{LANES, Lane};
-use crate::wire::peer;
+use crate::wire::peer::{self, CHUNK_FRAME_HEAD_BYTES};
 
 const WAKER: Token = Token(0);
 const LISTENER: Token = Token(1);
@@ -42,6 +43,8 @@ const LISTENER: Token = Token(1);
 const FIRST_CONNECTION: usize = 2;
 
 const EVENTS_PER_TURN: usize = 256;
+/// So many chunks on their way to whoever stores them share memory that is used again and again.
+const CHUNKS_ON_THEIR_WAY: usize = 16;
 /// The longest sleep: bounds how late the loop sees that nobody can send it anything any more.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
@@ -136,7 +139,7 @@ pub(crate) struct Network {
     events: Events,
     waker: Arc<LoopWaker>,
     acceptor: Acceptor<TcpListener>,
-    resolver: Resolver,
+    resolver: Resolver<(NodeId, Lane)>,
     connections: BTreeMap<Token, Connection>,
     next_token: Token,
     peers: BTreeMap<NodeId, Peer>,
@@ -153,6 +156,8 @@ pub(crate) struct Network {
     due_at: Instant,
     strangers_log: LogGate,
     guests: Box<dyn Guests>,
+    /// For the chunks of snapshots that arrive, so placed that a disk takes them from where they are.
+    buffers: Buffers,
 }
 
 impl Network {
@@ -185,6 +190,7 @@ impl Network {
             due_at: now,
             strangers_log: LogGate::default(),
             guests,
+            buffers: Buffers::new(CHUNKS_ON_THEIR_WAY, CHUNK_FRAME_HEAD_BYTES),
         }
     }
 

@@ -8,35 +8,32 @@ use std::thread;
 use parking_lot::Mutex;
 
 use super::waker::LoopWaker;
-use crate::types::NodeId;
-use crate::wire::hello::Lane;
 
-/// What a name server said of a peer's address; empty if it knows nothing of it.
+/// What a name server said of an address; empty if it knows nothing of it.
 #[derive(Debug)]
-pub(super) struct Resolved {
-    pub(super) peer: NodeId,
-    /// For which lane it was asked.
-    pub(super) lane: Lane,
-    /// The address as it was asked for: the peer may have moved since.
-    pub(super) address: String,
-    pub(super) found: Vec<SocketAddr>,
+pub(crate) struct Resolved<K> {
+    /// For whom it was asked.
+    pub(crate) key: K,
+    /// The address as it was asked for: the other side may have moved since.
+    pub(crate) address: String,
+    pub(crate) found: Vec<SocketAddr>,
 }
 
 /// Asks, and holds the answers until the loop takes them.
 #[derive(Debug)]
-pub(super) struct Resolver {
-    answers: Arc<Mutex<Vec<Resolved>>>,
+pub(crate) struct Resolver<K> {
+    answers: Arc<Mutex<Vec<Resolved<K>>>>,
     waker: Arc<LoopWaker>,
 }
 
-impl Resolver {
-    pub(super) fn new(waker: Arc<LoopWaker>) -> Self {
+impl<K: Send + 'static> Resolver<K> {
+    pub(crate) fn new(waker: Arc<LoopWaker>) -> Self {
         Self { answers: Arc::default(), waker }
     }
 
     /// The addresses at once if `address` is a literal; else `None`, and an answer will come. The caller asks for each
-    /// lane of a peer only once at a time, so there are never more threads than lanes.
-    pub(super) fn resolve(&self, peer: NodeId, lane: Lane, address: &str) -> Option<Vec<SocketAddr>> {
+    /// key only once at a time, so there are never more threads than keys.
+    pub(crate) fn resolve(&self, key: K, address: &str) -> Option<Vec<SocketAddr>> {
         if let Ok(literal) = address.parse() {
             return Some(vec![literal]);
         }
@@ -44,7 +41,7 @@ impl Resolver {
         let address = address.to_owned();
         let ask = move || {
             let found = address.to_socket_addrs().map(Iterator::collect).unwrap_or_default();
-            answers.lock().push(Resolved { peer, lane, address, found });
+            answers.lock().push(Resolved { key, address, found });
             waker.wake();
         };
         match thread::Builder::new().name("quorate-resolve".into()).spawn(ask) {
@@ -55,12 +52,12 @@ impl Resolver {
     }
 
     /// The answers that came since.
-    pub(super) fn take(&self) -> Vec<Resolved> {
+    pub(crate) fn take(&self) -> Vec<Resolved<K>> {
         std::mem::take(&mut *self.answers.lock())
     }
 
     /// Whether an answer waits.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.answers.lock().is_empty()
     }
 }

@@ -219,7 +219,9 @@ mod tests {
     #[test]
     fn entries_leave_when_there_are_too_many_however_small_they_are() {
         let mut tail = Tail::new(LogIndex(3), u64::MAX).of_entries(4);
-        [entries(1, 4..=6), entries(1, 7..=8), entries(1, 9..=11)].into_iter().for_each(|run| tail.push(run));
+        for run in [entries(1, 4..=6), entries(1, 7..=8), entries(1, 9..=11)] {
+            tail.push(run);
+        }
 
         tail.trim(LogIndex(11), LogIndex(5));
         assert_eq!(

@@ -140,7 +140,7 @@ impl Config {
         self
     }
 
-    /// A secret that all members share, at most 256 bytes. It guards against mistakes and strangers, not against someone
+    /// A secret that all members share, and their clients, at most 256 bytes. It guards against mistakes and strangers, not against someone
     /// who can read the network. Default: none.
     #[must_use]
     pub fn token(mut self, token: impl Into<Vec<u8>>) -> Self {
@@ -198,8 +198,8 @@ impl Config {
     /// | entries on the way to the state machine | `b / 4` |
     /// | messages of peers that wait to be handled; beyond it no socket is read | `b / 2` |
     ///
-    /// Beside them stand the recent entries ([`Config::tail_bytes_max`]) and, however large a snapshot is, 8 MiB for each
-    /// follower that is being sent one, and 8 MiB while one is received.
+    /// Beside them stand the recent entries ([`Config::tail_bytes_max`]) and, however large a snapshot is, 16 MiB for each
+    /// follower that is being sent one, and 16 MiB while one is received.
     #[must_use]
     pub fn in_flight_bytes_max(mut self, bytes: u64) -> Self {
         self.in_flight_bytes_max = bytes;

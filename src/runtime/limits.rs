@@ -14,7 +14,7 @@ const SILENCE_MIN: Duration = Duration::from_secs(2);
 const AROUND_A_COMMAND: usize = 64 << 10;
 /// The pieces of snapshots that wait for the socket of one peer, and for the thread that stores them; what comes beyond is
 /// dropped and asked for again. Twice what a receiver asks for at once.
-const PIECES_BYTES_MAX: usize = 8 << 20;
+const PIECES_BYTES_MAX: usize = 16 << 20;
 /// Slower than this no snapshot would ever arrive.
 const SNAPSHOT_BYTES_PER_SECOND_MIN: u64 = 64 << 10;
 const RELUCTANCE_MAX: u32 = 10;

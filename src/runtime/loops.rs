@@ -12,6 +12,7 @@ use super::clock;
 use super::inbox::Waiting;
 use super::net_end::{NetEnd, message_job};
 use super::room::{Finder, Room};
+use super::threads::in_the_background;
 use crate::metrics::RuntimeMetrics;
 use crate::replica::{ApplyJob, Event, FetchJob, ReceiveJob, SaveJob};
 use crate::storage::{StorageError, Upkeep};
@@ -83,8 +84,7 @@ pub(super) fn apply(
     gate: &Gate,
 ) -> Result<(), StopCause> {
     while let Ok(first) = jobs.recv() {
-        let batch = once(first).chain(jobs.try_iter()).take(JOBS_PER_TURN_MAX).collect();
-        match applier.turn(batch) {
+        match turn(&mut applier, jobs, first) {
             Ok(events) => report(completions, events),
             Err(cause) => {
                 gate.stop(cause.clone());
@@ -94,6 +94,16 @@ pub(super) fn apply(
         }
     }
     Ok(())
+}
+
+/// All that waits, from `first` on, as one batch.
+///
+/// A restore takes as long as the state is large, and nobody waits for a node that is so far behind: it leaves the cores
+/// to those on whom others wait. A thread that may lower its priority may not raise it again, so it is another one.
+fn turn(applier: &mut Applier, jobs: &Receiver<ApplyJob>, first: ApplyJob) -> Result<Vec<Event>, StopCause> {
+    let batch: Vec<_> = once(first).chain(jobs.try_iter()).take(JOBS_PER_TURN_MAX).collect();
+    let restores = batch.iter().any(|job| matches!(job, ApplyJob::Restore(_)));
+    if restores { in_the_background(|| applier.turn(batch)) } else { applier.turn(batch) }
 }
 
 /// Fetches entries that are not in memory any more.
@@ -284,6 +294,65 @@ mod tests {
         fn restore(&mut self, _snapshot: &mut dyn Read) -> Result<(), MachineError> {
             Ok(())
         }
+    }
+
+    /// Remembers with which niceness it was restored, and with which it applied.
+    #[cfg(target_os = "linux")]
+    #[derive(Default)]
+    struct Watched {
+        restored_at: Option<i32>,
+        applied_at: Option<i32>,
+    }
+
+    #[cfg(target_os = "linux")]
+    fn niceness() -> i32 {
+        rustix::process::getpriority_process(None).expect("every thread has one")
+    }
+
+    #[cfg(target_os = "linux")]
+    impl StateMachine for Watched {
+        type Command = Vec<u8>;
+        type Query = ();
+        type Response = ();
+
+        fn apply(&mut self, _at: LogPosition, _command: Vec<u8>) {
+            self.applied_at = Some(niceness());
+        }
+
+        fn query(&self, (): ()) {}
+
+        fn snapshot(&self) -> Result<SnapshotWriter, SnapshotError> {
+            Ok(Box::new(|_| Ok(())))
+        }
+
+        fn restore(&mut self, _snapshot: &mut dyn Read) -> Result<(), MachineError> {
+            self.restored_at = Some(niceness());
+            Ok(())
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_restore_leaves_the_cores_to_others_and_what_follows_does_not() {
+        let before = niceness();
+        let (snapshots, snapshot) = TestSnapshots::holding(b"", LogPosition::new(Term(1), LogIndex(1)));
+        let next = LogPosition::new(Term(1), LogIndex(2));
+        let payload = Payload::Normal { origin: None, command: Bytes::new() };
+        let run = EntryRun::new([Entry { position: next, payload }].into()).expect("one entry");
+        let (sender, jobs) = unbounded();
+        let mut applier =
+            Applier::new(Box::new(Typed(Watched::default())), Box::new(snapshots), LogPosition::ZERO);
+
+        for job in
+            [ApplyJob::Restore(snapshot), ApplyJob::Entries { entries: vec![run], replies: Vec::new() }]
+        {
+            sender.send(job).unwrap();
+            turn(&mut applier, &jobs, jobs.recv().unwrap()).expect("it is done");
+        }
+
+        let machine = applier.machine().as_any().downcast_ref::<Watched>().expect("the machine");
+        assert_eq!(machine.restored_at, Some(before.max(10)));
+        assert_eq!((machine.applied_at, niceness()), (Some(before), before));
     }
 
     #[test]

@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::channels::{Control, Look};
 use super::events::{NodeEvent, Observer};

@@ -1,9 +1,9 @@
 //! How a thread of the node lives and dies: it has a name, it may not block on the node, and if it fails or panics the
 //! whole node stops with the cause.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
+use std::thread::{self, Builder, JoinHandle};
 
 use crossbeam_channel::Sender;
 use parking_lot::Mutex;
@@ -75,16 +75,67 @@ impl<'a> Threads<'a> {
 /// Runs `body`; a panic becomes a cause.
 pub(super) fn guarded<T>(body: impl FnOnce() -> Result<T, StopCause>) -> Result<T, StopCause> {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
-        let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
+        let thread = thread::current().name().unwrap_or("unnamed").to_owned();
         Err(StopCause::Panicked { thread, message: panic_message(&*panic).into() })
     })
 }
 
+/// Does `work` on a thread that has time, and waits for it. Where no thread is to be had, this one does it.
+pub(super) fn in_the_background<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let work = Mutex::new(Some(work));
+    let do_it = || {
+        let work = work.lock().take().expect("it is done once");
+        work()
+    };
+    thread::scope(|scope| {
+        let builder = Builder::new().name(thread::current().name().unwrap_or("quorate").to_owned());
+        let spawned = builder.spawn_scoped(scope, || {
+            enter_runtime_thread();
+            let_others_go_first();
+            do_it()
+        });
+        match spawned {
+            Ok(background) => background.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            Err(error) => {
+                log::debug!("no thread for work in the background: {error}");
+                do_it()
+            }
+        }
+    })
+}
+
+/// How far behind the others a thread goes that has time.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
+
 /// This thread has time: where cores are scarce, those on the path of commands and reads go before it. On Linux, where
-/// each thread has a niceness of its own; whoever may not lower it goes on as before.
+/// each thread has a niceness of its own; whoever may not change it goes on as before.
 pub(super) fn let_others_go_first() {
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, 10) {
-        log::debug!("a thread keeps its priority: {error}");
+    {
+        use rustix::process::{getpriority_process, setpriority_process};
+        let lowered = getpriority_process(None).and_then(|now| setpriority_process(None, now.max(NICENESS)));
+        if let Err(error) = lowered {
+            log::debug!("a thread keeps its priority: {error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_done_in_the_background_comes_back_and_so_does_its_panic() {
+        let (here, mut there) = (thread::current().id(), None);
+        let done = in_the_background(|| {
+            there = Some(thread::current().id());
+            7
+        });
+        assert_eq!(done, 7);
+        assert!(there.is_some_and(|there| there != here), "on a thread of its own");
+
+        let panicked = guarded::<()>(|| in_the_background(|| panic!("too much")));
+        assert!(matches!(panicked, Err(StopCause::Panicked { message, .. }) if message.contains("too much")));
     }
 }

@@ -29,6 +29,10 @@ pub(super) enum Stage {
 
 /// See the top of this file.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what the kernel said last, and where it waits: each goes its own way"
+)]
 pub(super) struct Connection {
     pub(super) socket: TcpStream,
     pub(super) from: SocketAddr,
@@ -61,6 +65,8 @@ pub(super) struct Connection {
     /// Since when the socket has taken nothing of what waits.
     pub(super) unread_since: Option<Instant>,
     pub(super) opened_at: Instant,
+    /// It came when all connections were taken: it will be told so.
+    pub(super) is_one_too_many: bool,
     /// When a request or an answer last passed.
     pub(super) active_at: Instant,
 }
@@ -95,6 +101,7 @@ impl Connection {
             arriving_since: None,
             unread_since: None,
             opened_at: now,
+            is_one_too_many: false,
             active_at: now,
         }
     }

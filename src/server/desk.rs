@@ -23,13 +23,22 @@ pub(super) struct Reply {
     pub(super) outcome: Result<ClientAnswer, ClientRefused>,
 }
 
+/// What a look at the node showed.
+pub(super) enum Sight {
+    /// The node as it was.
+    Node(ClientStatus, Arc<Membership>),
+    /// Nothing: it has stopped.
+    Nothing,
+}
+
 /// What was put down since it was last looked at.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a word of somebody else")]
 pub(super) struct Tray {
     pub(super) replies: Vec<Reply>,
     pub(super) guests: Vec<Guest>,
-    /// The node as it was when it was looked at; `None` within if it cannot be looked at any more.
-    pub(super) seen: Option<Option<(ClientStatus, Arc<Membership>)>>,
+    /// What the look showed that was under way.
+    pub(super) seen: Option<Sight>,
     /// The node has another leader or other members: look at it.
     pub(super) has_changed: bool,
     /// The node has stopped, and has answered everybody or will.
@@ -38,6 +47,8 @@ pub(super) struct Tray {
     pub(super) close_by: Option<Instant>,
     /// Whether there is anything at all.
     touched: bool,
+    /// Nobody takes anything any more.
+    is_abandoned: bool,
 }
 
 /// See the top of this file.
@@ -46,11 +57,16 @@ pub(super) struct Desk {
     tray: Mutex<Tray>,
     /// Those that were handed over, and have not ended.
     connections: AtomicUsize,
+    /// How many may be: beyond it they are refused where they come in.
     connections_max: usize,
     is_closed: AtomicBool,
     thread_ended: Mutex<bool>,
     ended: Condvar,
 }
+
+/// So many more than may stand are taken over: who has not said what it wants makes room for them, or they are refused in
+/// words.
+const BEYOND_THE_MAX: usize = 16;
 
 /// Beyond this, the memory of a crowd of replies is given back.
 const REPLIES_KEPT: usize = 4096;
@@ -61,7 +77,7 @@ impl Desk {
             waker,
             tray: Mutex::default(),
             connections: AtomicUsize::new(0),
-            connections_max,
+            connections_max: connections_max + BEYOND_THE_MAX,
             is_closed: AtomicBool::new(false),
             thread_ended: Mutex::default(),
             ended: Condvar::new(),
@@ -126,6 +142,8 @@ impl Desk {
     /// The clients' thread ends, in whatever way.
     pub(super) fn thread_ends(&self) {
         self.shut();
+        let left = std::mem::replace(&mut *self.tray.lock(), Tray { is_abandoned: true, ..Tray::default() });
+        drop(left);
         *self.thread_ended.lock() = true;
         self.ended.notify_all();
     }
@@ -168,6 +186,11 @@ impl Guests for Door {
 
     fn arrive(&self, guest: Guest) {
         self.0.connections.fetch_add(1, Ordering::Relaxed);
-        self.0.put(|tray| tray.guests.push(guest));
+        self.0.put(|tray| {
+            // Who came at the very end hears the end.
+            if !tray.is_abandoned {
+                tray.guests.push(guest);
+            }
+        });
     }
 }

@@ -44,14 +44,17 @@ struct Asked {
     bytes: usize,
 }
 
-/// Over all connections.
+/// Bytes, over all connections.
 #[derive(Default)]
 struct Totals {
-    request_bytes: usize,
-    /// For requests that have not arrived whole: room that was granted, and what was read without.
-    granted_bytes: usize,
-    kept_bytes: usize,
-    unread_bytes: usize,
+    /// Of requests that are not answered.
+    under_way: usize,
+    /// Room that was granted for requests that have not arrived whole.
+    granted: usize,
+    /// Of such requests, without that.
+    kept: usize,
+    /// Of answers that were not written.
+    unread: usize,
 }
 
 /// What the thread begins with.
@@ -83,6 +86,8 @@ pub(super) struct Hall {
     onlookers: Onlookers,
     /// Lent to whoever is read.
     buffer: Box<[u8]>,
+    /// Empty, for whoever has something to write.
+    spare_blocks: Vec<Vec<u8>>,
     /// Connections on which the kernel may have something for us.
     to_read: Vec<Token>,
     /// Connections whose outbox may hold something that the kernel may take.
@@ -116,6 +121,7 @@ impl Hall {
             lobby: Vec::new(),
             onlookers: Onlookers::default(),
             buffer: Inflow::buffer_to_lend(),
+            spare_blocks: Vec::new(),
             to_read: Vec::new(),
             to_write: Vec::new(),
             starved: VecDeque::new(),

@@ -142,9 +142,8 @@ impl<S: StateMachine> Server<S> {
             return node.shutdown(within);
         }
         desk.wait_ended(Some(begun + within.min(FOREVER) / 2));
-        node.shutdown(left_until(deadline))?;
-        let has_ended = desk.wait_ended(Some(deadline));
-        if has_ended { Ok(()) } else { Err(ShutdownError::StillRunning { within }) }
+        let is_down = node.shutdown(left_until(deadline)).is_ok() && desk.wait_ended(Some(deadline));
+        if is_down { Ok(()) } else { Err(ShutdownError::StillRunning { within }) }
     }
 }
 

@@ -9,8 +9,8 @@ use super::connection::Connection;
 /// The part of a token that says the place. What is left says how often that place was taken before.
 const PLACE_BITS: u32 = 20;
 const PLACES: usize = 1 << PLACE_BITS;
-/// The most connections that can stand, so that two tokens are left for other ends of the loop.
-pub(super) const CONNECTIONS_LIMIT: usize = PLACES - 2;
+/// The most connections that can be asked for: those on their way in and out have a place too.
+pub(super) const CONNECTIONS_LIMIT: usize = PLACES / 2;
 
 const _: () = assert!(usize::BITS == 64, "a place is taken less than 2^44 times");
 
@@ -35,7 +35,7 @@ impl Registry {
             self.places.push(Place::default());
             self.places.len() - 1
         });
-        assert!(place < CONNECTIONS_LIMIT, "connections are limited when they are let in");
+        assert!(place < PLACES, "connections are limited when they are let in");
         self.places[place].taken += 1;
         Token((self.places[place].taken << PLACE_BITS) | place)
     }
@@ -45,11 +45,6 @@ impl Registry {
         let before = self.place(token).map(|place| place.connection.replace(connection));
         assert!(matches!(before, Some(None)), "a place belongs to one connection");
         self.count += 1;
-    }
-
-    pub(super) fn get(&self, token: Token) -> Option<&Connection> {
-        let place = self.places.get(token.0 % PLACES)?;
-        place.connection.as_deref().filter(|_| place.taken == token.0 >> PLACE_BITS)
     }
 
     pub(super) fn get_mut(&mut self, token: Token) -> Option<&mut Connection> {
@@ -117,16 +112,15 @@ mod tests {
         registry.put(second, connection());
 
         drop(registry.take(first).expect("it stands there"));
-        assert!(registry.get(first).is_none());
+        assert!(registry.get_mut(first).is_none());
         registry.give_up(first);
         let third = registry.next_token();
         registry.put(third, connection());
 
         assert_eq!(registry.places.len(), 2);
         assert!(first != third && second != third);
-        assert!(registry.get(first).is_none() && registry.get_mut(first).is_none());
-        assert!(registry.take(first).is_none());
-        assert!(registry.get(second).is_some() && registry.get(third).is_some());
+        assert!(registry.get_mut(first).is_none() && registry.take(first).is_none());
+        assert!(registry.get_mut(second).is_some() && registry.get_mut(third).is_some());
         assert_eq!(registry.tokens(), [third, second]);
     }
 
@@ -141,6 +135,6 @@ mod tests {
         assert_ne!(registry.next_token(), token);
         registry.put(token, taken);
 
-        assert!(registry.get(token).is_some());
+        assert!(registry.get_mut(token).is_some());
     }
 }

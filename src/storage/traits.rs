@@ -190,8 +190,14 @@ pub trait SnapshotIntake: Send {
     /// memory, and lost with this intake: the next one expects it again.
     fn offset(&self) -> u64;
 
-    /// The next bytes of the file. Damaged ones are an error ([`StorageError::BadSnapshot`]) after which nothing but
-    /// dropping makes sense; what was good before stays. On a full disk ([`StorageError::DiskFull`]), and if the disk
+    /// Where a piece best ends that begins at `offset` and has at most `bytes_max`: of one that ends with a part nothing
+    /// has to be held until the rest is there. Any other is taken as well.
+    fn piece_end(&self, offset: u64, bytes_max: u64) -> u64 {
+        offset.saturating_add(bytes_max)
+    }
+
+    /// The next bytes of the file, which nobody has judged on their way. Damaged ones are an error
+    /// ([`StorageError::BadSnapshot`]) after which nothing but dropping makes sense; what was good before stays. On a full disk ([`StorageError::DiskFull`]), and if the disk
     /// fails, everything that was received is removed when the intake is dropped.
     fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError>;
 

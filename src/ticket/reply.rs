@@ -1,31 +1,29 @@
-//! The other end of a proposal's ticket: bytes in, the caller's type out.
+//! The other end of a ticket: bytes in, the caller's type out.
 
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-
-use super::slot::Slot;
+use super::slot::{CallError, Slot};
 use super::ticket::HasSlot;
 use super::{Permit, ProposeError, StopCause, Ticket};
 
-/// Fills a proposal's ticket exactly once. Dropped unfilled, it answers that the node stopped.
-/// As long as it lives the request counts as in flight.
-pub(crate) struct Reply {
+/// Fills a ticket exactly once: that of a proposal, whose answer is bytes, or of another call. Dropped unfilled, it answers
+/// that the node stopped. As long as it lives the request counts as in flight.
+pub(crate) struct Reply<E = ProposeError, A: ?Sized = [u8]> {
     /// Its end and its place in flight, until it is answered.
-    open: Option<(Arc<dyn Fill>, Permit)>,
+    open: Option<(Arc<dyn Fill<E, A>>, Permit)>,
 }
 
-impl Reply {
-    /// Both ends of one proposal. `decode` turns the response's bytes into what the caller wants to see.
+impl<E: CallError, A: ?Sized + 'static> Reply<E, A> {
+    /// Both ends of one call. `decode` turns the answer into what the caller wants to see.
     pub(crate) fn pair<T: Send + 'static>(
         permit: Permit,
         deadline: Instant,
-        decode: fn(&[u8]) -> Result<T, ProposeError>,
-    ) -> (Self, Ticket<T, ProposeError>) {
+        decode: fn(&A) -> Result<T, E>,
+    ) -> (Self, Ticket<T, E>) {
         let end = Arc::new(Decoding { slot: Slot::new(), decode });
-        (Self { open: Some((Arc::clone(&end) as Arc<dyn Fill>, permit)) }, Ticket::new(end, deadline))
+        (Self { open: Some((Arc::clone(&end) as Arc<dyn Fill<E, A>>, permit)) }, Ticket::new(end, deadline))
     }
 
     /// The engine takes the request: from here on it may take effect. `false` if its caller took it back before.
@@ -40,13 +38,13 @@ impl Reply {
         }
     }
 
-    /// The response, as the state machine gave it.
-    pub(crate) fn answer(mut self, response: &Bytes) {
-        self.finish(|end| end.answer(response));
+    /// The answer, as it came; of a proposal the response, as the state machine gave it.
+    pub(crate) fn answer(mut self, answer: &A) {
+        self.finish(|end| end.answer(answer));
     }
 
     /// The request failed.
-    pub(crate) fn fail(mut self, error: ProposeError) {
+    pub(crate) fn fail(mut self, error: E) {
         self.finish(|end| end.fail(error));
     }
 
@@ -62,8 +60,10 @@ impl Reply {
         }
         self.finish(|end| end.stop(cause));
     }
+}
 
-    fn finish(&mut self, how: impl FnOnce(&dyn Fill)) {
+impl<E, A: ?Sized> Reply<E, A> {
+    fn finish(&mut self, how: impl FnOnce(&dyn Fill<E, A>)) {
         if let Some((end, permit)) = self.open.take() {
             // Whoever hears the answer may ask again at once, and must find room.
             drop(permit);
@@ -72,7 +72,7 @@ impl Reply {
     }
 }
 
-impl Drop for Reply {
+impl<E, A: ?Sized> Drop for Reply<E, A> {
     fn drop(&mut self) {
         if let Some(cause) = self.open.as_ref().map(|(_, permit)| permit.drop_cause()) {
             self.finish(|end| end.stop(&cause));
@@ -80,34 +80,34 @@ impl Drop for Reply {
     }
 }
 
-impl std::fmt::Debug for Reply {
+impl<E, A: ?Sized> std::fmt::Debug for Reply<E, A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Reply")
     }
 }
 
 /// A slot whose type the runtime does not know.
-trait Fill: Send + Sync {
+trait Fill<E, A: ?Sized>: Send + Sync {
     fn take(&self) -> bool;
     fn put_back(&self);
-    fn answer(&self, response: &[u8]);
-    fn fail(&self, error: ProposeError);
+    fn answer(&self, answer: &A);
+    fn fail(&self, error: E);
     fn expire(&self);
     fn stop(&self, cause: &StopCause);
 }
 
-struct Decoding<T> {
-    slot: Slot<T, ProposeError>,
-    decode: fn(&[u8]) -> Result<T, ProposeError>,
+struct Decoding<T, E, A: ?Sized> {
+    slot: Slot<T, E>,
+    decode: fn(&A) -> Result<T, E>,
 }
 
-impl<T: Send> HasSlot<T, ProposeError> for Decoding<T> {
-    fn slot(&self) -> &Slot<T, ProposeError> {
+impl<T: Send, E: CallError, A: ?Sized> HasSlot<T, E> for Decoding<T, E, A> {
+    fn slot(&self) -> &Slot<T, E> {
         &self.slot
     }
 }
 
-impl<T: Send> Fill for Decoding<T> {
+impl<T: Send, E: CallError, A: ?Sized> Fill<E, A> for Decoding<T, E, A> {
     fn take(&self) -> bool {
         self.slot.take()
     }
@@ -116,13 +116,13 @@ impl<T: Send> Fill for Decoding<T> {
         self.slot.put_back();
     }
 
-    fn answer(&self, response: &[u8]) {
+    fn answer(&self, answer: &A) {
         // The caller's own code: its panic goes on in its caller, as that of a read does.
         let decode = self.decode;
-        self.slot.fill(catch_unwind(|| decode(response)));
+        self.slot.fill(catch_unwind(AssertUnwindSafe(|| decode(answer))));
     }
 
-    fn fail(&self, error: ProposeError) {
+    fn fail(&self, error: E) {
         self.slot.fill(Ok(Err(error)));
     }
 

@@ -189,9 +189,10 @@ fn a_panic_in_a_callback_harms_neither_the_thread_that_answers_nor_the_other_cal
 
 #[test]
 fn a_panic_in_the_decoding_of_a_response_goes_on_in_its_caller_alone() {
-    let (reply, ticket) = Reply::pair(gate().enter(1).expect("room"), far(), |_| -> Result<(), _> {
-        panic!("the codec's own");
-    });
+    let (reply, ticket) =
+        Reply::pair(gate().enter(1).expect("room"), far(), |_: &[u8]| -> Result<(), ProposeError> {
+            panic!("the codec's own");
+        });
     let (sender, answers) = mpsc::channel();
     ticket.on_done(move |answer| sender.send(answer).expect("the test listens"));
 

@@ -2,7 +2,8 @@
 //!
 //! # The contract
 //! - A transport may lose, delay and (after a reconnect) reorder messages; it never alters one, never delivers one to
-//!   another node than its destination, never delivers one twice on the same connection, and never blocks a sender.
+//!   another node than its destination, never delivers one twice on the same connection, and never blocks a sender. The
+//!   bytes of a snapshot in a chunk are the exception: they have checksums of their own, and whoever stores them judges.
 //! - Messages to one peer leave in the order in which they were handed over, as long as the connection stands.
 //! - [`PeerMessage::Chunk`]s travel on a lane of their own: they delay no other message, and may be overtaken by any. Among
 //!   themselves they keep their order as long as that lane stands; its loss is silent, and no [`Inbox::peer_lost`]. The lane

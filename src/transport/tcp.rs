@@ -58,7 +58,7 @@ pub struct TcpConfig {
 }
 
 impl TcpConfig {
-    /// Messages of 16 MiB and their framing, 64 MiB queued per peer and 8 MiB of snapshots, 5 s until the lane for these is
+    /// Messages of 16 MiB and their framing, 64 MiB queued per peer and 16 MiB of snapshots, 5 s until the lane for these is
     /// closed, 5 s of silence, 5 s for a handshake, 256 connections.
     pub fn new(listen: Listen, advertised: impl Into<String>) -> Self {
         Self {
@@ -67,7 +67,7 @@ impl TcpConfig {
             token: None,
             frame_bytes_max: (16 << 20) + (64 << 10),
             queue_bytes_max: 64 << 20,
-            bulk_queue_bytes_max: 8 << 20,
+            bulk_queue_bytes_max: 16 << 20,
             bulk_idle: Duration::from_secs(5),
             silence: Duration::from_secs(5),
             handshake: Duration::from_secs(5),

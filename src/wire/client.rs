@@ -114,9 +114,10 @@ pub(crate) fn is_request_within_limits(request: &ClientRequest) -> bool {
 
 /// What a client's frame asks for.
 pub(crate) fn decode_request(frame: Frame) -> Result<ClientRequest, FrameError> {
-    let mut reader = open(&frame)?;
+    let kind = frame.kind;
+    let mut reader = open(frame)?;
     let (id, within) = (reader.u64()?, Duration::from_nanos(reader.u64()?));
-    let call = match frame.kind {
+    let call = match kind {
         PROPOSE => return Ok(ClientRequest { id, within, call: propose(None, reader) }),
         PROPOSE_IN_SESSION => {
             let tag = read_tag(&mut reader)?;
@@ -246,14 +247,15 @@ pub(crate) fn is_message_within_limits(message: &ServerMessage) -> bool {
 
 /// What a node's frame says.
 pub(crate) fn decode_message(frame: Frame) -> Result<ServerMessage, FrameError> {
-    let mut reader = open(&frame)?;
-    if frame.kind == CLUSTER {
+    let kind = frame.kind;
+    let mut reader = open(frame)?;
+    if kind == CLUSTER {
         let message = decode_cluster(&mut reader)?;
         reader.finish("end of a message")?;
         return Ok(message);
     }
     let id = reader.u64()?;
-    let outcome = match frame.kind {
+    let outcome = match kind {
         RESPONSE => {
             let response = ClientAnswer::Response(reader.into_rest());
             return Ok(ServerMessage::Reply { id, outcome: Ok(response) });
@@ -352,9 +354,9 @@ fn seal(kind: u8, out: &mut Vec<u8>, body: impl FnOnce(&mut Writer<'_>)) {
     frame::seal(CLIENT_VERSION, kind, GroupId::MAIN, out, |out| body(&mut Writer::new(out)));
 }
 
-fn open(frame: &Frame) -> Result<Reader, WireError> {
+fn open(frame: Frame) -> Result<Reader, WireError> {
     match frame.group {
-        GroupId::MAIN => Ok(Reader::new(frame.body.clone())),
+        GroupId::MAIN => Ok(Reader::new(frame.body)),
         _ => Err(WireError::Invalid { what: "group" }),
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn encode_refused(refused: &ClientRefused, writer: &mut Writer<'_>) {
             if let Some((id, address)) = leader {
                 write_address(writer.u64(id.get()), address);
             }
-            return;
+            writer
         }
         ClientRefused::NoLeader => writer.u8(1),
         ClientRefused::DeadlinePassed => writer.u8(2),

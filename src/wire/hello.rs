@@ -338,4 +338,12 @@ mod tests {
 
         assert!(matches!(Hello::announced_len(&bytes), Err(WireError::TooLong { .. })));
     }
+
+    #[test]
+    fn a_token_does_not_show_where_a_hello_is_printed() {
+        let shown = format!("{:?}", hello());
+
+        assert!(!shown.contains("sesame") && !shown.contains("115, 101"), "{shown}");
+        assert!(shown.contains("one.example:7001"), "all else does: {shown}");
+    }
 }

@@ -20,7 +20,7 @@
 //! | 13 | snapshot offer | term 8, id 8, position, length 8, membership ([`super::entry`]) |
 //! | 14 | timeout now | term 8 |
 //! | 15 | pull | snapshot 8, offset 8, how many bytes at most 4 |
-//! | 16 | chunk | snapshot 8, offset 8, the bytes to the end, at most 1 MiB |
+//! | 16 | chunk | snapshot 8, offset 8, the bytes to the end, at most 1 MiB, which have their own checksums |
 //! | 17 | operator's wish | request 8, the wish ([`super::admin`]) |
 //! | 18 | answer to it | request 8, the outcome ([`super::admin`]) |
 //!
@@ -68,8 +68,7 @@ pub(crate) fn encode(group: GroupId, message: &PeerMessage, out: &mut Vec<u8>) {
 
 /// Appends the frame of `chunk` without the chunk's bytes, which must follow it: so they need not be copied.
 pub(crate) fn encode_chunk_head(group: GroupId, chunk: &SnapshotChunk, out: &mut Vec<u8>) {
-    let encode_head = |out: &mut Vec<u8>| snapshot::encode_chunk_head(chunk, out);
-    frame::seal_before(PROTOCOL_VERSION, CHUNK, group, &chunk.bytes, out, encode_head);
+    frame::seal_chunk(group, chunk.bytes.len(), out, |out| snapshot::encode_chunk_head(chunk, out));
 }
 
 /// How many bytes [`encode`] appends at most. Exact for the messages that can be long.

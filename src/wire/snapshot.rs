@@ -1,7 +1,8 @@
 //! Snapshots on the way: the offer's meta, the follower's pulls, the leader's chunks. The table stands at [`super::peer`].
 //!
-//! A chunk's bytes are the end of its frame, without a length of their own and without a checksum of their own: the frame
-//! has both. So all that stands before them can be written by itself, and they are sent from where they are.
+//! A chunk's bytes are the end of its frame, without a length of their own, which the frame has, and without a checksum,
+//! which the snapshot has for each of its blocks. So all that stands before them can be written by itself, and they are
+//! sent from where they are.
 
 use std::sync::Arc;
 

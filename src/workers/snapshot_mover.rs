@@ -25,15 +25,17 @@ use crate::replica::{Event, ReceiveJob};
 use crate::storage::SnapshotStore;
 use crate::types::{Moment, NodeId, PeerMessage, SnapshotChunk, SnapshotPull};
 
-/// What one message carries: large enough for a disk and a socket to run at full speed, small enough that the transport's
-/// queue is a matter of a few, and that what one damaged or lost message costs is nothing.
-const CHUNK_BYTES: u32 = 256 << 10;
-/// What is asked for at once: some chunks, so that few messages ask.
+/// What one message carries, and what is read and written at once: large enough for a disk and a socket to run at full
+/// speed, small enough that what one damaged or lost message costs is nothing.
+const CHUNK_BYTES: u32 = 1 << 20;
+/// What is asked for at once: as one chunk it comes as it was asked for, ending where the receiver wants it to end.
 const PULL_BYTES: u64 = 1 << 20;
-/// What is asked for and has not come: the speed is one window per round trip.
-const WINDOW_BYTES: u64 = 4 << 20;
+/// What is asked for and has not come: the speed is one window per round trip, and where cores are scarce a round trip of
+/// threads that let others go first takes some milliseconds.
+const WINDOW_BYTES: u64 = 8 << 20;
 
 const _: () = assert!(CHUNK_BYTES as u64 <= PULL_BYTES && PULL_BYTES <= WINDOW_BYTES, "a window holds pulls");
+const _: () = assert!(CHUNK_BYTES as usize <= SnapshotChunk::BYTES_MAX, "a message holds a chunk");
 
 /// How a mover behaves.
 #[derive(Clone, Copy, Debug)]

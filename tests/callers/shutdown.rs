@@ -111,11 +111,21 @@ fn whatever_callers_do_when_a_node_is_shut_down_all_are_answered_and_nothing_run
             caller.join().expect("it was answered, and truly");
         }
         drop(node);
-        assert_eq!(threads(), Vec::<String>::new());
+        assert_no_thread_is_left();
         let total = start(&disk).read(|sum| sum.total).expect("it leads again");
         let (applied, unknown) = (told.applied.load(Ordering::Relaxed), told.unknown.load(Ordering::Relaxed));
         assert!((applied..=applied + unknown).contains(&total), "{total}: {applied} sure, {unknown} unknown");
     }
+}
+
+/// The system may list a thread for an instant after it was joined; one that goes on is listed for ever.
+fn assert_no_thread_is_left() {
+    let is_left = |_: &u32| {
+        thread::yield_now();
+        !threads().is_empty()
+    };
+    let looks = (0..100_000).take_while(is_left).count();
+    assert!(looks < 100_000, "these run on: {:?}", threads());
 }
 
 /// The threads of the node that still run.

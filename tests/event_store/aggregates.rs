@@ -1,6 +1,6 @@
 //! Which aggregates there are, and that no two ids are ever taken for one.
 
-use quorate::event_store::AggregateId;
+use quorate::event_store::{AggregateId, Consistency};
 
 use crate::scene::{append, id, over_one_and_three};
 
@@ -84,7 +84,8 @@ fn a_listing_that_is_longer_than_a_page_is_whole_and_so_are_its_pages() {
 
         let mut paged: Vec<AggregateId> = Vec::new();
         loop {
-            let page = cluster.any().reading(Default::default()).aggregates_page(&orders, paged.last(), 10);
+            let page =
+                cluster.any().reading(Consistency::default()).aggregates_page(&orders, paged.last(), 10);
             let page = page.expect("listed");
             assert!(page.items.len() <= 10);
             paged.extend(page.items);

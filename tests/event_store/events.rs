@@ -88,7 +88,7 @@ fn ten_at_one_sequence_are_one_that_succeeds_and_nine_that_meet_its_event() {
         assert_eq!(conflicts, 9);
         let stored = cluster.any().load_events(&order, 0).expect("it is there").events;
         assert_eq!(types(&stored), ["placed", &format!("by {winner}")]);
-        assert_eq!(stored[1].timestamp, Timestamp(winner as i64));
+        assert_eq!(stored[1].timestamp, Timestamp(i64::try_from(winner).expect("one of ten")));
     });
 }
 

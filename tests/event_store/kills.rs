@@ -14,7 +14,7 @@ const ME: &str = "kills::a_process_that_is_killed_at_any_moment_has_lost_nothing
 
 /// A sync after every few appends: a kill meets stores that are ahead of what is synced, and stores that are not.
 fn options(dir: &Path) -> Options {
-    Options::default().dir(dir.join("events")).durable_bytes(4 << 10).trim(true)
+    Options::default().dir(dir.join("events")).layer_bytes(4 << 10).trim(true)
 }
 
 #[test]

@@ -45,7 +45,9 @@ impl Three {
             let options = Options::default().dir(directory.path().join(id.to_string()));
             EventStore::start_with(config, options, parts).expect("the store starts")
         });
-        stores.iter().for_each(|store| store.ready(LONG).expect("the first is elected"));
+        for store in &stores {
+            store.ready(LONG).expect("the first is elected");
+        }
         Self { stores, network, _directory: directory }
     }
 

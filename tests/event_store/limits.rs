@@ -144,7 +144,7 @@ fn sequences_that_are_negative_are_refused_and_those_from_the_future_meet_what_i
         let order = id(["order", "1"]);
         append(cluster.any(), &order, 0, &["placed"]);
         for negative in [-1_i64, i64::MIN] {
-            let negative = negative as u64;
+            let negative = negative.cast_unsigned();
             let refused = Invalid::Sequence(negative);
             assert_eq!(
                 invalid(cluster.any(), Append::to(&order, negative).events([event("paid", 1)])),
@@ -172,8 +172,9 @@ fn a_clock_that_stands_still_or_runs_back_disturbs_nobody() {
     let time = std::sync::Arc::new(AtomicU64::new(u64::MAX));
     let cluster = Cluster::of(1, move |_| {
         let time = std::sync::Arc::clone(&time);
-        Options::default()
-            .clock(move || quorate::event_store::Timestamp(time.fetch_sub(1 << 60, Ordering::Relaxed) as i64))
+        Options::default().clock(move || {
+            quorate::event_store::Timestamp(time.fetch_sub(1 << 60, Ordering::Relaxed).cast_signed())
+        })
     });
     let (store, order) = (cluster.store(1), id(["order", "1"]));
     for expected in 0..5 {

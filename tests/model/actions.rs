@@ -3,7 +3,7 @@
 use quorate::consensus::{RaftConfig, ReadReady};
 use quorate::types::{Boot, NodeId, ReadId};
 
-use super::configurations::{Order, Rules};
+use super::configurations::Rules;
 use super::host::{Given, NOW, Node};
 use super::laws::{Law, Laws};
 use super::mutants::Mutant;
@@ -52,9 +52,8 @@ impl World {
             if self.left.duplicates > 0 {
                 actions.push(Action::Duplicate(place));
             }
-            // What arrives in any order may also never arrive; it must go only where it is in the way of others.
-            let is_in_the_way = self.network.under_way(place.from, place.to) >= rules.link_messages;
-            if rules.loses && (rules.order == Order::Kept || is_in_the_way) {
+            // What is lost for want of a place is lost when that is needed.
+            if rules.loses && self.network.is_in_the_way(place, rules.order) {
                 actions.push(Action::Drop(place));
             }
         }

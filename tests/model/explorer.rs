@@ -40,11 +40,14 @@ pub(crate) struct Found {
     pub(crate) broken: Option<Broken>,
 }
 
+/// Which of the worlds that may follow from an action.
+type Nth = usize;
+
 /// Which laws were broken, and how it came about.
 #[derive(Debug)]
 pub(crate) struct Broken {
     pub(crate) laws: Laws,
-    pub(crate) way: Vec<Action>,
+    pub(crate) way: Vec<(Action, Nth)>,
 }
 
 /// Visits all, or as many as it takes to break a law of `watched`.
@@ -66,7 +69,7 @@ pub(crate) fn search_within(depth: usize, rules: &Rules, watched: Laws) -> Found
         found.sights = found.sights.or(next.sights);
         if let Some((world, action, laws)) = next.broken {
             let mut way = known.way_to(world, rules);
-            way.push(action);
+            way.push((action, 0));
             found.depth += 1;
             found.broken = Some(Broken { laws, way });
             return found;
@@ -81,13 +84,13 @@ pub(crate) fn search_within(depth: usize, rules: &Rules, watched: Laws) -> Found
 }
 
 /// The way, as lines to read: each step, and what the nodes are after it.
-pub(crate) fn tell(way: &[Action], rules: &Rules) -> String {
+pub(crate) fn tell(way: &[(Action, Nth)], rules: &Rules) -> String {
     let mut world = World::new(rules);
     let mut told = String::new();
-    for &action in way {
-        let step = after(&world, action, rules).expect("a step that was taken before");
+    for &(action, nth) in way {
+        let mut step = after(&world, action, rules).expect("a step that was taken before");
         writeln!(told, "{action:?} -> {:?}", step.broken).expect("a string takes all");
-        world = step.world;
+        world = step.worlds.swap_remove(nth);
         for node in &world.nodes {
             let (raft, disk) = (&node.raft, &node.disk);
             let (role, term, commit, last) = (raft.role(), raft.term(), raft.commit(), raft.last());
@@ -143,9 +146,8 @@ impl Next {
             if !laws.is_empty() && self.broken.is_none_or(|(first, ..)| came_from < first) {
                 self.broken = Some((came_from, action, laws));
             }
-            if known.is_new(fingerprint(&step.world), came_from) {
-                self.worlds.push(step.world);
-            }
+            let are_new = |world: &World| known.is_new(fingerprint(world), came_from);
+            self.worlds.extend(step.worlds.into_iter().filter(are_new));
         }
     }
 
@@ -196,7 +198,7 @@ impl Known {
     }
 
     /// The steps from the first world to this one: at each one, the step that leads to the next.
-    fn way_to(&self, world: u64, rules: &Rules) -> Vec<Action> {
+    fn way_to(&self, world: u64, rules: &Rules) -> Vec<(Action, Nth)> {
         let mut through = vec![world];
         while self.came_from(through[through.len() - 1]) != 0 {
             through.push(self.came_from(through[through.len() - 1]));
@@ -206,12 +208,16 @@ impl Known {
         for &there in through.iter().rev().skip(1) {
             let mut steps =
                 here.actions(rules).into_iter().map(|action| (action, after(&here, action, rules)));
-            let leads_there = |step: &Step| fingerprint(&step.world) == there;
-            let (action, step) = steps
-                .find_map(|(action, step)| Some((action, step.filter(leads_there)?)))
+            let leads_there = |world: &World| fingerprint(world) == there;
+            let (choice, world) = steps
+                .find_map(|(action, step)| {
+                    let worlds = step?.worlds;
+                    let nth = worlds.iter().position(leads_there)?;
+                    Some(((action, nth), worlds.into_iter().nth(nth)?))
+                })
                 .expect("the same steps lead to the same worlds");
-            way.push(action);
-            here = step.world;
+            way.push(choice);
+            here = world;
         }
         way
     }

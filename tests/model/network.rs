@@ -1,8 +1,12 @@
 //! The network: a link from each node to each other one, which holds few messages. What does not fit is lost.
+//!
+//! Where messages are lost at all, any may be, of those that are there and those that come. They are lost no sooner than
+//! something else needs their place: until then a message that is lost is one that has not arrived yet, and two worlds that
+//! differ in nothing else would be visited for one.
 
 use quorate::types::{Body, Message, Term};
 
-use super::configurations::Order;
+use super::configurations::{Order, Rules};
 use super::shared::Shared;
 
 /// From each of three nodes to each.
@@ -20,14 +24,35 @@ pub(crate) struct Place {
 }
 
 impl Network {
-    pub(crate) fn send(&mut self, from: usize, to: usize, message: Message, order: Order, capacity: usize) {
+    /// Where nothing is lost otherwise, what is sent last is what does not fit; else the link is crowded for a moment.
+    pub(crate) fn send(&mut self, from: usize, to: usize, message: Message, rules: &Rules) {
         let link = &mut self.links[3 * from + to];
-        if link.len() < capacity {
+        if link.len() < rules.link_messages || rules.loses {
             link.push(Shared::new(message));
         }
-        if order == Order::Any {
+        if rules.order == Order::Any {
             link.sort_by_key(Shared::fingerprint);
         }
+    }
+
+    /// What may be left when the links from this node have lost what they cannot hold.
+    pub(crate) fn thinned(self, from: usize, capacity: usize) -> Vec<Self> {
+        let (mut left, mut crowded) = (Vec::new(), vec![self]);
+        while let Some(network) = crowded.pop() {
+            match (3 * from..3 * from + 3).find(|&link| network.links[link].len() > capacity) {
+                None => left.push(network),
+                Some(link) => {
+                    crowded.extend((0..network.links[link].len()).map(|nth| network.without(link, nth)));
+                }
+            }
+        }
+        left
+    }
+
+    fn without(&self, link: usize, nth: usize) -> Self {
+        let mut network = self.clone();
+        network.links[link].remove(nth);
+        network
     }
 
     /// The messages that may arrive next.
@@ -42,9 +67,9 @@ impl Network {
         })
     }
 
-    /// How many messages are on the way from one to the other.
-    pub(crate) fn under_way(&self, from: usize, to: usize) -> usize {
-        self.links[3 * from + to].len()
+    /// Whether others wait behind this one.
+    pub(crate) fn is_in_the_way(&self, place: Place, order: Order) -> bool {
+        order == Order::Kept && self.links[3 * place.from + place.to].len() > place.nth + 1
     }
 
     pub(crate) fn at(&self, place: Place) -> &Message {

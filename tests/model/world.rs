@@ -1,6 +1,7 @@
 //! One moment of a small world: three nodes, what is under way between them, and what has happened.
 
 use std::hash::Hash;
+use std::mem;
 use std::sync::Arc;
 
 use quorate::types::{Body, EntryKind, Membership, Term};
@@ -24,16 +25,16 @@ pub(crate) struct World {
     pub(crate) left: Budget,
 }
 
-/// A step from one world to the next.
+/// A step from one world to the next: to one of several, if links are left with more than they hold.
 pub(crate) struct Step {
-    pub(crate) world: World,
+    pub(crate) worlds: Vec<World>,
     pub(crate) broken: Laws,
     pub(crate) sights: Sights,
 }
 
 impl Step {
     pub(crate) fn of(world: World) -> Self {
-        Self { world, broken: Laws::default(), sights: Sights::default() }
+        Self { worlds: vec![world], broken: Laws::default(), sights: Sights::default() }
     }
 }
 
@@ -95,13 +96,15 @@ impl World {
 
         for outgoing in given.sent {
             let to = outgoing.to.get() as usize - 1;
-            self.network.send(place, to, outgoing.message, rules.order, rules.link_messages);
+            self.network.send(place, to, outgoing.message, rules);
         }
         self.network.forget_old_answers(place, node.disk.hard_state.term);
         self.nodes[place] = Shared::new(node);
         self.history = Shared::new(history);
         let broken = broken.or(broken_by(&self.nodes, place, &self.history.committed));
-        Step { world: self, broken, sights }
+        let networks = mem::take(&mut self.network).thinned(place, rules.link_messages);
+        let worlds = networks.into_iter().map(|network| Self { network, ..self.clone() }).collect();
+        Step { worlds, broken, sights }
     }
 
     /// What is worth mentioning in a step from the node that stands here to `node`.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use quorate::consensus::{ProposeRefused, Raft, Restored, RoleName};
-use quorate::types::{ChangeRefused, EntryKind, Incarnation, MembershipError, NodeId};
+use quorate::consensus::{ProposeRefused, Raft, RaftConfig, Restored, RoleName};
+use quorate::types::{ChangeRefused, EntryKind, EntryMeta, Incarnation, Membership, MembershipError, NodeId};
 
 use crate::cluster::Cluster;
 use crate::fixture::*;
@@ -400,6 +400,76 @@ fn hosts_that_do_not_tell_directories_apart_make_voters_at_once() {
     let mut leader = replica(1, 3).lead_with_everyone();
 
     assert!(leader.change_membership(&replace(3, 4), None).is_ok());
+}
+
+/// A replica that starts with these configurations in its log, the first as the founding one, and knows of nothing else
+/// that it is committed.
+fn found_with(id: u64, configurations: &[Membership], tune: impl FnOnce(&mut RaftConfig)) -> Raft {
+    let past = replica(id, 1).with(tune).in_term(1);
+    let entry = |(place, membership): (usize, &Membership)| EntryMeta {
+        position: at(place.min(1) as u64, place as u64 + 1),
+        bytes: 64,
+        kind: EntryKind::Membership(Arc::new(membership.clone())),
+    };
+    let entries = configurations.iter().enumerate().map(entry).collect();
+    Raft::new(past.config.clone(), Restored { entries, ..past.restored() }).expect("a good past")
+}
+
+/// Found by the simulator: a leader left the joint configuration that removed it and crashed. Nobody else had a log as good as
+/// its own, and it took the founding configuration, in which it had no vote, for the one before.
+#[test]
+fn who_is_left_out_by_an_entry_that_may_not_be_committed_is_electable_after_a_restart() {
+    let nobody_else = [
+        members("host", &[1], &[], &[]),
+        members("host", &[2, 3], &[], &[]),
+        members("host", &[3], &[2, 3], &[]),
+        members("host", &[3], &[], &[]),
+    ];
+    let mut leaving = found_with(2, &nobody_else, |_| ());
+    assert_eq!(leaving.commit(), index(1), "it does not know more");
+
+    leaving.campaign();
+    persist_all(&mut leaving);
+    assert_eq!(leaving.role(), RoleName::Candidate, "its own vote does not count");
+    leaving.step(node(3), vote_answer(2, true));
+
+    assert_eq!(leaving.role(), RoleName::Leader);
+}
+
+#[test]
+fn who_was_left_out_before_the_latest_configuration_is_electable_no_more() {
+    let long_gone = [
+        members("host", &[1, 2], &[], &[]),
+        members("host", &[1], &[1, 2], &[]),
+        members("host", &[1], &[], &[]),
+        members("host", &[1], &[], &[3]),
+    ];
+    let mut gone = found_with(2, &long_gone, |_| ());
+
+    gone.campaign();
+
+    assert_eq!(gone.role(), RoleName::Learner);
+}
+
+/// Found by the simulator, with nodes that had joined: the entry that left such a node out barred it from votes as if it had
+/// just come, though nobody else could be elected.
+#[test]
+fn who_joined_and_is_left_out_by_an_entry_that_may_not_be_committed_has_its_promises_still() {
+    let joined = |named: u64| {
+        let known = |voters: &[u64], outgoing: &[u64]| {
+            let learnt = [1, 2].map(|id| (node(id), Incarnation(id * named)));
+            members("host", voters, outgoing, &[]).with_incarnations(learnt)
+        };
+        let configurations = [known(&[1], &[]), known(&[1, 2], &[]), known(&[1], &[1, 2]), known(&[1], &[])];
+        let mut replica = found_with(2, &configurations, |config| {
+            (config.joined, config.incarnation) = (true, Some(Incarnation(2)));
+        });
+        replica.campaign();
+        replica.role()
+    };
+
+    assert_eq!(joined(1), RoleName::Candidate);
+    assert_eq!(joined(7), RoleName::Follower, "in another data directory than the group knows it has none");
 }
 
 #[test]

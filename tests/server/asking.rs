@@ -85,7 +85,9 @@ fn many_clients_are_served_at_once() {
             })
         })
         .collect();
-    clients.into_iter().for_each(|client| client.join().expect("every answer is its own"));
+    for client in clients {
+        client.join().expect("every answer is its own");
+    }
 }
 
 #[test]

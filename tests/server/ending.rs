@@ -149,10 +149,16 @@ fn a_server_that_is_dropped_leaves_its_directory_and_its_port_to_the_next() {
 
 #[test]
 fn a_node_may_outlive_its_server_and_then_serves_no_clients() {
-    let alone = Alone::start();
-    let (node, address) = (alone.server.node().clone(), alone.address());
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let socket = socket_of_ones_own();
+    let address = socket.local_addr().expect("bound");
+    let config = Config::new(1, directory.path().join("1"), address.to_string())
+        .bootstrap([(1, address.to_string())])
+        .listener(socket);
+    let server = Server::start(config, Obedient::new(&Arc::<Hold>::default())).expect("it starts");
+    let node = server.node().clone();
 
-    drop(alone);
+    drop(server);
 
     assert_eq!(Raw::refusal(address, &Hello::default()), Welcome::Refused(STOPPING));
     let line = || crate::scene::Line("add 5".to_owned());

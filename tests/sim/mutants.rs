@@ -71,7 +71,7 @@ const KNOWN: &[(Bug, u64)] = &[
     (Bug::WritesUnsynced, 2),
     (Bug::RetriesFailedSyncs, 1),
     (Bug::NamesSegmentUnsynced, 2),
-    (Bug::RecyclesUnsynced, 73),
+    (Bug::RecyclesUnsynced, 774),
     (Bug::BelievesTornBatches, 124),
     (Bug::CutsTheAcknowledged, 666),
     (Bug::ForgetsToRestate, 1),

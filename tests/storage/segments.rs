@@ -8,7 +8,7 @@ use quorate::storage::{Identity, Storage, StorageError};
 use quorate::types::{GroupId, Incarnation};
 
 use crate::fixtures::{
-    Scene, alter, append, at, founding_entry, identity, last_index, membership, node, vote,
+    Scene, alter, append, at, batches, founding_entry, identity, last_index, membership, node, vote,
 };
 
 /// Forty entries of 6,000 bytes in four or more segments.
@@ -201,4 +201,38 @@ fn every_record_can_be_listed() {
         ]
     );
     assert_eq!(report.groups[0].to_string(), "1: term 3, vote for 2, entries 1 to 3 (the last of term 3)");
+}
+
+#[test]
+fn a_report_says_how_each_segment_ends_and_where_each_record_stands() {
+    let scene = many_segments();
+    let newest = *scene.segments().last().unwrap();
+    let mut lines = Vec::new();
+
+    let report = inspect_records(scene.path(), &mut |record| lines.push(record.to_string())).unwrap();
+
+    let report = report.to_string();
+    assert!(report.contains("segment    1: sealed, "), "{report}");
+    assert!(report.contains(&format!("segment    {newest}: open, ")), "{report}");
+    assert!(report.ends_with("end        clean, not settled"), "{report}");
+    assert!(lines[0].starts_with("1:4132 group 1: restated: "), "{}", lines[0]);
+
+    let blank = inspect(Scene::blank().path()).unwrap().to_string();
+    assert!(blank.contains("it was never founded"), "{blank}");
+}
+
+/// Power may fail between the header of the next segment and the seal of this one.
+#[test]
+fn a_segment_without_its_seal_ends_where_the_next_one_says() {
+    let scene = many_segments();
+    alter(&scene.segment(1), |bytes| {
+        let seal = *batches(bytes).last().unwrap();
+        bytes[seal..].fill(0);
+    });
+
+    let report = inspect(scene.path()).unwrap();
+
+    assert_eq!(report.segments[0].state, SegmentState::Cut);
+    assert!(report.to_string().contains("segment    1: cut, "), "{report}");
+    assert_eq!(last_index(&scene.recover().unwrap()), 40);
 }

@@ -286,15 +286,16 @@ impl Raft {
     /// hold only the older one need this replica's vote, which refuses them as its log is better. Its own vote counts
     /// only by the latest.
     pub(super) fn may_lead(&self) -> bool {
-        let votes_before =
-            || self.membership_at(self.commit).is_some_and(|before| before.is_voter(self.config.id));
-        self.votes() || (self.log.membership_index() > self.commit && votes_before())
+        self.votes() || self.membership_before().is_some_and(|before| before.is_voter(self.config.id))
     }
 
     /// Whether this replica's promises may be lost, so that it makes none: its membership names another data directory,
-    /// or, if its log began empty, does not name this one yet.
+    /// or, if its log began empty, does not name this one yet. One that leaves it out, and may not be committed, says
+    /// nothing of it: then the one before counts.
     pub(super) fn is_barred(&self) -> bool {
-        let Some(member) = self.log.membership().member(self.config.id) else {
+        let me = self.config.id;
+        let of_before = || self.membership_before().and_then(|before| before.member(me));
+        let Some(member) = self.log.membership().member(me).or_else(of_before) else {
             return self.config.joined;
         };
         match (member.incarnation, self.config.incarnation) {
@@ -302,6 +303,12 @@ impl Raft {
             (None, Some(_)) => self.config.joined,
             (_, None) => false,
         }
+    }
+
+    /// The configuration that the latest one follows, unless that is known to be committed: either may be in force. Whatever
+    /// is known of commits after a restart, the older one is committed: before that nobody appends another.
+    fn membership_before(&self) -> Option<&Arc<Membership>> {
+        self.log.membership_before().filter(|_| self.log.membership_index() > self.commit)
     }
 
     /// Whether `peer` answers, and has its data directory in the membership, where the host tells them apart: a node that

@@ -92,7 +92,7 @@ impl StateMachine for Journal {
 }
 
 fn answer(command: &[u8], count: usize) -> Vec<u8> {
-    [command, &count.to_le_bytes()[..2]].concat()
+    [command, &(count as u64).to_le_bytes()[..2]].concat()
 }
 
 fn at(index: u64) -> LogPosition {

@@ -101,7 +101,7 @@ impl Network {
             return;
         }
         let Some(address) = &peer.address else { return };
-        match self.resolver.resolve(id, lane, address) {
+        match self.resolver.resolve((id, lane), address) {
             Some(found) => self.connect(id, lane, &found, delivery),
             None => peer.line_mut(lane).dial = Dial::Resolving,
         }
@@ -110,7 +110,7 @@ impl Network {
     /// Goes on with the dials whose names are resolved.
     pub(super) fn dial_resolved(&mut self, delivery: &dyn Delivery) {
         for resolved in self.resolver.take() {
-            let (id, lane) = (resolved.peer, resolved.lane);
+            let (id, lane) = resolved.key;
             let Some(peer) = self.peers.get_mut(&id) else { continue };
             if peer.line(lane).dial != Dial::Resolving {
                 continue;

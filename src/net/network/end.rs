@@ -71,6 +71,9 @@ impl Network {
         let _ = self.poll.registry().deregister(&mut connection.socket);
 
         let (side, lane, standing) = (connection.side, connection.lane, connection.standing());
+        if lane == Lane::Bulk && !self.connections.values().any(|other| other.lane == Lane::Bulk) {
+            self.buffers.clear();
+        }
         if let Some(id) = standing.map(|one| one.peer) {
             for (group, message) in connection.outbox.into_undelivered() {
                 delivery.undelivered(group, id, message);

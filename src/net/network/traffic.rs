@@ -149,7 +149,7 @@ impl Network {
     fn receive_frames(&mut self, token: Token, from: NodeId, delivery: &dyn Delivery) -> Result<(), Ending> {
         let Some(connection) = self.connections.get_mut(&token) else { return Ok(()) };
         let lane = connection.lane;
-        while let Some(bytes) = connection.inflow.next_frame()? {
+        while let Some(bytes) = connection.inflow.next_frame_in(&mut self.buffers)? {
             let length = bytes.len();
             let frame = frame::open(PROTOCOL_VERSION, bytes)?;
             let group = frame.group;

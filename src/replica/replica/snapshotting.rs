@@ -144,7 +144,11 @@ impl Replica {
     /// The state machine got further. Older snapshots go when it holds the newest: until then it may be about to read one.
     pub(super) fn applied_by_machine(&mut self, applied: Applied) {
         self.applying.applied_through(applied.through);
-        self.durable = self.durable.max(applied.durable.index);
+        if applied.durable.index > self.durable {
+            self.durable = applied.durable.index;
+            // It may have been this that kept the log from going when the last snapshot was saved.
+            self.compact();
+        }
         if let Some(restored) = self.restoring.take_if(|restoring| *restoring <= applied.through.index) {
             self.begun.save.push(SaveJob::Prune { log_starts_after: restored });
         }

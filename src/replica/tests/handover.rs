@@ -2,9 +2,9 @@
 
 use super::{Cluster, body, id, is_append, three_nodes, three_nodes_with};
 use crate::consensus::RoleName;
-use crate::replica::Notice;
+use crate::replica::{Event, Notice};
 use crate::ticket::{StopCause, TransferError};
-use crate::types::{Body, MembershipChange, PeerMessage, TransferRefused};
+use crate::types::{AdminAnswer, Body, MembershipChange, Moment, PeerMessage, TransferRefused};
 
 fn three_nodes_led_by_1() -> Cluster {
     let mut cluster = three_nodes();
@@ -227,4 +227,42 @@ fn without_a_leader_a_transfer_waits_and_a_node_that_stops_answers() {
     cluster.stop(1, &StopCause::Shutdown);
     let error = TransferError::Stopped { cause: StopCause::Shutdown };
     assert_eq!(stopped.try_recv(), Ok(Err(error)));
+}
+
+#[test]
+fn a_leader_that_stops_in_the_middle_of_a_transfer_says_so() {
+    let mut cluster = three_nodes_led_by_1();
+    cluster.isolate(3);
+    let told = cluster.transfer(1, Some(3));
+
+    cluster.stop(1, &StopCause::Shutdown);
+
+    assert_eq!(told.try_recv(), Ok(Err(TransferError::Stopped { cause: StopCause::Shutdown })));
+}
+
+#[test]
+fn too_many_transfers_are_refused_by_name() {
+    let mut cluster = three_nodes();
+    cluster.isolate(1);
+    let told: Vec<_> = (0..70).map(|_| cluster.submit_transfer(1, None)).collect();
+
+    let busy = told.iter().filter(|told| told.try_recv() == Ok(Err(TransferError::Busy))).count();
+    assert_eq!(busy, 6);
+}
+
+#[test]
+fn what_the_leader_does_not_know_of_a_transfer_nobody_does() {
+    let mut cluster = three_nodes_led_by_1();
+    let told = cluster.submit_transfer(2, Some(3));
+    let sent = cluster.node(2).replica.turn(Moment(0)).send;
+    let request = sent.iter().find_map(|(_, message)| match message {
+        PeerMessage::Admin(admin) => Some(admin.request),
+        _ => None,
+    });
+    let request = request.expect("it asks the leader");
+
+    let message = PeerMessage::AdminAnswer(AdminAnswer::Unknown { request });
+    cluster.handle(2, Event::Message { from: id(1), message });
+
+    assert_eq!(told.try_recv(), Ok(Err(TransferError::Unknown)));
 }

@@ -6,8 +6,8 @@ use crate::consensus::RoleName;
 use crate::replica::{Event, Notice, ReplicaConfig};
 use crate::ticket::{ChangeError, Outcome, StopCause};
 use crate::types::{
-    Body, ChangeReceipt, ChangeRefused, Incarnation, LogIndex, LogPosition, MembershipChange, Message,
-    Moment, NodeId, PeerMessage, Term,
+    Admin, AdminAnswer, AdminTask, Body, ChangeReceipt, ChangeRefused, Incarnation, LogIndex, LogPosition,
+    MembershipChange, Message, Moment, NodeId, PeerMessage, Term,
 };
 
 /// Three nodes, connected, that node 1 leads.
@@ -573,4 +573,38 @@ fn a_node_that_stops_answers_its_operators() {
     let stopped = ChangeError::Stopped { cause: StopCause::Shutdown, outcome: Outcome::Unknown };
     assert_eq!(asked.try_recv(), Ok(Err(stopped.clone())));
     assert_eq!(begun.try_recv(), Ok(Err(stopped)));
+}
+
+#[test]
+fn a_change_that_takes_too_long_for_its_asker_is_unknown_and_goes_on() {
+    let mut cluster = three_nodes_led_by_1();
+    cluster.join(4, 44);
+    cluster.lose(|_, to, message| to == 1 && super::body(message).is_some());
+    let told = cluster.change(1, add_learner(4));
+
+    cluster.tick(1, PATIENCE as u32);
+    let error = told.try_recv().unwrap().unwrap_err();
+    assert_eq!((&error, error.outcome()), (&ChangeError::Unknown, Outcome::Unknown));
+
+    cluster.heal();
+    cluster.elect(2);
+    cluster.ticks(3);
+    assert_eq!(cluster.status(1).membership.learners(), [id(4)]);
+}
+
+#[test]
+fn a_node_that_is_asked_for_too_much_at_once_says_that_it_does_not_know() {
+    let mut cluster = three_nodes();
+    for request in 1..=65 {
+        let task = AdminTask::Change { change: add_learner(4), expected: None };
+        let message = PeerMessage::Admin(Admin { request, task });
+        cluster.handle(1, Event::Message { from: id(2), message });
+    }
+
+    let sent = cluster.node(1).replica.turn(Moment(0)).send;
+    let unknown = sent.iter().filter_map(|(to, message)| match message {
+        PeerMessage::AdminAnswer(AdminAnswer::Unknown { request }) => Some((*to, *request)),
+        _ => None,
+    });
+    assert_eq!(unknown.collect::<Vec<_>>(), [(id(2), 65)]);
 }

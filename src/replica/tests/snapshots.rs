@@ -2,9 +2,9 @@
 
 use super::cluster::PATIENCE;
 use super::{Cluster, id, three_nodes, three_nodes_with};
-use crate::replica::{ApplyJob, Event, Notice};
+use crate::replica::{Applied, ApplyJob, Event, Notice, ReplicaStatus};
 use crate::ticket::{Outcome, ProposeError, SnapshotNowError};
-use crate::types::{LogIndex, PeerMessage};
+use crate::types::{LogIndex, LogPosition, PeerMessage};
 
 fn commands(count: u64) -> String {
     (0..count).map(|nth| nth.to_string()).collect::<Vec<_>>().join(", ")
@@ -155,6 +155,17 @@ fn a_machine_on_disk_keeps_the_log_above_what_it_would_hold_after_a_crash() {
 
     assert!(cluster.status(1).snapshot > LogIndex(10));
     assert_eq!(cluster.status(1).first_index, LogIndex(1), "this machine is durable up to nothing");
+
+    // It brings what it applied to its disk when it likes: the log behind the snapshot goes then, and not at the next one.
+    let ReplicaStatus { term, applied, snapshot, .. } = cluster.status(1);
+    let through = LogPosition::new(term, applied);
+    let durable = LogPosition::new(term, snapshot.prev());
+    cluster.handle(1, Event::Applied(Applied { through, durable }));
+    cluster.settle();
+    assert_eq!(cluster.status(1).first_index, snapshot, "the last entry is not durable");
+    cluster.handle(1, Event::Applied(Applied { through, durable: through }));
+    cluster.settle();
+    assert_eq!(cluster.status(1).first_index, snapshot.next());
 }
 
 #[test]
@@ -483,4 +494,21 @@ fn a_snapshot_that_nobody_asked_for_is_not_installed() {
     cluster.ticks(3);
 
     assert_eq!((cluster.status(2).first_index, cluster.journal(2)), before);
+}
+
+#[test]
+fn a_picture_taken_after_a_newer_snapshot_took_the_place_of_the_log_is_of_no_use_and_harms_nobody() {
+    let mut cluster = three_nodes_of_which_3_needs_a_snapshot();
+    cluster.node(3).held.applier = true;
+    let told = cluster.snapshot_now(3);
+    cluster.heal();
+    cluster.ticks(5);
+
+    cluster.node(3).held.applier = false;
+    cluster.ticks(5);
+
+    let failed = |notice: &Notice| matches!(notice, Notice::SnapshotFailed { .. });
+    assert!(cluster.node(3).notices.iter().any(failed));
+    assert!(told.try_recv().is_ok(), "whoever asked has an answer");
+    assert_eq!(cluster.journal(3), commands(30));
 }

@@ -14,7 +14,7 @@ impl Hall {
     /// Queues an answer. Of who is gone, only the count of what was under way is left.
     pub(super) fn answer(&mut self, reply: Reply) {
         let Reply { to: token, id, bytes, outcome } = reply;
-        self.totals.request_bytes -= bytes;
+        self.totals.under_way -= bytes;
         let Some(mut connection) = self.connections.take(token) else { return };
         connection.requests -= 1;
         connection.request_bytes -= bytes;
@@ -67,8 +67,10 @@ impl Hall {
         }
         if let ServerMessage::Reply { outcome, .. } = &message {
             self.metrics.answers.increment();
-            self.metrics.busy.add(u64::from(*outcome == Err(ClientRefused::Busy)));
-            self.metrics.refused.add(u64::from(outcome.is_err()));
+            if let Err(refused) = outcome {
+                self.metrics.refused.increment();
+                self.metrics.busy.add(u64::from(*refused == ClientRefused::Busy));
+            }
         }
         self.queue(token, connection, |outbox| match message {
             ServerMessage::Reply { id, outcome: Ok(ClientAnswer::Response(response)) }
@@ -94,9 +96,10 @@ impl Hall {
         connection: &mut Connection,
         push: impl FnOnce(&mut ByteQueue),
     ) {
+        connection.outbox.begin_with(|| self.spare_blocks.pop());
         let before = connection.outbox.waiting_bytes();
         push(&mut connection.outbox);
-        self.totals.unread_bytes += connection.outbox.waiting_bytes() - before;
+        self.totals.unread += connection.outbox.waiting_bytes() - before;
         connection.mark_to_be_written(token, &mut self.to_write);
     }
 }

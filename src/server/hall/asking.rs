@@ -49,7 +49,7 @@ impl Hall {
         }
         connection.requests += 1;
         connection.request_bytes += bytes;
-        self.totals.request_bytes += bytes;
+        self.totals.under_way += bytes;
         let within = request.within.min(self.limits.within_max);
         self.ask(Asked { by: token, id: request.id, bytes }, request.call, within);
         Ok(())
@@ -64,7 +64,7 @@ impl Hall {
         let exceeds = |under_way: usize, max| under_way > 0 && under_way + bytes > max;
         let is_too_much = connection.requests >= limits.connection_requests_max
             || exceeds(connection.request_bytes, limits.connection_bytes_max)
-            || exceeds(self.totals.request_bytes, limits.in_flight_bytes_max);
+            || exceeds(self.totals.under_way, limits.in_flight_bytes_max);
         is_too_much.then_some(ClientRefused::Busy)
     }
 

@@ -29,6 +29,8 @@ pub(super) enum Ending {
     Dawdling(Duration),
     /// Nothing was asked for so long.
     Idle(Duration),
+    /// Room was needed, and it had not said what it wants.
+    Crowded,
 }
 
 impl From<io::Error> for Ending {
@@ -66,7 +68,7 @@ impl Hall {
                 self.part(&mut connection);
             }
             connection.fall_silent();
-            connection.outbox.rest();
+            self.put_aside(&mut connection);
             self.due_by(connection.active_at + self.limits.idle_time);
         }
         self.connections.put(token, connection);
@@ -74,10 +76,11 @@ impl Hall {
 
     /// Closes a connection that was taken out of its place. What is under way for it stays counted until it is answered.
     pub(super) fn end(&mut self, token: Token, mut connection: Box<Connection>, ending: &Ending) {
+        self.put_aside(&mut connection);
         // Closing the socket would do; this fails only for one that the kernel has let go of already.
         let _ = self.poll.registry().deregister(&mut connection.socket);
-        self.totals.unread_bytes -= connection.outbox.waiting_bytes();
-        self.totals.kept_bytes -= connection.kept_bytes;
+        self.totals.unread -= connection.outbox.waiting_bytes();
+        self.totals.kept -= connection.kept_bytes;
         self.give_back_the_grant(&mut connection);
         self.connections.give_up(token);
         self.desk.connection_ended();
@@ -93,23 +96,26 @@ impl Hall {
             Ending::Malformed(_) => self.metrics.malformed.increment(),
             Ending::NeverReads { .. } | Ending::ReadsNothing(_) => self.metrics.cut_off.increment(),
             Ending::Stalled(_) | Ending::Dawdling(_) | Ending::Idle(_) => self.metrics.timed_out.increment(),
-            Ending::Over | Ending::Broken(_) => {}
+            Ending::Over | Ending::Broken(_) | Ending::Crowded => {}
         }
     }
 
     fn log_ending(&mut self, connection: &Connection, ending: &Ending) {
         let from = connection.from;
-        let why = match ending {
-            Ending::Over | Ending::Idle(_) | Ending::Broken(_) => {
-                return log::debug!("the connection of the client from {from} ended: {ending:?}");
-            }
-            Ending::Malformed(error) => error.to_string(),
-            Ending::NeverReads { unread } => format!("it leaves {unread} bytes of answers unread"),
-            Ending::ReadsNothing(time) => format!("it has read nothing for {time:?}"),
-            Ending::Stalled(time) => format!("a request did not arrive whole within {time:?}"),
-            Ending::Dawdling(time) => format!("no handshake within {time:?}"),
+        let (is_its_fault, why) = match ending {
+            Ending::Over => (false, "all is said".to_owned()),
+            Ending::Broken(error) => (false, error.to_string()),
+            Ending::Idle(time) => (false, format!("nothing was asked for {time:?}")),
+            Ending::Malformed(error) => (true, error.to_string()),
+            Ending::NeverReads { unread } => (true, format!("it leaves {unread} bytes of answers unread")),
+            Ending::ReadsNothing(time) => (true, format!("it has read nothing for {time:?}")),
+            Ending::Stalled(time) => (true, format!("a request did not arrive whole within {time:?}")),
+            Ending::Dawdling(time) => (true, format!("no handshake within {time:?}")),
+            Ending::Crowded => (true, "too many connections, and it had not said what it wants".to_owned()),
         };
-        if let Some(left_out) = self.log.pass(self.now) {
+        if !is_its_fault {
+            log::debug!("the connection of the client from {from} ended: {why}");
+        } else if let Some(left_out) = self.log.pass(self.now) {
             log::warn!("closed the connection of the client from {from}: {why}{left_out}");
         }
     }

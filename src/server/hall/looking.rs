@@ -7,7 +7,7 @@
 use std::mem::take;
 use std::sync::Arc;
 
-use super::super::desk::{Desk, Reply};
+use super::super::desk::{Desk, Reply, Sight};
 use super::{Asked, Hall};
 use crate::types::{ClientAnswer, ClientRefused, ClientStatus, Membership, NodeId, ServerMessage};
 
@@ -39,25 +39,22 @@ pub(super) struct Onlookers {
     must_look_again: bool,
 }
 
-/// What a look shows, if there was still a node to look at.
-type Seen = Option<(ClientStatus, Arc<Membership>)>;
-
 /// A look under way. Put on the desk when it is dropped: also unseen, if the node has stopped.
 struct Look {
     desk: Arc<Desk>,
-    seen: Seen,
+    sight: Sight,
 }
 
 impl Look {
     fn show(mut self, status: ClientStatus, membership: Arc<Membership>) {
-        self.seen = Some((status, membership));
+        self.sight = Sight::Node(status, membership);
     }
 }
 
 impl Drop for Look {
     fn drop(&mut self) {
-        let seen = self.seen.take();
-        self.desk.put(|tray| tray.seen = Some(seen));
+        let sight = std::mem::replace(&mut self.sight, Sight::Nothing);
+        self.desk.put(|tray| tray.seen = Some(sight));
     }
 }
 
@@ -66,7 +63,7 @@ impl Hall {
     pub(super) fn look(&mut self) {
         self.onlookers.looking = Some(take(&mut self.onlookers.waiting));
         self.onlookers.must_look_again = false;
-        let look = Look { desk: Arc::clone(&self.desk), seen: None };
+        let look = Look { desk: Arc::clone(&self.desk), sight: Sight::Nothing };
         self.service.look(Box::new(move |status, membership| look.show(status, membership)));
     }
 
@@ -88,20 +85,23 @@ impl Hall {
     }
 
     /// What the look showed.
-    pub(super) fn saw(&mut self, seen: Seen) {
+    pub(super) fn saw(&mut self, sight: Sight) {
         for Asked { by, id, bytes } in self.onlookers.looking.take().unwrap_or_default() {
-            let status = seen.as_ref().map(|(status, _)| ClientAnswer::Status(status.clone()));
-            self.answer(Reply { to: by, id, bytes, outcome: status.ok_or(ClientRefused::Stopped) });
+            let outcome = match &sight {
+                Sight::Node(status, _) => Ok(ClientAnswer::Status(status.clone())),
+                Sight::Nothing => Err(ClientRefused::Stopped),
+            };
+            self.answer(Reply { to: by, id, bytes, outcome });
         }
-        self.paint(seen);
+        self.paint(sight);
         if self.onlookers.must_look_again || !self.onlookers.waiting.is_empty() {
             self.look();
         }
     }
 
     /// Tells all if what they know is not so any more. A node that has stopped has nothing to tell.
-    fn paint(&mut self, seen: Seen) {
-        let Some((status, membership)) = seen else {
+    fn paint(&mut self, sight: Sight) {
+        let Sight::Node(status, membership) = sight else {
             self.picture.get_or_insert_default();
             return;
         };

@@ -13,6 +13,7 @@ use super::super::connection::{Connection, Stage};
 use super::Hall;
 use super::ending::Ending;
 use crate::net::{LENT_BYTES, Next, Taken};
+use crate::wire::frame::{self, CLIENT_VERSION};
 
 /// How much is read from one connection before it is the next one's turn.
 const READ_BYTES_PER_TURN: usize = 256 << 10;
@@ -82,6 +83,11 @@ impl Hall {
         }
         connection.wanted_bytes = 0;
         while connection.is_standing() {
+            let mut frames = connection.inflow.whole_frames();
+            while let Some(length) = frame::announced_len(CLIENT_VERSION, &frames, usize::MAX)? {
+                self.give_back_the_grant(connection);
+                self.take_request(token, connection, frames.split_to(length))?;
+            }
             let room = match connection.granted_bytes {
                 0 => self.limits.arriving_bytes_max.saturating_sub(self.arriving_beside(connection)),
                 _ => usize::MAX,
@@ -128,7 +134,7 @@ impl Hall {
 
     /// What is kept for the requests of all others that have not arrived whole.
     fn arriving_beside(&self, connection: &Connection) -> usize {
-        self.totals.granted_bytes + self.totals.kept_bytes - connection.granted_bytes - connection.kept_bytes
+        self.totals.granted + self.totals.kept - connection.granted_bytes - connection.kept_bytes
     }
 
     /// Counts what a connection keeps, now that its buffer is given back.
@@ -140,7 +146,7 @@ impl Hall {
             self.grant(connection, held);
         }
         let kept = if connection.granted_bytes > 0 { 0 } else { held };
-        self.totals.kept_bytes = self.totals.kept_bytes - connection.kept_bytes + kept;
+        self.totals.kept = self.totals.kept - connection.kept_bytes + kept;
         connection.kept_bytes = kept;
         if held == 0 || !connection.is_standing() {
             connection.arriving_since = None;
@@ -152,11 +158,11 @@ impl Hall {
 
     fn grant(&mut self, connection: &mut Connection, bytes: usize) {
         connection.granted_bytes += bytes;
-        self.totals.granted_bytes += bytes;
+        self.totals.granted += bytes;
     }
 
     pub(super) fn give_back_the_grant(&mut self, connection: &mut Connection) {
-        self.totals.granted_bytes -= take(&mut connection.granted_bytes);
+        self.totals.granted -= take(&mut connection.granted_bytes);
     }
 
     /// Grants room to those who waited longest, as far as there is any, and to one at least. What they did not say
@@ -165,7 +171,7 @@ impl Hall {
         while let Some(&token) = self.starved.front() {
             if let Some(mut connection) = self.connections.take(token) {
                 let wanted = connection.wanted_bytes.max(READ_BYTES_MAX);
-                let granted = self.totals.granted_bytes;
+                let granted = self.totals.granted;
                 let is_granted = granted == 0 || granted + wanted <= self.limits.arriving_bytes_max;
                 if is_granted {
                     self.grant(&mut connection, wanted);

@@ -25,7 +25,8 @@ impl Hall {
             self.desk.connection_ended();
             return;
         }
-        let connection = Connection::new(socket, from, said, self.limits.frame_bytes_max, self.now);
+        let mut connection = Connection::new(socket, from, said, self.limits.frame_bytes_max, self.now);
+        connection.is_one_too_many = !self.make_room();
         self.connections.put(token, Box::new(connection));
         self.metrics.connects.increment();
         self.metrics.connections.set(self.desk.connections() as u64);
@@ -33,11 +34,27 @@ impl Hall {
         self.due_by(self.now + self.limits.handshake_time);
     }
 
+    /// Whether one more has room. Who has waited longest without saying what it wants makes room; clients never do.
+    fn make_room(&mut self) -> bool {
+        if self.desk.connections() <= self.limits.connections_max {
+            return true;
+        }
+        let strangers = self.connections.iter().filter(|(_, one)| one.stage == Stage::AwaitingHello);
+        let stranger = strangers.min_by_key(|(_, one)| one.opened_at).map(|(token, _)| token);
+        let Some((token, connection)) =
+            stranger.and_then(|token| Some((token, self.connections.take(token)?)))
+        else {
+            return false;
+        };
+        self.end(token, connection, &Ending::Crowded);
+        true
+    }
+
     /// Reads the hello of who came, if all of it is there, and answers.
     pub(super) fn receive_hello(&mut self, token: Token, connection: &mut Connection) -> Result<(), Ending> {
         let Some(bytes) = connection.inflow.next_greeting(ClientHello::announced_len)? else { return Ok(()) };
         let welcome = match ClientHello::decode(bytes) {
-            Ok(hello) => self.judge(&hello),
+            Ok(hello) => self.judge(&hello, connection.is_one_too_many),
             Err(_) => ClientWelcome::Refused(ClientReason::Malformed),
         };
         self.queue(token, connection, |outbox| {
@@ -62,11 +79,13 @@ impl Hall {
     }
 
     /// The token is judged first: who does not know it learns nothing else.
-    fn judge(&self, hello: &ClientHello) -> ClientWelcome {
+    fn judge(&self, hello: &ClientHello, is_one_too_many: bool) -> ClientWelcome {
         let judged = if hello.token != self.token {
             Err(ClientReason::WrongToken)
         } else if self.close_by.is_some() {
             Err(ClientReason::Stopping)
+        } else if is_one_too_many {
+            Err(ClientReason::TooMany)
         } else {
             let version = hello.common_version().ok_or(ClientReason::NoCommonVersion);
             version.and_then(|version| {

@@ -9,6 +9,9 @@ use super::Hall;
 use super::ending::Ending;
 use crate::net::Written;
 
+/// How many blocks are kept for connections that need one: of 64 KiB each.
+const SPARE_BLOCKS_MAX: usize = 16;
+
 impl Hall {
     pub(super) fn write_all(&mut self) {
         let mut tokens = take(&mut self.to_write);
@@ -55,15 +58,24 @@ impl Hall {
             return Ok(Written { bytes: 0, blocked: false });
         }
         let written = connection.write(self.now)?;
-        self.totals.unread_bytes -= written.bytes;
+        self.totals.unread -= written.bytes;
         self.metrics.bytes_sent.add(written.bytes as u64);
         self.metrics.socket_writes.add(u64::from(written.bytes > 0));
         Ok(written)
     }
 
+    /// Keeps a connection's spare block for whoever needs one next.
+    pub(super) fn put_aside(&mut self, connection: &mut Connection) {
+        if let Some(block) = connection.outbox.rest()
+            && self.spare_blocks.len() < SPARE_BLOCKS_MAX
+        {
+            self.spare_blocks.push(block);
+        }
+    }
+
     /// If all together leave too much unread, whoever leaves most goes.
     pub(super) fn cut_off_hoarders(&mut self) {
-        while self.totals.unread_bytes > self.limits.unread_bytes_total_max {
+        while self.totals.unread > self.limits.unread_bytes_total_max {
             let hoarder = self.connections.iter().max_by_key(|(_, one)| one.outbox.waiting_bytes());
             let Some(token) = hoarder.map(|(token, _)| token) else { return };
             let Some(connection) = self.connections.take(token) else { return };

@@ -428,3 +428,117 @@ fn a_segment_without_room_for_what_opens_it_is_refused() {
     let refused = opened.expect_err("the four groups do not fit");
     assert!(refused.to_string().contains("no room for what opens it"), "{refused}");
 }
+
+/// Found by the fuzzer: once the log had grown up to the batch, the next start refused what was acknowledged meanwhile.
+#[test]
+fn a_batch_that_the_disk_put_behind_the_end_is_never_grown_up_to() {
+    let newest = PathBuf::from("/data/0000000002.log");
+    for place in [20_480, 24_576, 32_768] {
+        let disk = settled();
+        disk.alter(&newest, |bytes| bytes.copy_within(8192..12_288, place));
+
+        for index in 5..10 {
+            let mut log = open(&disk).unwrap_or_else(|error| panic!("{place}, entry {index}: {error}"));
+            write(&mut log, &[entry(2, index)], None);
+            assert_eq!(state_of(&mut log).1.len(), index as usize);
+        }
+    }
+}
+
+#[test]
+fn a_batch_that_the_disk_put_behind_its_own_place_is_missed_there() {
+    let newest = PathBuf::from("/data/0000000002.log");
+    for place in [16_384, 20_480, 32_768] {
+        let disk = settled();
+        disk.alter(&newest, |bytes| {
+            bytes.copy_within(12_288..16_384, place);
+            bytes[12_288..16_384].fill(0);
+        });
+
+        let refused = open(&disk).map(drop).expect_err("the newest batch was acknowledged");
+
+        assert!(refused.to_string().contains("belongs here"), "{refused}");
+    }
+}
+
+/// What goes wrong, and how.
+type Rot = (&'static str, fn(&mut Vec<u8>));
+
+/// Whatever was found good at the start may rot later: then who reads it must find out.
+#[test]
+fn what_rots_while_the_log_is_open_is_refused_by_who_reads_it() {
+    let newest = PathBuf::from("/data/0000000002.log");
+    let rots: [Rot; 5] = [
+        ("a batch that was durable is gone", |bytes| bytes[8192..8192 + HEADER_BYTES].fill(0)),
+        ("a batch that was durable has changed", |bytes| {
+            forge(bytes, 8192, |header| LittleEndian::write_u32(&mut header[16..20], u32::MAX / 2));
+        }),
+        ("a record's checksum is wrong", |bytes| {
+            let length = LittleEndian::read_u32(&bytes[8192 + 16..]) as usize;
+            bytes[8192 + length - 1] ^= 1;
+        }),
+        ("the batch does not hold the entry that was written to it", |bytes| {
+            bytes.copy_within(12_288..16_384, 8192);
+        }),
+        ("record", |bytes| {
+            let length = 8192 + HEADER_BYTES + 4;
+            LittleEndian::write_u32(&mut bytes[length..length + 4], 70_000);
+        }),
+    ];
+    for (reason, rot) in rots {
+        let disk = settled();
+        let log = open(&disk).expect("a good log");
+        disk.alter(&newest, rot);
+
+        let read = log.reader().read(GroupId::MAIN, LogIndex(3), LogIndex(4), u64::MAX);
+
+        let refused = read.expect_err(reason);
+        assert!(matches!(&refused, StorageError::Corrupt { segment, .. } if *segment == newest), "{refused}");
+        assert!(refused.to_string().contains(reason), "{refused}, not {reason}");
+    }
+}
+
+/// Makes the checksums of the two segments good again, and nothing else.
+fn reseal_records(disk: &SimulatedDisk, chain: bool) {
+    let paths = [1, 2].map(|number| PathBuf::from(format!("/data/{number:010}.log")));
+    let mut segments = paths.clone().map(|path| disk.content(&path));
+    reseal_log(identity(), &mut segments, Repairs { links: false, chain, checksums: true });
+    for (path, segment) in paths.iter().zip(segments) {
+        disk.alter(path, |bytes| *bytes = segment);
+    }
+}
+
+#[test]
+fn a_segment_that_goes_on_from_another_log_is_refused() {
+    let oldest = PathBuf::from("/data/0000000001.log");
+    let another_successor = settled();
+    another_successor.alter(&oldest, |bytes| {
+        let mut blocks = (1..bytes.len() / 4096).map(|block| block * 4096);
+        let is_seal = |at: &usize| bytes[at + HEADER_BYTES + 8] == 4;
+        let seal = blocks.find(is_seal).expect("a seal");
+        LittleEndian::write_u64(&mut bytes[seal + HEADER_BYTES + HEAD_BYTES + 8..], 77);
+    });
+    reseal_records(&another_successor, false);
+    let refused = open(&another_successor).map(drop).expect_err("its salt is another");
+    assert!(refused.to_string().contains("its seal does not name the segment 2 that is there"), "{refused}");
+
+    let another_past = settled();
+    another_past.alter(&oldest, |bytes| {
+        let length = LittleEndian::read_u32(&bytes[8192 + 16..]) as usize;
+        bytes[8192 + length - 1] ^= 1;
+    });
+    reseal_records(&another_past, true);
+    let refused = open(&another_past).map(drop).expect_err("what it follows is not there");
+    assert!(refused.to_string().contains("it does not follow what segment 1 holds"), "{refused}");
+}
+
+#[test]
+fn a_log_without_its_first_batch_is_refused() {
+    let disk = settled();
+    disk.remove("/data/0000000002.log".as_ref()).expect("remove");
+    disk.alter(&PathBuf::from("/data/0000000001.log"), |bytes| bytes[4096..].fill(0));
+
+    let refused = open(&disk).map(drop).expect_err("the founding synced it");
+
+    assert!(refused.to_string().contains("nothing valid stands in the log"), "{refused}");
+}

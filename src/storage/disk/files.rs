@@ -1,7 +1,7 @@
 //! All that the log asks of a file system: so that a simulated disk can stand under the real code.
 
 use std::any::Any;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -71,6 +71,9 @@ pub(crate) enum Access {
     Read,
     /// It may be changed; a lock excludes everybody else.
     Write,
+    /// It may be changed, past the page cache: it is written and read in whole pages, from and into whole pages of memory,
+    /// and in no other way. File systems that cannot do so refuse to open it, or whatever is asked (`InvalidInput`).
+    Direct,
 }
 
 /// One name in a directory.
@@ -130,8 +133,12 @@ impl Files for RealFiles {
     }
 
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DataFile>> {
-        let file = File::options().read(true).write(access == Access::Write).open(path)?;
-        Ok(Arc::new(RealFile(file)))
+        let mut options = File::options();
+        options.read(true).write(access != Access::Read);
+        if access == Access::Direct {
+            go_past_the_cache(&mut options)?;
+        }
+        Ok(Arc::new(RealFile(options.open(path)?)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -149,7 +156,7 @@ impl Files for RealFiles {
     fn lock(&self, path: &Path, access: Access) -> io::Result<Option<Lock>> {
         let locked = match access {
             Access::Read => File::open(path).map(|file| (file.try_lock_shared(), file))?,
-            Access::Write => {
+            Access::Write | Access::Direct => {
                 let file = File::options().write(true).create(true).truncate(false).open(path)?;
                 (file.try_lock(), file)
             }
@@ -167,6 +174,19 @@ impl Files for RealFiles {
         assert_eq!(filled, bytes.len(), "the system gave fewer random bytes than it promises");
         Ok(u64::from_le_bytes(bytes))
     }
+}
+
+#[cfg(target_os = "linux")]
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere it is refused")]
+fn go_past_the_cache(options: &mut OpenOptions) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    options.custom_flags(rustix::fs::OFlags::DIRECT.bits().cast_signed());
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn go_past_the_cache(_options: &mut OpenOptions) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 fn is_there(path: &Path) -> bool {

@@ -7,6 +7,8 @@
 //! newest the header of the next one says so. In the newest any valid batch behind the hole does: it was not written
 //! before everything in front of it was synced. Otherwise the hole was being written when power failed, nobody was
 //! promised anything of it, and the log ends before it: torn if a header stands there, clean if nothing of ours does.
+//! A disk may also have put a batch where it does not belong. If it belongs where the log ends, it is missed there; if it
+//! stands further in front too, nothing is lost, but the log goes on in another segment: it must not grow up to that batch.
 //!
 //! So all that was ever written is scanned, not only the part that is valid. An unreadable sector is an error, never an
 //! end. The limit: rot in the newest batch before anything was written behind it looks like a tear; the witness that
@@ -57,7 +59,7 @@ pub(super) struct Scanned {
 pub(super) enum Ending {
     /// Nothing of ours.
     Clean,
-    /// A batch that was being written when power failed.
+    /// A batch that was being written when power failed, or something else behind which nothing may be written.
     Torn,
     /// A seal that names the next segment.
     Sealed,
@@ -191,12 +193,14 @@ impl Scan {
                     return Err(self.corrupt(segment, at, reason));
                 }
                 (Found::Nothing, None) => {
-                    segment.ending = Ending::Clean;
-                    return self.require_never_durable(segment, &mut window, "nothing valid stands here");
+                    let is_blank =
+                        self.require_never_durable(segment, &mut window, "nothing valid stands here")?;
+                    segment.ending = if is_blank { Ending::Clean } else { Ending::Torn };
+                    return Ok(());
                 }
                 (Found::Torn { reason }, None) => {
                     segment.ending = Ending::Torn;
-                    return self.require_never_durable(segment, &mut window, reason);
+                    return self.require_never_durable(segment, &mut window, reason).map(drop);
                 }
             }
         }
@@ -306,25 +310,35 @@ impl Scan {
         Ok(())
     }
 
-    /// Nothing behind the end of the newest segment may say that the log was durable beyond it.
+    /// Nothing behind the end of the newest segment may say that the log was durable beyond it, or belong where it ends.
+    /// A batch of an earlier place is one that the disk has put there by mistake: it takes nothing away, but the log must
+    /// not grow up to it. Whether there is none of those either.
     fn require_never_durable(
         &self,
         segment: &Scanned,
         window: &mut Window<'_>,
         what: &str,
-    ) -> Result<(), StorageError> {
-        let end = segment.end.offset;
-        let mut at = end + BLOCK_BYTES;
-        while at < segment.header.length {
-            let header = BatchHeader::parse(window.bytes(at, HEADER_BYTES)?, segment.header.salt);
-            let was_durable = header.is_some_and(|header| header.synced_upto > end);
-            if was_durable && !planted(Bug::CutsTheAcknowledged) {
-                let reason = format!("{what}, but the batch at byte {at} was written when this was durable");
-                return Err(self.corrupt(segment, end, reason));
+    ) -> Result<bool, StorageError> {
+        let (end, mut is_blank) = (segment.end.offset, true);
+        for at in (end + BLOCK_BYTES..segment.header.length).step_by(BLOCK_BYTES as usize) {
+            let Some(header) = BatchHeader::parse(window.bytes(at, HEADER_BYTES)?, segment.header.salt)
+            else {
+                continue;
+            };
+            let refuse =
+                |why| Err(self.corrupt(segment, end, format!("{what}, but the batch at byte {at} {why}")));
+            if header.synced_upto > end {
+                if !planted(Bug::CutsTheAcknowledged) {
+                    return refuse("was written when this was durable");
+                }
+            } else if header.synced_upto == end || segment.batches == 0 {
+                // Without a batch of its own the segment has no earlier place.
+                return refuse("belongs here");
+            } else {
+                is_blank = false;
             }
-            at += BLOCK_BYTES;
         }
-        Ok(())
+        Ok(is_blank)
     }
 
     fn fault(&self, segment: &Scanned, fault: Fault) -> StorageError {

@@ -188,3 +188,124 @@ impl Group {
         Ok(Replayed { recovered, index: self.index, restatement: self.known })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{HardState, Payload, Term};
+    use crate::wire::encode_payload;
+
+    const GROUP: GroupId = GroupId(1);
+
+    fn at(term: u64, index: u64) -> LogPosition {
+        LogPosition::new(Term(term), LogIndex(index))
+    }
+
+    fn from_to(starts_after: LogPosition, last: LogPosition) -> Restatement {
+        Restatement { starts_after, last, ..Restatement::default() }
+    }
+
+    /// Records of one group, those before the first restatement's segment behind it.
+    struct Log(Replay);
+
+    impl Log {
+        /// A log whose older segments are gone, as its first one restates it.
+        fn opened_with(restated: &Restatement) -> Self {
+            let mut log = Self(Replay::default());
+            log.restates(GROUP, restated, true).expect("the first segment says what was before");
+            log.0.segment_is_open(1).expect("one group");
+            log
+        }
+
+        /// Entries 1 to 3 of term 2.
+        fn of_three() -> Self {
+            let mut log = Self::opened_with(&Restatement::default());
+            (1..=3).for_each(|index| log.entry(at(2, index)).expect("in order"));
+            log
+        }
+
+        fn entry(&mut self, position: LogPosition) -> Result<(), Contradiction> {
+            let mut payload = Vec::new();
+            encode_payload(&Payload::Noop, &mut payload);
+            let record = Record::Entry { position, payload: &payload };
+            self.0.record(GROUP, record, Location::new(1, 4096), false)
+        }
+
+        fn restates(
+            &mut self,
+            group: GroupId,
+            restated: &Restatement,
+            opening: bool,
+        ) -> Result<(), Contradiction> {
+            let record = Record::Restatement(restated.clone());
+            self.0.record(group, record, Location::new(1, 4096), opening)
+        }
+    }
+
+    fn reason(contradiction: Result<(), Contradiction>) -> String {
+        contradiction.expect_err("no log says this")
+    }
+
+    #[test]
+    fn a_segment_opens_with_all_that_is_known_of_every_group_and_with_nothing_else() {
+        let mut log = Log::of_three();
+        let known = from_to(at(0, 0), at(2, 3));
+        let other = GroupId(2);
+
+        let state = Record::HardState(HardState { term: Term(3), voted_for: None });
+        let alone = log.0.record(GROUP, state, Location::new(2, 4096), true);
+        assert_eq!(reason(alone), "its first batch does not restate the groups alone");
+        assert_eq!(reason(log.0.segment_is_open(0)), "it restates 0 groups of 1");
+        let changed = reason(log.restates(GROUP, &from_to(at(0, 0), at(2, 2)), true));
+        assert!(changed.ends_with("is not what the segments before say"), "{changed}");
+        let unknown = reason(log.restates(other, &Restatement::default(), true));
+        assert!(unknown.ends_with("of which nothing was written before"), "{unknown}");
+        assert_eq!(log.restates(GROUP, &known, true), Ok(()));
+    }
+
+    #[test]
+    fn entries_have_no_gap_and_fall_neither_in_term_nor_behind_their_release() {
+        let mut log = Log::of_three();
+
+        let gap = reason(log.entry(at(2, 5)));
+        assert_eq!(gap, "entry 5 follows entry 3: those between are missing");
+        assert_eq!(reason(log.entry(at(1, 3))), "the term falls at entry 3");
+
+        let mut released = Log::of_three();
+        released.restates(GROUP, &from_to(at(2, 2), at(2, 3)), false).expect("a release");
+        assert_eq!(reason(released.entry(at(2, 2))), "entry 2 is written again after its release");
+        assert_eq!(released.entry(at(2, 4)), Ok(()));
+    }
+
+    #[test]
+    fn a_release_goes_forward_and_keeps_the_end_unless_the_log_begins_anew_there() {
+        let mut log = Log::of_three();
+        log.restates(GROUP, &from_to(at(2, 2), at(2, 3)), false).expect("a release");
+
+        let back = reason(log.restates(GROUP, &from_to(at(2, 1), at(2, 3)), false));
+        assert!(back.ends_with("but was released further before"), "{back}");
+        let shorter = reason(log.restates(GROUP, &from_to(at(2, 2), at(2, 4)), false));
+        assert!(shorter.starts_with("the log ends with"), "{shorter}");
+
+        log.restates(GROUP, &from_to(at(5, 9), at(5, 9)), false).expect("a log that begins anew");
+        log.entry(at(5, 10)).expect("it goes on from there");
+        let group = log.0.finish().expect("whole").remove(&GROUP).expect("the group");
+        let held: Vec<_> = group.recovered.entries.iter().map(|entry| entry.position).collect();
+        assert_eq!((group.recovered.starts_after, held), (at(5, 9), vec![at(5, 10)]));
+    }
+
+    /// A first segment that is gone may have held what is released by now, and nothing else.
+    #[test]
+    fn entries_of_a_segment_that_is_gone_are_missed_unless_they_are_released() {
+        let before = from_to(at(1, 2), at(1, 5));
+
+        let missing = Log::opened_with(&before).0.finish().expect_err("entries 3 to 5 are gone");
+        assert_eq!(missing, "entries 3 to 5 of group 1 are missing: they were in a segment before");
+
+        let mut log = Log::opened_with(&before);
+        log.entry(at(1, 6)).expect("the log goes on");
+        log.restates(GROUP, &from_to(at(1, 5), at(1, 6)), false).expect("a release");
+        let group = log.0.finish().expect("whole").remove(&GROUP).expect("the group");
+        assert_eq!(group.recovered.entries.len(), 1);
+    }
+}

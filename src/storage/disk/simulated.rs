@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use self::content::Content;
 use super::files::{Access, DataFile, Files, Listed, Lock};
 use super::map::Map;
+use crate::wire::PAGE_BYTES;
 
 /// Decides what a crash keeps: given `n`, gives a number below it.
 pub(crate) type Choice<'a> = &'a mut dyn FnMut(usize) -> usize;
@@ -46,6 +47,7 @@ struct State {
     is_off: bool,
     is_full: bool,
     has_no_descriptors: bool,
+    has_no_direct_way: bool,
     is_locked: bool,
     randoms: u64,
     after_open: Option<Box<dyn FnOnce() + Send>>,
@@ -91,6 +93,11 @@ impl SimulatedDisk {
     /// Whether the process has no file descriptor left to make a file with.
     pub(crate) fn set_no_descriptors(&self, has_none: bool) {
         self.state.lock().has_no_descriptors = has_none;
+    }
+
+    /// Whether files can only be written through the page cache.
+    pub(crate) fn set_no_direct_way(&self, has_none: bool) {
+        self.state.lock().has_no_direct_way = has_none;
     }
 
     /// Somebody else does `act` right after the next file was opened.
@@ -143,6 +150,7 @@ impl SimulatedDisk {
             durable_names: state.durable_names.clone(),
             unsynced_names: state.unsynced_names.clone(),
             randoms: state.randoms,
+            has_no_direct_way: state.has_no_direct_way,
             ..State::default()
         };
         Self { state: Arc::new(Mutex::new(fork)) }
@@ -265,19 +273,22 @@ impl Files for SimulatedDisk {
             state.rename(NameChange::Set(path.to_owned(), file));
             Ok(file)
         })?;
-        Ok(Arc::new(SimulatedFile { disk: self.clone(), file }))
+        Ok(Arc::new(SimulatedFile { disk: self.clone(), file, access: Access::Write }))
     }
 
-    fn open(&self, path: &Path, _access: Access) -> io::Result<Arc<dyn DataFile>> {
+    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DataFile>> {
         let mut state = self.state.lock();
         state.require_power()?;
+        if access == Access::Direct && state.has_no_direct_way {
+            return Err(rustix::io::Errno::INVAL.into());
+        }
         let file = state.file(path)?;
         let after_open = state.after_open.take();
         drop(state);
         if let Some(act) = after_open {
             act();
         }
-        Ok(Arc::new(SimulatedFile { disk: self.clone(), file }))
+        Ok(Arc::new(SimulatedFile { disk: self.clone(), file, access }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -333,10 +344,26 @@ impl Drop for SimulatedLock {
 struct SimulatedFile {
     disk: SimulatedDisk,
     file: usize,
+    access: Access,
+}
+
+impl SimulatedFile {
+    /// Past the page cache only whole pages are written and read, and only from and into whole pages of memory.
+    fn require_pages(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let are_pages = bytes.as_ptr().align_offset(PAGE_BYTES) == 0
+            && bytes.len().is_multiple_of(PAGE_BYTES)
+            && offset.is_multiple_of(PAGE_BYTES as u64);
+        if self.access == Access::Direct && !are_pages {
+            Err(rustix::io::Errno::INVAL.into())
+        } else {
+            Ok(())
+        }
+    }
 }
 
 impl DataFile for SimulatedFile {
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.require_pages(bytes, offset)?;
         let state = self.disk.state.lock();
         let from = offset as usize;
         let Content { cache, is_unreadable, .. } = &state.files[self.file];
@@ -349,6 +376,7 @@ impl DataFile for SimulatedFile {
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.require_pages(bytes, offset)?;
         self.disk.change(|state| {
             if offset as usize + bytes.len() > state.files[self.file].cache.len() {
                 state.require_room()?;

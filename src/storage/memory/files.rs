@@ -89,7 +89,10 @@ impl Files for MemoryFiles {
         Ok(Arc::new(MemoryFile { content, disk: self.clone() }))
     }
 
-    fn open(&self, path: &Path, _access: Access) -> io::Result<Arc<dyn DataFile>> {
+    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DataFile>> {
+        if access == Access::Direct {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         let content = self.files.lock().get(path).map(Arc::clone);
         let content = content.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         Ok(Arc::new(MemoryFile { content, disk: self.clone() }))

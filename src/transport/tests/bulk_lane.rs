@@ -175,7 +175,7 @@ fn nothing_but_chunks_and_signs_of_life_passes_the_bulk_lane_and_no_chunk_anothe
 
     let mut oversized = Vec::new();
     frame::seal(PROTOCOL_VERSION, 16, GROUP, &mut oversized, |out| {
-        out.extend_from_slice(&vec![0; 16 + (1 << 20) + 1])
+        out.extend_from_slice(&vec![0; 16 + (1 << 20) + 1]);
     });
     for wrong in [sealed(&numbered(3)), sealed(&forward(2, 3, 10)), oversized] {
         let mut bulk = Raw::bulk(address, 2);

@@ -260,13 +260,21 @@ impl Transfer {
     fn pull(&mut self, moves: &mut Moves) {
         let limit = self.intake.offset() + self.window;
         loop {
-            let bytes = PULL_BYTES.min(self.snapshot.bytes.saturating_sub(self.asked));
-            if bytes == 0 || self.asked + bytes > limit {
+            let end = self.next_end();
+            if end == self.asked || end > limit {
                 return;
             }
-            let pull = SnapshotPull { id: self.snapshot.id, offset: self.asked, bytes: bytes as u32 };
+            let bytes = (end - self.asked) as u32;
+            let pull = SnapshotPull { id: self.snapshot.id, offset: self.asked, bytes };
             moves.send.push((self.from, PeerMessage::Pull(pull)));
-            self.asked += bytes;
+            self.asked = end;
         }
+    }
+
+    /// Where the next pull ends.
+    fn next_end(&self) -> u64 {
+        let most = (self.asked + PULL_BYTES).min(self.snapshot.bytes.max(self.asked));
+        let least = most.min(self.asked + 1);
+        self.intake.piece_end(self.asked, PULL_BYTES).clamp(least, most)
     }
 }

@@ -349,7 +349,7 @@ fn a_file_that_rots_at_its_sender_is_never_taken() {
 
 #[test]
 fn no_more_than_a_window_is_ever_under_way() {
-    let mut scene = Scene::with(&content(8 * MIB));
+    let mut scene = Scene::with(&content(20 * MIB));
     scene.receive(2, 1);
     let mut most = 0;
 
@@ -362,21 +362,25 @@ fn no_more_than_a_window_is_ever_under_way() {
         false
     });
 
-    assert!(most <= 4 * MIB, "{most} bytes");
-    assert!(most > 3 * MIB, "the window opens");
+    assert!(most <= 8 * MIB, "{most} bytes");
+    assert!(most > 7 * MIB, "the window opens");
 }
 
 #[test]
 fn whoever_asks_for_everything_gets_a_window() {
-    let mut scene = Scene::with(&content(8 * MIB));
+    let mut scene = Scene::with(&content(12 * MIB));
     let snapshot = scene.snapshot.id;
     let pull = |offset, bytes| SnapshotPull { id: snapshot, offset, bytes };
 
     scene.handle(1, MoverInput::Pull { from: id(2), pull: pull(0, u32::MAX) });
-    let at_once = scene.in_transit.len();
+    let bytes_of = |(_, _, message): &(NodeId, NodeId, PeerMessage)| match message {
+        PeerMessage::Chunk(chunk) => chunk.bytes.len(),
+        other => panic!("not a chunk: {other:?}"),
+    };
+    let at_once: usize = scene.in_transit.iter().map(bytes_of).sum();
     scene.run(&mut |_| Vec::new(), |scene| scene.next_tick().is_none());
-    assert_eq!(at_once, 4, "a turn is a mebibyte");
-    assert_eq!(scene.served.last().unwrap().offset, 4 << 20);
+    assert_eq!(at_once, MIB, "a turn is a mebibyte");
+    assert_eq!(scene.served.last().unwrap().offset, 8 << 20);
 
     for (offset, bytes) in [(u64::MAX, u32::MAX), (u64::MAX - 1, 1), (0, 0), (1 << 40, 1)] {
         scene.in_transit.clear();
@@ -515,6 +519,37 @@ impl Scene {
             }
         }
         panic!("it never arrives");
+    }
+}
+
+/// So each is stored as it comes.
+#[test]
+fn pieces_end_where_a_block_of_the_file_does() {
+    let (mut scene, logs) = Scene::on_logs(&content(5 * MIB + 1000));
+    let (head, block) = (4096, 256 << 10);
+
+    scene.receive(2, 1);
+    scene.settle();
+
+    assert_eq!(logs[1].snapshots().list(GroupId::MAIN).unwrap(), std::slice::from_ref(&scene.snapshot));
+    let ends = scene.pulls.iter().map(|pull| pull.offset + u64::from(pull.bytes));
+    for end in ends {
+        assert!((end - head) % block == 0 || end == scene.snapshot.bytes, "{:?}", scene.pulls);
+    }
+    assert_eq!(scene.pulls.len(), 6, "and few of them are asked for");
+}
+
+#[test]
+fn an_intake_that_wants_impossible_pieces_gets_possible_ones() {
+    let impossible: [fn(u64, u64) -> u64; 3] = [|_, _| 0, |offset, _| offset, |_, _| u64::MAX];
+    for piece_end in impossible {
+        let mut scene = Scene::with(&content(3000));
+        scene.store(2).set_piece_end(piece_end);
+
+        scene.receive(2, 1);
+        scene.settle();
+
+        assert!(scene.is_complete(2));
     }
 }
 

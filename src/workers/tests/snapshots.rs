@@ -35,6 +35,8 @@ struct Contents {
     open: usize,
     pruned: Vec<LogIndex>,
     prune_fails: bool,
+    /// Where intakes say that a piece best ends, which has the one offset and at most so many bytes.
+    piece_end: Option<fn(u64, u64) -> u64>,
 }
 
 impl TestSnapshots {
@@ -74,6 +76,10 @@ impl TestSnapshots {
     /// How many files are being written.
     pub(crate) fn open_files(&self) -> usize {
         self.0.lock().open
+    }
+
+    pub(crate) fn set_piece_end(&self, piece_end: fn(u64, u64) -> u64) {
+        self.0.lock().piece_end = Some(piece_end);
     }
 
     pub(crate) fn set_prune_fails(&self) {
@@ -297,6 +303,11 @@ impl Intake {
 impl SnapshotIntake for Intake {
     fn offset(&self) -> u64 {
         self.file.len() as u64
+    }
+
+    fn piece_end(&self, offset: u64, bytes_max: u64) -> u64 {
+        let piece_end = self.store.0.lock().piece_end;
+        piece_end.map_or(offset + bytes_max, |piece_end| piece_end(offset, bytes_max))
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {

@@ -157,9 +157,9 @@ impl World {
             match answer {
                 Answer::Done { caller, request, outcome } => self.was_done(caller, request, outcome)?,
                 Answer::Saw { caller, request, outcome } => self.was_seen(caller, request, outcome)?,
-                Answer::Opened { client, outcome } => self.was_opened(client, outcome),
+                Answer::Opened { client, outcome } => self.was_opened(client, &outcome),
                 Answer::InSession { client, name, outcome } => {
-                    self.was_done_in_session(client, name, outcome)?;
+                    self.was_done_in_session(client, name, &outcome)?;
                 }
                 Answer::Changed { wish, outcome } => self.was_changed(wish, outcome),
                 Answer::Transferred(outcome) => {

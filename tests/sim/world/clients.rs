@@ -264,12 +264,12 @@ impl World {
         self.handle(node, Event::Propose(Proposal { command: entry, reply, deadline }));
     }
 
-    pub(super) fn was_opened(&mut self, place: usize, outcome: Result<SessionId, ProposeError>) {
+    pub(super) fn was_opened(&mut self, place: usize, outcome: &Result<SessionId, ProposeError>) {
         self.trace.add(self.now, || What::World(format!("client {place} has a session: {outcome:?}")));
         let client = &mut self.clients[place];
         client.at = client.at.filter(|_| outcome.is_ok());
         match outcome {
-            Ok(session) if client.session.is_none() => client.session = Some(session),
+            Ok(session) if client.session.is_none() => client.session = Some(*session),
             // A late answer: that session is left to itself.
             Ok(_) => {}
             Err(_) => client.opening_since = None,
@@ -280,14 +280,14 @@ impl World {
         &mut self,
         place: usize,
         name: Name,
-        outcome: Result<Done, ProposeError>,
+        outcome: &Result<Done, ProposeError>,
     ) -> Judged {
         self.trace.add(self.now, || What::World(format!("client {place} hears of {name:?}: {outcome:?}")));
         let client = &mut self.clients[place];
         let (caller, sent) = (client.name, &client.sent[&name]);
         let (command, began_at, stands) = (sent.command.id, sent.began_at, sent.stands);
         match outcome {
-            Ok(done) => {
+            &Ok(done) => {
                 self.tally.answers += 1;
                 self.tally.repeats += u64::from(stands != Stands::Open);
                 if let Stands::Answered(first) = stands

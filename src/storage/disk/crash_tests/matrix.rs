@@ -256,6 +256,12 @@ fn snapshot() -> Vec<Step> {
     vec![Step::Found, Step::Snapshot(GroupId::MAIN, LogIndex(3))]
 }
 
+/// Another node's, whole pages of it past the page cache.
+fn received() -> Vec<Step> {
+    let offer = &Offer::of(GroupId::MAIN)[0];
+    vec![Step::Found, Step::Receive(GroupId::MAIN, offer, offer.file.len())]
+}
+
 fn write(write: GroupWrite) -> Vec<Step> {
     vec![Step::Found, Step::Write(vec![main(1, 2, &[700; 9])]), Step::Write(vec![write])]
 }
@@ -263,6 +269,7 @@ fn write(write: GroupWrite) -> Vec<Step> {
 const SPARE: (&str, &str) = ("spare-", "");
 const SEGMENT_1: (&str, &str) = ("0000000001", ".log");
 const DRAFT: (&str, &str) = ("", ".writing");
+const RECEIVED: (&str, &str) = ("", ".receiving");
 const IDENTITY: (&str, &str) = ("identity", "");
 const DIRECTORY: (&str, &str) = ("data", "");
 
@@ -359,21 +366,28 @@ fn w14_a_snapshot_is_written() {
     for nth in 0..2 {
         Row { nth, ..row(105, snapshot(), What::Write, DRAFT) }.check();
     }
+    // The head, a block, and what of the last block and the end is no whole page.
+    for nth in 0..3 {
+        Row { nth, ..row(105, received(), What::Write, RECEIVED) }.check();
+    }
 }
 
 #[test]
 fn w15_a_snapshot_is_synced() {
     row(113, snapshot(), What::Sync, DRAFT).check();
+    row(113, received(), What::Sync, RECEIVED).check();
 }
 
 #[test]
 fn w16_a_snapshot_gets_its_name() {
     Row { unsynced: Unsynced::Names, ..row(121, snapshot(), What::Rename, DRAFT) }.check();
+    Row { unsynced: Unsynced::Names, ..row(121, received(), What::Rename, RECEIVED) }.check();
 }
 
 #[test]
 fn w17_the_name_of_a_snapshot_is_synced() {
     Row { unsynced: Unsynced::Names, ..row(129, snapshot(), What::SyncDir, DIRECTORY) }.check();
+    Row { unsynced: Unsynced::Names, ..row(129, received(), What::SyncDir, DIRECTORY) }.check();
 }
 
 /// A segment beyond those that are kept as spares, and a snapshot that nobody needs.

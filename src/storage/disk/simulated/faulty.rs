@@ -219,7 +219,9 @@ impl DataFile for FaultyFile {
             Some(Fault::Dropped) => Ok(()),
             Some(Fault::Misdirected(elsewhere)) => self.inner.write_all_at(bytes, elsewhere),
             Some(Fault::Half(error)) => {
-                self.inner.write_all_at(&bytes[..bytes.len() / 2], offset)?;
+                // What reaches a disk ends anywhere, also of those who may only ask for whole pages.
+                let file = self.faulty.disk.open(&self.name.lock(), Access::Write)?;
+                file.write_all_at(&bytes[..bytes.len() / 2], offset)?;
                 Err(error.into())
             }
             Some(fault) => self.faulty.fail(fault, &operation, || self.inner.write_all_at(bytes, offset)),

@@ -8,11 +8,12 @@
 use std::io;
 use std::sync::Arc;
 
+use super::draft::Draft;
 use super::format::{
     BLOCK_BYTES, END_BYTES, End, Flaw, HEAD_UNIT_BYTES, Head, Layout, Part, fold, judge_block,
 };
 use super::name::{SnapshotName, Stage};
-use super::shared::{Draft, Snapshots};
+use super::shared::Snapshots;
 use crate::planted::{Bug, planted};
 use crate::storage::disk::files::DataFile;
 use crate::storage::{SnapshotIntake, StorageError};
@@ -92,7 +93,10 @@ impl Intake {
     fn reserve(mut self, bytes: u64) -> Result<Self, StorageError> {
         let shared = Arc::clone(&self.draft.shared);
         match self.draft.allocate(bytes) {
-            Ok(()) => Ok(self),
+            Ok(()) => {
+                self.draft.go_past_the_cache();
+                Ok(self)
+            }
             Err(error) if is_impossible_length(&error) => {
                 self.gives_up = true;
                 Err(Flaw::bad(0, format!("no file can have the {bytes} bytes announced"))
@@ -186,6 +190,10 @@ impl SnapshotIntake for Intake {
         self.judge.good + self.held.len() as u64
     }
 
+    fn piece_end(&self, offset: u64, bytes_max: u64) -> u64 {
+        self.judge.last_part_end(offset, offset.saturating_add(bytes_max))
+    }
+
     fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
         self.guarded(|intake| intake.take(bytes))
     }
@@ -222,6 +230,8 @@ fn is_impossible_length(error: &io::Error) -> bool {
 struct Judge {
     expected: SnapshotMeta,
     head: Head,
+    /// How long the head must be.
+    head_bytes: u64,
     /// Known once the head was judged.
     layout: Option<Layout>,
     /// Everything before it is good.
@@ -233,7 +243,18 @@ impl Judge {
     fn new(cluster: ClusterId, group: GroupId, expected: &SnapshotMeta) -> Self {
         let SnapshotMeta { id, position, ref membership, .. } = *expected;
         let head = Head { cluster, group, id, position, membership: Arc::clone(membership) };
-        Self { expected: expected.clone(), head, layout: None, good: 0, checksums: 0 }
+        let head_bytes = head.encode().0.len() as u64;
+        Self { expected: expected.clone(), head, head_bytes, layout: None, good: 0, checksums: 0 }
+    }
+
+    /// The last end of a part behind `offset` and up to `limit`; `limit` if there is none.
+    fn last_part_end(&self, offset: u64, limit: u64) -> u64 {
+        if limit >= self.expected.bytes {
+            return self.expected.bytes.max(offset);
+        }
+        let blocks = limit.checked_sub(self.head_bytes).map(|blocks| blocks / BLOCK_BYTES as u64);
+        let end = blocks.map(|blocks| self.head_bytes + blocks * BLOCK_BYTES as u64);
+        end.filter(|end| *end > offset).unwrap_or(limit)
     }
 
     fn is_complete(&self) -> bool {

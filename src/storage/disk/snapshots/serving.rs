@@ -12,6 +12,7 @@ use super::shared::Snapshots;
 use super::whole::Whole;
 use crate::storage::StorageError;
 use crate::types::{GroupId, SnapshotId};
+use crate::wire::Buffers;
 
 /// No piece is longer.
 pub(super) const PIECE_BYTES_MAX: u32 = 1 << 20;
@@ -22,10 +23,19 @@ const SERVED_MAX: usize = 4;
 /// A piece shares its memory with what was read for it only if it is at least this part of that.
 const SLICE_PART_MIN: usize = 4;
 
+/// So many pieces on their way share memory that is used again and again.
+const PIECES_ON_THEIR_WAY: usize = 12;
+
 /// The snapshots that one handle serves, the last asked for at the end.
-#[derive(Default)]
 pub(super) struct Serving {
     served: VecDeque<Served>,
+    buffers: Buffers,
+}
+
+impl Default for Serving {
+    fn default() -> Self {
+        Self { served: VecDeque::new(), buffers: Buffers::new(PIECES_ON_THEIR_WAY, 0) }
+    }
 }
 
 impl Serving {
@@ -45,7 +55,7 @@ impl Serving {
                 None => return Ok(None),
             },
         };
-        let piece = served.piece(offset, bytes_max.min(PIECE_BYTES_MAX))?;
+        let piece = served.piece(&mut self.buffers, offset, bytes_max.min(PIECE_BYTES_MAX))?;
         shared.metrics.snapshot_bytes_sent.add(piece.len() as u64);
         // Whoever has the last byte is done; another follower opens it anew.
         if offset.saturating_add(piece.len() as u64) < served.snapshot.layout.bytes() {
@@ -53,6 +63,8 @@ impl Serving {
                 self.served.pop_front();
             }
             self.served.push_back(served);
+        } else if self.served.is_empty() {
+            self.buffers.clear();
         }
         Ok(Some(piece))
     }
@@ -68,21 +80,21 @@ struct Served {
 impl Served {
     /// `None` if there is no such snapshot (any more).
     fn open(shared: &Snapshots, group: GroupId, id: SnapshotId) -> Result<Option<Self>, StorageError> {
-        match shared.find(group, id).and_then(|name| Whole::open(shared, name)) {
+        match shared.find(group, id).and_then(|name| Whole::open_to_read(shared, name)) {
             Ok(snapshot) => Ok(Some(Self { snapshot, held: Bytes::new(), held_start: 0 })),
             Err(StorageError::NoSuchSnapshot { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    fn piece(&mut self, offset: u64, bytes_max: u32) -> Result<Bytes, StorageError> {
+    fn piece(&mut self, buffers: &mut Buffers, offset: u64, bytes_max: u32) -> Result<Bytes, StorageError> {
         let layout = self.snapshot.layout;
         let end = offset.saturating_add(u64::from(bytes_max)).min(layout.bytes());
         if offset >= end {
             return Ok(Bytes::new());
         }
         if offset < self.held_start || end > self.held_start + self.held.len() as u64 {
-            self.hold(layout.part(offset).1, layout.part(end - 1).2)?;
+            self.hold(buffers, layout.part(offset).1, layout.part(end - 1).2)?;
         }
         let (from, to) = ((offset - self.held_start) as usize, (end - self.held_start) as usize);
         // A slice keeps all that it was cut from, for as long as it waits to be sent: a small one must not.
@@ -92,12 +104,12 @@ impl Served {
         Ok(self.held.slice(from..to))
     }
 
-    fn hold(&mut self, start: u64, end: u64) -> Result<(), StorageError> {
+    fn hold(&mut self, buffers: &mut Buffers, start: u64, end: u64) -> Result<(), StorageError> {
         self.held = Bytes::new();
-        let mut bytes = vec![0; (end - start) as usize];
+        let mut bytes = buffers.take((end - start) as usize);
         self.snapshot.read(&mut bytes, start)?;
         self.snapshot.judge_parts(&bytes, start)?;
-        (self.held, self.held_start) = (bytes.into(), start);
+        (self.held, self.held_start) = (buffers.lend(bytes), start);
         Ok(())
     }
 }

@@ -3,9 +3,10 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use super::draft::Draft;
 use super::format::{BLOCK_BYTES, BLOCK_HEAD_BYTES, END_BYTES, End, Head, fold, seal_block};
 use super::name::{SnapshotName, Stage};
-use super::shared::{Draft, Snapshots};
+use super::shared::Snapshots;
 use crate::storage::{SnapshotSink, StorageError};
 use crate::types::SnapshotMeta;
 

@@ -2,9 +2,12 @@
 
 use std::io::{self, Read};
 
+use bytes::BytesMut;
+
 use super::format::{BLOCK_BYTES, BLOCK_HEAD_BYTES, Flaw, Part, fold, judge_block};
 use super::whole::Whole;
 use crate::storage::{SnapshotSource, StorageError};
+use crate::wire::room;
 
 /// How much is read at once.
 const PIECE_BYTES: usize = 4 * BLOCK_BYTES;
@@ -13,7 +16,7 @@ const PIECE_BYTES: usize = 4 * BLOCK_BYTES;
 pub(super) struct Source {
     snapshot: Whole,
     /// Blocks as they stand in the file; the last may be cut off by the piece's end.
-    piece: Vec<u8>,
+    piece: BytesMut,
     /// Where the piece ends in the file.
     piece_end: u64,
     /// The first byte in the piece that was not given away, and where its block ends.
@@ -29,7 +32,7 @@ impl Source {
         let (checksums, head_end) = (snapshot.checksums_begin, snapshot.layout.part(0).2);
         Self {
             snapshot,
-            piece: Vec::new(),
+            piece: BytesMut::new(),
             piece_end: head_end,
             at: 0,
             block_end: 0,
@@ -73,7 +76,11 @@ impl Source {
 
     fn read_piece(&mut self, start: u64) -> Result<(), StorageError> {
         let left = self.snapshot.layout.end_offset() - start;
-        self.piece.resize(left.min(PIECE_BYTES as u64) as usize, 0);
+        let length = left.min(PIECE_BYTES as u64) as usize;
+        if self.piece.is_empty() {
+            self.piece = room(length, 0);
+        }
+        self.piece.truncate(length);
         (self.at, self.block_end) = (0, 0);
         self.piece_end = start + self.piece.len() as u64;
         self.snapshot.read(&mut self.piece, start)

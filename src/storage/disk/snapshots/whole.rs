@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::direct::Direct;
 use super::format::{END_BYTES, End, Flaw, HEAD_UNIT_BYTES, Head, Layout, Part, fold, judge_block};
 use super::name::SnapshotName;
 use super::shared::Snapshots;
@@ -14,7 +15,9 @@ use crate::types::SnapshotMeta;
 /// An open snapshot whose head and end are whole.
 pub(super) struct Whole {
     pub(super) path: PathBuf,
-    pub(super) file: Arc<dyn DataFile>,
+    file: Arc<dyn DataFile>,
+    /// The way past the page cache, if that is the better one.
+    direct: Option<Direct>,
     pub(super) head: Head,
     pub(super) layout: Layout,
     /// What the head's checksum makes the checksum of the checksums begin with.
@@ -47,7 +50,15 @@ impl Whole {
         let end = read(&*file, layout.end_offset(), END_BYTES, &path)?;
         let checksums_end = End::judge(head.id, layout, &end).map_err(flaw)?;
         let checksums_begin = fold(0, checksum);
-        Ok(Self { path, file, head, layout, checksums_begin, checksums_end })
+        Ok(Self { path, file, direct: None, head, layout, checksums_begin, checksums_end })
+    }
+
+    /// Opens the file of that name to read all of it.
+    pub(super) fn open_to_read(shared: &Snapshots, name: SnapshotName) -> Result<Self, StorageError> {
+        let whole = Self::open(shared, name)?;
+        let is_uncached = shared.is_uncached(name.id);
+        let direct = is_uncached.then(|| Direct::open(&*shared.files, &whole.path)).flatten();
+        Ok(Self { direct, ..whole })
     }
 
     pub(super) fn meta(&self) -> SnapshotMeta {
@@ -77,8 +88,11 @@ impl Whole {
         }
     }
 
+    /// Fills `bytes` from `offset` on; from whole pages of memory it may spare the page cache.
     pub(super) fn read(&self, bytes: &mut [u8], offset: u64) -> Result<(), StorageError> {
-        read_into(&*self.file, bytes, offset, &self.path)
+        // Whatever stands in the way of that, the other way tells, if it stands there too.
+        let read = self.direct.as_ref().and_then(|direct| direct.read(bytes, offset).ok()).unwrap_or(0);
+        read_into(&*self.file, &mut bytes[read..], offset + read as u64, &self.path)
     }
 }
 
