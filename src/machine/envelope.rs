@@ -6,7 +6,7 @@
 //! | first byte | what | then |
 //! |---|---|---|
 //! | 0 | a command outside of any session | the command |
-//! | 1 | open a session | the bounds: 4 bytes how many sessions may stand, 4 how many unanswered commands one may have, 4 how many bytes a kept answer may have, 8 how many all of them together |
+//! | 1 | open a session | the bounds: 4 bytes how many sessions may stand, 4 how many unanswered commands one may have, 4 how many all together, 4 how many bytes a kept answer may have, 8 how many all of them together |
 //! | 2 | a command in a session | 8 bytes session, 8 its number, 8 the number below which all are answered or given up; the command |
 //! | 3 | close a session | 8 bytes session |
 //!
@@ -48,34 +48,43 @@ pub(crate) enum Envelope<'a> {
 pub(crate) struct SessionBounds {
     /// How many sessions may stand. Beyond it the least recently used goes.
     pub(crate) sessions_max: u32,
-    /// How many commands of one session may be applied whose answers it has not acknowledged.
+    /// How many commands of one session may be executed whose answers it has not acknowledged. Beyond it none is executed.
     pub(crate) unanswered_max: u32,
-    /// The largest answer that is kept.
+    /// How many of all sessions together. Beyond it the least recently used sessions go.
+    pub(crate) answers_max: u32,
+    /// The longest answer that is kept.
     pub(crate) answer_bytes_max: u32,
-    /// How much all kept answers may take, with [`ANSWER_OVERHEAD_BYTES`](Self::ANSWER_OVERHEAD_BYTES) for each.
+    /// How long all kept answers may be together. Beyond it the answers of the least recently used sessions go.
     pub(crate) answers_bytes_max: u64,
 }
 
 impl SessionBounds {
-    /// What a kept answer counts for beside its own bytes. The same on every replica for ever: what goes depends on it.
-    pub(crate) const ANSWER_OVERHEAD_BYTES: u64 = 48;
     /// No table of sessions is larger than these.
     pub(crate) const LARGEST: Self = Self {
         sessions_max: 1_000_000,
         unanswered_max: 65_536,
+        answers_max: 8_000_000,
         answer_bytes_max: 16 << 20,
         answers_bytes_max: 256 << 20,
     };
 
     /// The bounds that a node proposes unless it is told otherwise, for `sessions_max` sessions.
     pub(crate) const fn of(sessions_max: u32) -> Self {
-        Self { sessions_max, unanswered_max: 1024, answer_bytes_max: 64 << 10, answers_bytes_max: 16 << 20 }
+        Self {
+            sessions_max,
+            unanswered_max: 1024,
+            answers_max: 65_536 + 4 * sessions_max,
+            answer_bytes_max: 64 << 10,
+            answers_bytes_max: 16 << 20,
+        }
     }
 
-    /// As they travel and rest: 20 bytes.
+    /// As they travel and rest: 24 bytes.
     pub(super) fn encode(self, out: &mut Vec<u8>) {
-        let Self { sessions_max, unanswered_max, answer_bytes_max, answers_bytes_max } = self;
-        Writer::new(out).u32(sessions_max).u32(unanswered_max).u32(answer_bytes_max).u64(answers_bytes_max);
+        let Self { sessions_max, unanswered_max, answers_max, answer_bytes_max, answers_bytes_max } = self;
+        let mut writer = Writer::new(out);
+        writer.u32(sessions_max).u32(unanswered_max).u32(answers_max);
+        writer.u32(answer_bytes_max).u64(answers_bytes_max);
     }
 
     /// Takes none that would let nothing stand, or more than the largest.
@@ -83,12 +92,14 @@ impl SessionBounds {
         let bounds = Self {
             sessions_max: reader.u32()?,
             unanswered_max: reader.u32()?,
+            answers_max: reader.u32()?,
             answer_bytes_max: reader.u32()?,
             answers_bytes_max: reader.u64()?,
         };
         let largest = Self::LARGEST;
         let are_good = (1..=largest.sessions_max).contains(&bounds.sessions_max)
             && (1..=largest.unanswered_max).contains(&bounds.unanswered_max)
+            && (bounds.unanswered_max..=largest.answers_max).contains(&bounds.answers_max)
             && bounds.answer_bytes_max <= largest.answer_bytes_max
             && bounds.answers_bytes_max <= largest.answers_bytes_max;
         if are_good { Ok(bounds) } else { Err(WireError::Invalid { what: "bounds of sessions" }) }
@@ -249,6 +260,8 @@ mod tests {
             SessionBounds { unanswered_max: 0, ..SessionBounds::of(1) },
             SessionBounds { sessions_max: 1_000_001, ..SessionBounds::of(1) },
             SessionBounds { unanswered_max: u32::MAX, ..SessionBounds::of(1) },
+            SessionBounds { answers_max: 1023, ..SessionBounds::of(1) },
+            SessionBounds { answers_max: 8_000_001, ..SessionBounds::of(1) },
             SessionBounds { answer_bytes_max: u32::MAX, ..SessionBounds::of(1) },
             SessionBounds { answers_bytes_max: u64::MAX, ..SessionBounds::of(1) },
         ] {

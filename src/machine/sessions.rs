@@ -28,8 +28,6 @@ use self::table::{Table, Verdict};
 use super::envelope::behind;
 use super::{Codec, DecodeError, Envelope, Held, Machine, MachineError, SnapshotError, StateMachine, Typed};
 use crate::planted::{Bug, planted};
-#[cfg(test)]
-use crate::types::LogIndex;
 use crate::types::{LogPosition, SessionId, SessionTag, SnapshotWriter};
 
 /// The user's machine and its sessions.
@@ -169,12 +167,13 @@ impl<S: StateMachine> Machine for Sessions<S> {
 
     #[cfg(test)]
     fn sessions(&self) -> Model {
-        let session = |(used, id): (&LogIndex, &SessionId)| {
-            let table::Session { answered_below, kept, .. } = &self.table.sessions[id];
-            let kept = kept.iter().map(|(sequence, response)| (*sequence, response.to_vec())).collect();
-            model::ModelSession { id: id.0, last_used: used.0, answered_below: *answered_below, kept }
+        let session = |(id, session): (SessionId, &table::Session)| {
+            let kept =
+                session.kept().iter().map(|(sequence, response)| (*sequence, response.to_vec())).collect();
+            let (last_used, answered_below) = (session.last_used().0, session.answered_below());
+            model::ModelSession { id: id.0, last_used, answered_below, kept }
         };
-        Model { sessions: self.table.by_use.iter().map(session).collect() }
+        Model { sessions: self.table.by_use().map(session).collect() }
     }
 }
 

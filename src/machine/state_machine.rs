@@ -68,7 +68,7 @@ pub trait StateMachine: Send + 'static {
     /// which it gives back in [`applied`](Self::applied). Answers and reads of the batch leave after it.
     ///
     /// `sidecar` is quorate's own and belongs to that position: by it sessions know, after a restart, which commands have
-    /// taken effect ([`Session`](crate::Session)). Store it as it is, in place of the one before. Without sessions it has 57
+    /// taken effect ([`Session`](crate::Session)). Store it as it is, in place of the one before. Without sessions it has 61
     /// bytes; with them it grows by some dozen bytes for each that stands, and by the answers that are kept for them, up
     /// to about 16 MiB ([`Config::sessions_max`](crate::Config::sessions_max) makes it smaller). A machine that holds a position and does not
     /// give back its sidecar is refused at the start. A machine in memory is given an empty one.

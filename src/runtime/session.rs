@@ -19,10 +19,11 @@ use crate::types::{SessionId, SessionTag};
 /// and lets you send it when, and as often as, you like. Many threads may use one session at once; clones are cheap, and are
 /// the same session. It keeps its node running as a clone of that does.
 ///
-/// The cluster keeps the answers of a session until they have arrived: at most 1,024, and none above 64 KiB (what became of
-/// such a one is [`ProposeError::AnswerForgotten`] when it is asked for again). It keeps a bounded number of sessions
-/// ([`Config::sessions_max`](super::Config::sessions_max)); one that has not been used for longer than all others expires
-/// when there are too many, and says so ([`ProposeError::SessionExpired`]). Dropping the last clone closes it, if
+/// The cluster knows which commands of a session it has executed, and their answers, until these have arrived: at most 1,024.
+/// Answers above 64 KiB, and those that are too much when all sessions together have 16 MiB, are not kept: then a command
+/// that is sent again gets [`ProposeError::AnswerForgotten`]. Sessions are bounded in number
+/// ([`Config::sessions_max`](super::Config::sessions_max)); the one that has not been used for longest expires when there
+/// are too many, and says so ([`ProposeError::SessionExpired`]). Dropping the last clone closes it, if
 /// that reaches the leader; what is still under way in it then may be told that it has expired.
 pub struct Session<S: StateMachine> {
     open: Arc<Open<S>>,

@@ -64,9 +64,9 @@ pub enum ProposeError {
         "the session has expired: the command is not applied any more, but may have been before; open another session"
     )]
     SessionExpired,
-    /// The command took effect once, and its answer is not kept: it was too large to keep, or it was acknowledged. (So is
-    /// a command answered whose number its session gave up before it arrived: that one never takes effect.) To send it
-    /// again outside of its number would do it twice.
+    /// The command took effect once, and its answer is not kept: it was too large, all answers together were too large, or it
+    /// was acknowledged. (So is a command answered whose number its session gave up before it arrived: that one never takes
+    /// effect.) To send it again outside of its number would do it twice.
     #[error(
         "the session keeps no answer to this command: it has taken effect unless it was given up; do not send it again"
     )]

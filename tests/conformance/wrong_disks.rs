@@ -14,6 +14,7 @@ use crate::require_caught;
 enum Wrong {
     Nothing,
     DropsTheSidecar,
+    CutsTheSidecar,
     StoresBeforeTheBatchEnds,
     StoresThePositionAlone,
     PromisesTooMuch,
@@ -28,6 +29,7 @@ fn each_wrong_machine_on_disk_is_caught_by_the_clause_it_breaks() {
     suite(Nothing).check();
     for (wrong, clause) in [
         (DropsTheSidecar, "State, position and sidecar are stored together"),
+        (CutsTheSidecar, "State, position and sidecar are stored together"),
         (StoresBeforeTheBatchEnds, "What was applied and not ended is as if it had never been"),
         (StoresThePositionAlone, "State, position and sidecar are stored together"),
         (PromisesTooMuch, "What is durable is never more than what was applied"),
@@ -115,7 +117,11 @@ impl StateMachine for Adder {
     }
 
     fn end_batch(&mut self, through: LogPosition, sidecar: &[u8]) -> Result<(), MachineError> {
-        let sidecar = if self.wrong == DropsTheSidecar { &[] } else { sidecar };
+        let sidecar = match self.wrong {
+            DropsTheSidecar => &[],
+            CutsTheSidecar => &sidecar[..sidecar.len().min(4096)],
+            _ => sidecar,
+        };
         self.held = Held { position: through, sidecar: sidecar.to_vec() };
         if self.wrong == ForgetsWhatItRestored && self.restored {
             return Ok(());

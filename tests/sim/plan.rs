@@ -200,7 +200,8 @@ pub(super) struct Plan {
     pub(super) append_entries_max: usize,
     /// Callers who use sessions.
     pub(super) clients: usize,
-    /// How many sessions may stand, how much one may have unanswered, and how many bytes all answers may take.
+    /// How many sessions may stand, how much one may have unanswered, and how many bytes all answers may take: if these are few,
+    /// the commands that are known may be few too.
     pub(super) sessions_max: u32,
     pub(super) unanswered_max: u32,
     pub(super) answers_bytes_max: u64,
@@ -264,7 +265,7 @@ impl Plan {
         self.clients = chance.within(1..5) as usize;
         self.sessions_max = chance.within(1..2 * self.clients as u64 + 2) as u32;
         self.unanswered_max = chance.within(2..8) as u32;
-        self.answers_bytes_max = [1 << 24, 1 << 24, 1 << 24, 400][chance.below(4)];
+        self.answers_bytes_max = [1 << 24, 1 << 24, 1 << 24, 120][chance.below(4)];
         self.on_disk = chance.coin();
     }
 

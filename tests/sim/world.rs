@@ -105,9 +105,10 @@ pub(super) struct Tally {
     pub(super) answers: u64,
     pub(super) reads: u64,
     pub(super) unknown: u64,
-    /// Answers that were given again, and commands of sessions that had expired.
+    /// Answers that were given again, and commands that came to nothing because their session had expired or was full.
     pub(super) repeats: u64,
     pub(super) expired: u64,
+    pub(super) full: u64,
     pub(super) changes: u64,
     pub(super) transfers: u64,
     pub(super) snapshots: u64,
@@ -131,6 +132,7 @@ impl Tally {
         self.unknown += other.unknown;
         self.repeats += other.repeats;
         self.expired += other.expired;
+        self.full += other.full;
         self.changes += other.changes;
         self.transfers += other.transfers;
         self.snapshots += other.snapshots;

@@ -228,8 +228,13 @@ pub(super) fn walks(length: usize) -> Vec<Vec<u8>> {
 /// Tables with and without what they hold, at rest in front of a snapshot and in a sidecar, and entries of every kind behind
 /// them.
 pub(super) fn session_table() -> Vec<Vec<u8>> {
-    let bounds =
-        SessionBounds { sessions_max: 3, unanswered_max: 4, answer_bytes_max: 8, answers_bytes_max: 300 };
+    let bounds = SessionBounds {
+        sessions_max: 3,
+        unanswered_max: 4,
+        answers_max: 5,
+        answer_bytes_max: 8,
+        answers_bytes_max: 12,
+    };
     let in_session = |session, sequence, answered_below, command: &[u8]| {
         let tag = SessionTag { session: SessionId(session), sequence, answered_below };
         seal_in_session(tag, |out| out.extend_from_slice(command))

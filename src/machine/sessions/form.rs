@@ -10,7 +10,7 @@
 //! | 9 | 4 | crc32c of bytes 0 to 8, then of the table |
 //! | 13 | | the table |
 //!
-//! The table is the bounds that are in force ([`SessionBounds`]: 20 bytes), four bytes with the number of sessions, and these in the
+//! The table is the bounds that are in force ([`SessionBounds`]: 24 bytes), four bytes with the number of sessions, and these in the
 //! order in which they were opened:
 //!
 //! | bytes | what |
@@ -31,7 +31,6 @@
 //!
 //! All numbers are little endian. What does not keep to the bounds, to the order, or to its checksum is refused.
 
-use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use byteorder::{ByteOrder, LittleEndian};
@@ -50,10 +49,10 @@ const CHECKSUM_AT: usize = 9;
 /// Behind the section of a sidecar.
 const POSITION_BYTES: usize = 20;
 
-/// No table is longer: its bounds stand below the largest, and one session alone may go beyond them by refusals.
+/// No table within the largest bounds is longer.
 const TABLE_BYTES_MAX: u64 = {
     let largest = SessionBounds::LARGEST;
-    24 + 28 * largest.sessions_max as u64 + largest.answers_bytes_max + 13 * largest.unanswered_max as u64
+    28 + 28 * largest.sessions_max as u64 + 13 * largest.answers_max as u64 + largest.answers_bytes_max
 };
 const _: () = assert!(TABLE_BYTES_MAX <= u32::MAX as u64, "the length of a table is four bytes");
 
@@ -146,8 +145,8 @@ pub(super) fn open_sidecar(sidecar: &[u8], position: LogPosition) -> Result<Tabl
 
 /// What stands at `position` was not used behind it.
 pub(super) fn judge_uses(table: &Table, position: LogPosition) -> Result<(), MachineError> {
-    match table.by_use.last_key_value() {
-        Some((last, _)) if *last > position.index => {
+    match table.last_use() {
+        Some(last) if last > position.index => {
             Err(refused(&format!("it tells of entry {last}, and the state machine is at {position}")))
         }
         _ => Ok(()),
@@ -196,9 +195,9 @@ fn encode_table(table: &Table, out: &mut Vec<u8>) {
     let mut writer = Writer::new(out);
     writer.u32(u32::try_from(table.sessions.len()).expect("sessions keep to their bound"));
     for (id, session) in &table.sessions {
-        writer.u64(id.0).u64(session.last_used.0).u64(session.answered_below);
-        writer.u32(u32::try_from(session.kept.len()).expect("a session keeps to its bound"));
-        for (sequence, response) in &session.kept {
+        writer.u64(id.0).u64(session.last_used().0).u64(session.answered_below());
+        writer.u32(u32::try_from(session.kept().len()).expect("a session keeps to its bound"));
+        for (sequence, response) in session.kept() {
             writer.u64(*sequence).string(response);
         }
     }
@@ -206,22 +205,22 @@ fn encode_table(table: &Table, out: &mut Vec<u8>) {
 
 fn decode_table(bytes: &[u8]) -> Result<Table, WireError> {
     let mut reader = Reader::new(bytes);
-    let mut table = Table { bounds: SessionBounds::decode(&mut reader)?, ..Table::new() };
+    let mut table = Table::new();
+    table.bounds = SessionBounds::decode(&mut reader)?;
     let count = reader.u32()?;
-    if count > table.bounds.sessions_max {
-        let max = u64::from(table.bounds.sessions_max);
-        return Err(WireError::TooLong { what: "list of sessions", length: u64::from(count), max });
-    }
     let mut opened_before = SessionId(0);
     for _ in 0..count {
         let id = SessionId(reader.u64()?);
         let session = decode_session(&mut reader)?;
-        let is_in_order = opened_before < id && id.0 <= session.last_used.0;
-        if !is_in_order || table.by_use.contains_key(&session.last_used) {
+        let is_in_order = opened_before < id && id.0 <= session.last_used().0;
+        if !is_in_order || table.was_used_at(session.last_used()) {
             return Err(WireError::Invalid { what: "order of sessions" });
         }
         opened_before = id;
         table.insert(id, session);
+        if !table.is_within_bounds() {
+            return Err(WireError::Invalid { what: "table of sessions: it is beyond its own bounds" });
+        }
     }
     reader.finish("table of sessions")?;
     Ok(table)
@@ -229,22 +228,18 @@ fn decode_table(bytes: &[u8]) -> Result<Table, WireError> {
 
 fn decode_session(reader: &mut Reader<&[u8]>) -> Result<Session, WireError> {
     let (last_used, answered_below) = (LogIndex(reader.u64()?), reader.u64()?);
-    let mut session = Session { last_used, answered_below, kept: BTreeMap::new() };
-    let (count, max) = (reader.u32()?, SessionBounds::LARGEST.unanswered_max);
-    if count > max {
-        let (length, max) = (u64::from(count), u64::from(max));
-        return Err(WireError::TooLong { what: "list of kept responses", length, max });
-    }
+    let mut session = Session::new(last_used, answered_below);
+    let count = reader.u32()?;
     for _ in 0..count {
         let sequence = reader.u64()?;
         let response = reader.string("kept response", SessionBounds::LARGEST.answer_bytes_max + 1)?;
-        let follows = session.kept.last_key_value().is_none_or(|(before, _)| *before < sequence);
+        let follows = session.kept().last_key_value().is_none_or(|(before, _)| *before < sequence);
         let is_kept =
             matches!(session_response(response), Ok(_) | Err(NoResponse::Refused(Refusal::Forgotten)));
         if sequence < answered_below || !follows || !is_kept {
             return Err(WireError::Invalid { what: "kept response" });
         }
-        session.kept.insert(sequence, Bytes::copy_from_slice(response));
+        session.keep(sequence, Bytes::copy_from_slice(response));
     }
     Ok(session)
 }

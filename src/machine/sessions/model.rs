@@ -84,28 +84,30 @@ impl ModelMachine {
         session.kept.sort();
         self.model.sessions.push(session);
         self.evict(id);
-        if self.bytes() > bounds.answers_bytes_max {
-            // It stands alone: what it was answered last is not kept.
-            let session = self.model.sessions.last_mut().expect("the one in use");
-            let last = session.kept.iter_mut().find(|(sequence, _)| *sequence == tag.sequence);
-            last.expect("it was kept just now").1 = FORGOTTEN.to_vec();
-        }
         response
     }
 
     fn evict(&mut self, in_use: u64) {
         let bounds = self.bounds.expect("a session was opened");
-        let is_too_much = |model: &Self| {
-            model.model.sessions.len() as u64 > u64::from(bounds.sessions_max)
-                || model.bytes() > bounds.answers_bytes_max
-        };
-        while is_too_much(self) && self.model.sessions[0].id != in_use {
-            self.model.sessions.remove(0);
+        let sessions = &mut self.model.sessions;
+        let answers =
+            |sessions: &[ModelSession]| sessions.iter().map(|session| session.kept.len() as u64).sum::<u64>();
+        while sessions.len() as u64 > u64::from(bounds.sessions_max)
+            || answers(sessions) > u64::from(bounds.answers_max)
+        {
+            let place = sessions.iter().position(|session| session.id != in_use);
+            sessions.remove(place.expect("another one stands"));
         }
-    }
-
-    fn bytes(&self) -> u64 {
-        let kept = self.model.sessions.iter().flat_map(|session| &session.kept);
-        kept.map(|(_, response)| response.len() as u64 + 48).sum()
+        let is_answer = |response: &[u8]| response != FORGOTTEN;
+        loop {
+            let kept =
+                sessions.iter_mut().flat_map(|session| &mut session.kept).map(|(_, response)| response);
+            let mut answers: Vec<_> = kept.filter(|response| is_answer(response)).collect();
+            let bytes: u64 = answers.iter().map(|response| response.len() as u64).sum();
+            if bytes <= bounds.answers_bytes_max {
+                return;
+            }
+            *answers[0] = FORGOTTEN.to_vec();
+        }
     }
 }

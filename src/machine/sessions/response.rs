@@ -13,7 +13,8 @@ use bytes::Bytes;
 /// What stands before the response of a command that was executed.
 pub(super) const ANSWERED: u8 = 0;
 const EXPIRED: u8 = 1;
-const FORGOTTEN: u8 = 2;
+/// All that is left of a response which is not kept.
+pub(super) const FORGOTTEN: u8 = 2;
 const FULL: u8 = 3;
 
 /// What stands before a response.

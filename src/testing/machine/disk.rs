@@ -55,9 +55,15 @@ fn reopened<'a, S: StateMachine>(
     (Replica::resumed(suite, machine, count), count)
 }
 
+/// Long and short by turns, as sessions come and go, and any bytes.
+fn sidecar(count: usize) -> Vec<u8> {
+    let length = if count.is_multiple_of(2) { 0 } else { 20_000 };
+    let any = (0..length).map(|place: usize| (place * place) as u8);
+    format!("sidecar of {count}").into_bytes().into_iter().chain(any).collect()
+}
+
 fn reopening<S: StateMachine>(suite: &Suite<S>) {
     let mut open = place(suite);
-    let sidecar = |count: usize| format!("sidecar of {count}").into_bytes();
     let mut replica = Replica::new(suite, open());
     let mut count = 0;
     for _ in 0..=suite.all() / 3 {

@@ -26,6 +26,9 @@ const PATIENCE: u64 = 2 * ELECTION;
 /// So many commands are under way at once.
 const UNDER_WAY_MAX: usize = 4;
 
+/// More than all clients together need.
+const ROOMY: SessionBounds = SessionBounds::of(100);
+
 /// A command and its number.
 type Name = (SessionId, u64);
 
@@ -45,6 +48,8 @@ pub(super) struct Client {
     sent: BTreeMap<Name, Sent>,
     /// What it told the cluster last that it has.
     acknowledged: u64,
+    /// It takes numbers far above its oldest open one, and fills its session.
+    is_careless: bool,
     is_content: bool,
 }
 
@@ -79,9 +84,11 @@ enum Deeds {
 
 impl Client {
     pub(super) fn new(seed: u64, name: usize) -> Self {
+        let mut chance = Chance::stream(seed, &format!("client {name}"));
         Self {
             name,
-            chance: Chance::stream(seed, &format!("client {name}")),
+            is_careless: chance.within(0..6) == 0,
+            chance,
             at: None,
             session: None,
             opening_since: None,
@@ -110,8 +117,8 @@ impl Client {
         let open = self.open_in(session);
         let again = self.chance.pick(&open).copied();
         // One that is too far ahead of the oldest might be executed and fill the session, so that the oldest never is.
-        let has_room = open.len() < UNDER_WAY_MAX
-            && self.next - self.lowest_open_in(session) < u64::from(unanswered_max);
+        let is_near = self.next - self.lowest_open_in(session) < u64::from(unanswered_max);
+        let has_room = open.len() < UNDER_WAY_MAX && (is_near || self.is_careless);
         if is_over {
             let last = if self.is_content { Deeds::Nothing } else { Deeds::New };
             return again.map_or(last, Deeds::Send);
@@ -187,11 +194,13 @@ impl World {
             0 => few.div_ceil(2),
             _ => few,
         };
+        let is_tight = self.plan.answers_bytes_max < ROOMY.answers_bytes_max && !self.is_over;
         let bounds = SessionBounds {
             sessions_max,
+            answers_max: if is_tight { 2 * self.plan.unanswered_max } else { ROOMY.answers_max },
             unanswered_max: self.plan.unanswered_max,
             answers_bytes_max: self.plan.answers_bytes_max,
-            ..SessionBounds::of(few)
+            ..ROOMY
         };
         let decode = |response: &[u8]| Ok(opened_session(response).expect("a session's name"));
         let (mailbox, never) = (Arc::clone(&self.mailbox), crate::replica::tests::instant());
@@ -299,10 +308,17 @@ impl World {
                 Ok(())
             }
             Err(ProposeError::AnswerForgotten) if stands == Stands::Open => {
-                if self.plan.answers_bytes_max >= SessionBounds::of(1).answers_bytes_max {
+                if self.plan.answers_bytes_max >= ROOMY.answers_bytes_max {
                     return Err(Broken::AnswerLost { caller, command });
                 }
                 self.record_in_session(place, name, None);
+                Ok(())
+            }
+            Err(ProposeError::SessionFull) => {
+                self.tally.full += 1;
+                if self.is_over || self.clients[place].chance.within(0..4) == 0 {
+                    self.leave(place, name.0);
+                }
                 Ok(())
             }
             Err(_) => {
