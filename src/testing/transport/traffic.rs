@@ -165,6 +165,9 @@ fn nothing_is_delivered_into_a_full_inbox(fabric: &dyn Fabric) {
 
     two.set_full(true);
     one.send(2, numbered(1));
+    // What nobody can take comes back, and tells that what was asked for before is under way.
+    one.send(9, forward(1, 0, 10));
+    assert_eq!(one.next(), Seen::Undelivered { to: 9, number: 0 });
     two.send(1, numbered(2));
     assert_eq!(one.next(), Seen::Message { from: 2, number: 2 }, "it can send all the same");
     two.set_full(false);
