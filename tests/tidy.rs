@@ -155,10 +155,11 @@ fn channels_are_made_in_one_file_and_unsafe_code_stands_in_one() {
     }
 }
 
-/// Leases, timeouts and deadlines count by a clock that only goes forward, whatever an operator does to the date.
+/// Leases, timeouts and deadlines count by a clock that only goes forward, whatever an operator does to the date. Events are
+/// stamped for people, and nothing relies on it.
 #[test]
-fn nothing_asks_the_clock_on_the_wall() {
-    for file in sources() {
+fn nothing_but_what_stamps_events_asks_the_clock_on_the_wall() {
+    for file in sources().into_iter().filter(|file| !file.ends_with("event_store/options.rs")) {
         let text = code(&file);
         for word in ["SystemTime", "UNIX_EPOCH", "ClockId::Realtime"] {
             assert!(!text.contains(word), "{} speaks of {word}", file.display());

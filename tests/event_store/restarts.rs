@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use quorate::event_store::{
     AggregateId, Append, EventStore, Filter, Options, Position, StoreStartError, SubscriptionError,
 };
+use quorate::storage::StorageError;
 use quorate::{Config, NodeEvent, StartError};
 
 use crate::scene::{Cluster, LONG, append, event, id, sequences, store_beside, types};
@@ -204,10 +205,10 @@ fn a_store_whose_log_was_lost_is_refused_by_name() {
 }
 
 #[test]
-fn garbage_behind_the_end_of_the_log_and_a_cut_end_change_nothing_that_was_answered() {
+fn garbage_behind_the_end_of_the_log_and_half_a_record_change_nothing_that_was_answered() {
     let mut cluster = Cluster::of(1, trimming);
     fill(&cluster);
-    for harm in [garbage_behind_the_end, cut_behind_the_end] {
+    for harm in [garbage_behind_the_end, half_a_record_behind_the_end] {
         cluster.stop(1);
         harm(&newest_segment(&cluster.directory_of(1)));
         cluster.restart(1);
@@ -216,23 +217,48 @@ fn garbage_behind_the_end_of_the_log_and_a_cut_end_change_nothing_that_was_answe
     append(cluster.store(1), &id(["order", "4"]), 12, &["and it goes on"]);
 }
 
+/// A crash leaves a file as long as it is: what is shorter was not left by one.
+#[test]
+fn a_log_that_was_cut_short_is_refused_by_name() {
+    let mut cluster = Cluster::of(1, trimming);
+    fill(&cluster);
+    cluster.stop(1);
+    let segment = newest_segment(&cluster.directory_of(1));
+    let end = end_of(&segment).next_multiple_of(4096);
+    OpenOptions::new().write(true).open(&segment).expect("a segment").set_len(end).expect("cut");
+
+    let refused = EventStore::start(cluster.config(1), trimming(1)).expect_err("it was longer");
+
+    let corrupt = |error: &StorageError| matches!(error, StorageError::Corrupt { .. });
+    assert!(
+        matches!(&refused, StoreStartError::Node(StartError::Storage(error)) if corrupt(error)),
+        "{refused}"
+    );
+}
+
 /// Where the last record of a segment ends: behind it there are zeros.
 fn end_of(segment: &Path) -> u64 {
     let bytes = fs::read(segment).expect("a segment");
     bytes.iter().rposition(|byte| *byte != 0).expect("it holds something") as u64 + 1
 }
 
-fn garbage_behind_the_end(segment: &Path) {
-    let end = end_of(segment);
+fn write_behind_the_end(segment: &Path, bytes: &[u8]) {
+    // Records begin at blocks; so does what could be taken for one.
+    let end = end_of(segment).next_multiple_of(512);
     let mut file = OpenOptions::new().write(true).open(segment).expect("a segment");
-    // Records begin at blocks; so does what is taken for one.
-    file.seek(SeekFrom::Start(end.next_multiple_of(4096))).expect("it is that long");
-    file.write_all(&[0xA5; 3000]).expect("written");
+    file.seek(SeekFrom::Start(end)).expect("it is that long");
+    file.write_all(bytes).expect("written");
 }
 
-fn cut_behind_the_end(segment: &Path) {
-    let end = end_of(segment).next_multiple_of(4096);
-    OpenOptions::new().write(true).open(segment).expect("a segment").set_len(end).expect("cut");
+fn garbage_behind_the_end(segment: &Path) {
+    write_behind_the_end(segment, &[0xA5; 3000]);
+}
+
+/// It begins as a record does.
+fn half_a_record_behind_the_end(segment: &Path) {
+    let bytes = fs::read(segment).expect("a segment");
+    let begins = end_of(segment) as usize / 512 * 512;
+    write_behind_the_end(segment, &bytes[begins..begins + 48]);
 }
 
 fn newest_segment(dir: &Path) -> PathBuf {

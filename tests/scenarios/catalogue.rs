@@ -18,7 +18,8 @@ impl Catalogue {
     /// Every id has its row, and none has two.
     pub(crate) fn assert_complete(&self) {
         let table = read(self.path);
-        let ids = |(group, count): &(&str, usize)| (1..=*count).map(|n| format!("{group}{n}")).collect::<Vec<_>>();
+        let ids =
+            |(group, count): &(&str, usize)| (1..=*count).map(|n| format!("{group}{n}")).collect::<Vec<_>>();
         let mut wanted: BTreeSet<String> = self.groups.iter().flat_map(ids).collect();
         wanted.retain(|id| !self.later.contains(&id.as_str()));
         let mut wrong = Vec::new();
