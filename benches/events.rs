@@ -2,9 +2,10 @@
 //!
 //! - `plain` and `appends`: three nodes over loopback TCP and a real disk. 64 threads append three events of 200 bytes, each
 //!   to aggregates of its own, 10,000 in all; the same threads propose as many bytes to a machine that costs nothing.
-//! - `load`: one thread loads 100 events of an aggregate, again and again, by the node's own word and linearizably.
-//! - `restart`: one node with 1,000,000 stored events, from the start until it is ready; and what it took in memory to
-//!   store a tenth of them, and all.
+//! - `load`: one thread loads 100 events of an aggregate, again and again: such as came together and such as came one by one,
+//!   by the node's own word; and linearizably.
+//! - `restart`: one node with 1,000,000 stored events, from the start until it is ready; and what it held in memory with a
+//!   tenth of them, with half, and with all.
 //!
 //! A filter runs the rows whose name contains it. Figures go to stdout and, as JSON, to `benches/results/events.json`.
 //! Everything shares this machine: the nodes and their clients too.
@@ -135,26 +136,45 @@ fn loads() -> Vec<Value> {
         Cluster::start(|config| EventStore::start(config, Options::default()).expect("the store starts"));
     let store = cluster.leader(|store| store.node().wait_for_leader(PATIENCE).expect("a leader"));
     let aggregates = 1_000;
-    for nth in 0..aggregates {
-        let events = (0..LOADED).map(|_| NewEvent::new("happened", Bytes::from_static(&[7; EVENT_BYTES])));
-        store.append(Append::to(&aggregate(nth), 0).events(events)).expect("it is new");
-    }
+    // Half of them came by one append each; the events of the others one by one, among those of all others.
+    let (together, scattered) = (0..aggregates, aggregates..2 * aggregates);
+    submit_all(store, together.clone().map(|nth| (nth, 0, LOADED)));
+    let one_by_one = (0..LOADED as u64).flat_map(|round| scattered.clone().map(move |nth| (nth, round, 1)));
+    submit_all(store, one_by_one);
     let mut rows = Vec::new();
-    for name in ["load/local", "load/linearizable"] {
+    for (name, range, is_local) in [
+        ("load/together", together, true),
+        ("load/scattered", scattered.clone(), true),
+        ("load/linearizable", scattered, false),
+    ] {
         let mut latencies = histogram();
-        for nth in (0..aggregates).cycle().take(20_000) {
+        for nth in range.cycle().take(20_000) {
             let (id, start) = (aggregate(nth), Instant::now());
-            let local = store.local();
-            let loaded =
-                if name == "load/local" { local.load_events(&id, 0) } else { store.load_events(&id, 0) };
+            let loaded = if is_local { store.local().load_events(&id, 0) } else { store.load_events(&id, 0) };
             assert_eq!(loaded.expect("it is there").events.len(), LOADED);
             record(&mut latencies, start);
         }
         let (p50, p99) = (micros(&latencies, 0.5), micros(&latencies, 0.99));
-        println!("{name:<20} {LOADED} events: p50 {p50:>6.1} µs   p99 {p99:>6.1} µs");
+        println!("{name:<18} {LOADED} events: p50 {p50:>6.1} µs   p99 {p99:>7.1} µs");
         rows.push(json!({ "name": name, "events": LOADED, "p50_us": p50, "p99_us": p99 }));
     }
     rows
+}
+
+/// Appends so many events to these aggregates, at these sequences, with many of the appends under way.
+fn submit_all(store: &EventStore, appends: impl Iterator<Item = (usize, u64, usize)>) {
+    let mut window = VecDeque::new();
+    for (nth, expected, count) in appends {
+        let events = (0..count).map(|_| NewEvent::new("happened", Bytes::from_static(&[7; EVENT_BYTES])));
+        let append = Append::to(&aggregate(nth), expected).events(events);
+        let command: Command = append.into_command(Timestamp(0)).expect("a good command");
+        window.push_back(store.node().submit(command));
+        if window.len() > 256 {
+            let oldest = window.pop_front().expect("it is not empty");
+            oldest.wait().expect("the node is healthy");
+        }
+    }
+    window.into_iter().for_each(|ticket| _ = ticket.wait().expect("the node is healthy"));
 }
 
 fn restart() -> Value {
@@ -170,7 +190,9 @@ fn restart() -> Value {
     store.ready(PATIENCE).expect("it elects itself");
     fill(&store, 0, STORED / 10);
     let memory_of_a_tenth = anonymous_mebibytes();
-    fill(&store, STORED / 10, STORED);
+    fill(&store, STORED / 10, STORED / 2);
+    let memory_of_half = anonymous_mebibytes();
+    fill(&store, STORED / 2, STORED);
     let memory_of_all = anonymous_mebibytes();
     store.shutdown(PATIENCE).expect("down");
     drop(store);
@@ -183,28 +205,23 @@ fn restart() -> Value {
     let loaded = store.load_events(&aggregate(0), 0).expect("it is there").events.len();
     assert!(loaded > 0);
     println!("restart with {STORED} events: opened in {opened:.2} s, ready in {ready:.2} s");
-    println!("memory with a tenth of them: {memory_of_a_tenth:.0} MiB, with all: {memory_of_all:.0} MiB");
+    println!(
+        "memory with a tenth of them: {memory_of_a_tenth:.0} MiB, half: {memory_of_half:.0}, all: {memory_of_all:.0}"
+    );
     json!({
         "name": "restart", "events": STORED, "opened_seconds": opened, "ready_seconds": ready,
-        "mebibytes_with_a_tenth": memory_of_a_tenth, "mebibytes_with_all": memory_of_all,
+        "mebibytes_with_a_tenth": memory_of_a_tenth, "mebibytes_with_half": memory_of_half,
+        "mebibytes_with_all": memory_of_all,
     })
 }
 
-/// Stores the events `from..to`, spread over all aggregates.
+/// Stores the events `from..to`, spread over a thousand aggregates.
 fn fill(store: &EventStore, from: u64, to: u64) {
-    let mut window = VecDeque::new();
-    for nth in from / FILLING..to / FILLING {
+    let appends = (from / FILLING..to / FILLING).map(|nth| {
         let (round, which) = (nth / 1_000, (nth % 1_000) as usize);
-        let events = (0..FILLING).map(|_| NewEvent::new("happened", Bytes::from_static(&[7; EVENT_BYTES])));
-        let append = Append::to(&aggregate(which), round * FILLING).events(events);
-        let command: Command = append.into_command(Timestamp(0)).expect("a good command");
-        window.push_back(store.node().submit(command));
-        if window.len() > 64 {
-            let oldest = window.pop_front().expect("it is not empty");
-            oldest.wait().expect("the node is healthy");
-        }
-    }
-    window.into_iter().for_each(|ticket| _ = ticket.wait().expect("the node is healthy"));
+        (which, round * FILLING, FILLING as usize)
+    });
+    submit_all(store, appends);
 }
 
 /// What the process holds that no file is behind.
