@@ -4,8 +4,11 @@
 //! Three nodes over loopback TCP and a real disk; their state is filled through the log and a snapshot taken. Then 64
 //! clients write, first without and then while a fourth node is added and receives that snapshot. Printed are how fast it got
 //! there against the disk's own sequential rate (1 MiB writes and one sync at the end, measured before and after), the clients'
-//! p99 without and with the transfer, and what memory the process needed beyond the new node's copy of the state.
+//! p99 without and with the transfer, what memory the process needed beyond the new node's copy of the state, and the CPU
+//! time of each thread while the snapshot travelled.
 //! Everything shares this machine: all nodes, all clients, one disk. JSON goes to `benches/results/join.json`.
+
+mod cpu;
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -20,6 +23,8 @@ use bytes::Bytes;
 use hdrhistogram::Histogram;
 use quorate::{Config, LogPosition, MachineError, Node, SnapshotError, SnapshotWriter, StateMachine};
 use serde_json::json;
+
+use self::cpu::Spent;
 
 const PAGE_BYTES: usize = 64 << 10;
 const CLIENTS: usize = 64;
@@ -68,6 +73,9 @@ fn main() {
 struct Joined {
     durable: Duration,
     applied: Duration,
+    /// By each thread until it was durable, and from then on.
+    transfer: Spent,
+    restore: Spent,
     _node: Node<Pages>,
 }
 
@@ -95,12 +103,15 @@ fn report(mebibytes: u64, rates: [f64; 2], joined: &Joined, memory: u64, load: &
         busy / quiet,
         restoring / quiet
     );
+    println!("CPU during the transfer: {}", joined.transfer);
+    println!("CPU while the new node restores: {}", joined.restore);
     println!(
         "memory beyond what stood before, at most: {memory} MiB, of which {mebibytes} are the new node's state"
     );
     let results = json!({
         "mebibytes": mebibytes, "disk_mib_per_s": disk, "transfer_mib_per_s": transfer, "join_mib_per_s": whole,
         "p99_us_without": quiet, "p99_us_with": busy, "p99_us_restoring": restoring, "memory_mib": memory,
+        "cpu_seconds_movers": joined.transfer.seconds("-mover"), "cpu_seconds_new_node": joined.transfer.seconds("quorate-4"),
     });
     let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/results");
     fs::create_dir_all(dir).expect("a results directory");
@@ -224,19 +235,21 @@ impl Cluster {
         let node = Node::start(config(4, directory).listener(socket).join(), Pages::default())
             .expect("the node starts");
         phase.store(TRANSFER, Ordering::SeqCst);
-        let start = now();
+        let (start, before) = (now(), Spent::so_far());
         self.leader().add_learner(4, address).expect("a new member");
         let mut durable = None;
         loop {
             let status = node.status();
             let covered = status.first_index > 1;
             if covered && durable.is_none() {
-                durable = Some(start.elapsed());
+                durable = Some((start.elapsed(), Spent::so_far()));
                 phase.store(RESTORE, Ordering::SeqCst);
             }
             if covered && status.applied >= status.first_index {
-                let applied = start.elapsed();
-                return Joined { durable: durable.unwrap_or(applied), applied, _node: node };
+                let (applied, spent) = (start.elapsed(), Spent::so_far());
+                let (durable, at_durable) = durable.unwrap_or((applied, spent.clone()));
+                let (transfer, restore) = (at_durable.clone() - &before, spent - &at_durable);
+                return Joined { durable, applied, transfer, restore, _node: node };
             }
             assert!(start.elapsed() < LONG, "the new node never caught up: {status:?}");
             thread::park_timeout(LOOK);

@@ -1,9 +1,11 @@
 //! How fast a snapshot travels between two nodes over loopback, without any disk: `cargo bench --bench lane [MiB]`.
 //!
 //! The receiver takes chunks of 256 KiB as one that pulls does: 4 MiB are under way at any time. Meanwhile a heartbeat goes
-//! to and fro, one at a time; its latency is printed too.
+//! to and fro, one at a time; its latency is printed too, and what each thread spent.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+
+mod cpu;
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -19,6 +21,8 @@ use quorate::types::{
     Body, ClusterId, GroupId, Heartbeat, Incarnation, LogIndex, Message, NodeId, PeerMessage, Round,
     SnapshotChunk, SnapshotId, Term,
 };
+
+use self::cpu::Spent;
 
 const CHUNK_BYTES: usize = 256 << 10;
 const WINDOW: usize = (4 << 20) / CHUNK_BYTES;
@@ -76,7 +80,7 @@ fn main() {
         leader.send(ids[1], PeerMessage::Chunk(chunk));
     };
 
-    let started = Instant::now();
+    let (started, before) = (Instant::now(), Spent::so_far());
     let (mut sent, mut received, mut rounds) = (0, 0, Vec::new());
     let mut asked = Instant::now();
     follower.heartbeat(ids[0]);
@@ -104,8 +108,9 @@ fn main() {
     rounds.sort_unstable();
     let median = rounds.get(rounds.len() / 2).copied().unwrap_or_default();
     let rate = (mebibytes << 20) as f64 / 1e6 / seconds;
-    println!("{mebibytes} MiB in {seconds:.2} s: {rate:.0} MB/s; heartbeats to and fro meanwhile:");
-    println!("{} rounds, median {median:?}, longest {:?}", rounds.len(), rounds.last());
+    println!("{mebibytes} MiB in {seconds:.2} s: {rate:.0} MB/s; CPU: {}", Spent::so_far() - &before);
+    let (count, longest) = (rounds.len(), rounds.last().copied().unwrap_or_default());
+    println!("heartbeats to and fro meanwhile: {count} rounds, median {median:?}, longest {longest:?}");
 }
 
 fn start(ids: [NodeId; 2]) -> [Node; 2] {
@@ -123,7 +128,8 @@ fn start(ids: [NodeId; 2]) -> [Node; 2] {
         let (id, cluster) = (ids[nth], Some(ClusterId(5)));
         let local = LocalNode { id, cluster, incarnation: Incarnation(id.get()) };
         let wake = transport.waker();
-        thread::spawn(move || transport.run(local, taken, Arc::new(Channel(tell))));
+        let named = thread::Builder::new().name(["sender-net", "receiver-net"][nth].to_owned());
+        named.spawn(move || transport.run(local, taken, Arc::new(Channel(tell)))).expect("a thread");
         nodes.push(Node { jobs, wake, told });
     }
     for node in &nodes {
