@@ -12,6 +12,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
+mod cpu;
+
 use std::collections::VecDeque;
 use std::io::Read;
 use std::net::TcpListener;
@@ -24,8 +26,9 @@ use bytes::Bytes;
 use hdrhistogram::Histogram;
 use quorate::event_store::{AggregateId, Append, Command, EventStore, NewEvent, Options, Timestamp};
 use quorate::{Codec, Config, LogPosition, MachineError, Node, SnapshotError, SnapshotWriter, StateMachine};
-use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
+
+use self::cpu::Spent;
 
 const WARM_UP: Duration = Duration::from_secs(1);
 const MEASURED: Duration = Duration::from_secs(5);
@@ -109,27 +112,37 @@ fn appends() -> Value {
 /// One row: all threads in a closed loop, a warm-up, the measurement.
 fn measured(name: &str, bytes: usize, load: impl Fn(&Run, usize) -> Histogram<u64> + Sync) -> Value {
     let run = Run::default();
-    let (latencies, seconds, cpu) = thread::scope(|scope| {
+    let (latencies, seconds, spent) = thread::scope(|scope| {
         let (load, run) = (&load, &run);
         let all: Vec<_> = (0..THREADS).map(|nth| scope.spawn(move || load(run, nth))).collect();
-        let (seconds, cpu) = run.time();
+        let (seconds, spent) = run.time();
         let latencies = all.into_iter().fold(histogram(), |mut sum, one| {
             sum += one.join().expect("a client does not panic");
             sum
         });
-        (latencies, seconds, cpu)
+        (latencies, seconds, spent)
     });
     let per_second = latencies.len() as f64 / seconds;
-    let cpu_per_million = cpu / latencies.len() as f64 * 1e6;
     let (p50, p99) = (micros(&latencies, 0.5), micros(&latencies, 0.99));
+    let micros_each = |thread: &str| spent.seconds(thread) / latencies.len() as f64 * 1e6;
+    let cpu: serde_json::Map<String, Value> = THREADS_OF_A_NODE
+        .iter()
+        .map(|thread| ((*thread).to_owned(), json!((micros_each(thread) * 10.0).round() / 10.0)))
+        .collect();
+    let cpu_in_all = micros_each("");
     println!(
-        "{name:<12} {per_second:>9.0}/s of {bytes} bytes   p50 {p50:>7.0} µs   p99 {p99:>7.0} µs   {cpu_per_million:>6.1} CPU s/million"
+        "{name:<8} {per_second:>7.0}/s of {bytes} bytes   p50 {p50:>6.0} µs   p99 {p99:>6.0} µs   {cpu_in_all:>5.1} µs of CPU each"
     );
+    let each: Vec<_> = cpu.iter().map(|(thread, micros)| format!("{thread} {micros:.1}")).collect();
+    println!("         of all three nodes: {}", each.join(", "));
     json!({
         "name": name, "bytes": bytes, "per_second": per_second, "p50_us": p50, "p99_us": p99,
-        "cpu_seconds_per_million": cpu_per_million,
+        "cpu_us_each": cpu_in_all, "cpu_us_each_by_thread": cpu,
     })
 }
+
+/// A part of their names, which are cut at fifteen bytes; the clients' threads have that of the process.
+const THREADS_OF_A_NODE: &[&str] = &["events", "-engin", "-log-w", "-net", "-apply", "settler", "-upkee"];
 
 fn loads() -> Vec<Value> {
     let cluster =
@@ -240,14 +253,14 @@ struct Run {
 }
 
 impl Run {
-    /// Warms up, then counts; gives the seconds counted and the CPU seconds of the whole process meanwhile.
-    fn time(&self) -> (f64, f64) {
+    /// Warms up, then counts; gives the seconds counted, and what each thread spent meanwhile.
+    fn time(&self) -> (f64, Spent) {
         thread::park_timeout(WARM_UP);
-        let (start, cpu) = (Instant::now(), cpu_seconds());
+        let (start, before) = (Instant::now(), Spent::so_far());
         self.counting.store(true, Ordering::SeqCst);
         thread::park_timeout(MEASURED);
         self.counting.store(false, Ordering::SeqCst);
-        let measured = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu);
+        let measured = (start.elapsed().as_secs_f64(), Spent::so_far() - &before);
         self.over.store(true, Ordering::SeqCst);
         measured
     }
@@ -332,9 +345,4 @@ fn record(latencies: &mut Histogram<u64>, start: Instant) {
 
 fn micros(latencies: &Histogram<u64>, quantile: f64) -> f64 {
     latencies.value_at_quantile(quantile) as f64 / 1e3
-}
-
-fn cpu_seconds() -> f64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
