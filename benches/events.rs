@@ -2,14 +2,17 @@
 //!
 //! - `plain` and `appends`: three nodes over loopback TCP and a real disk. 64 threads append three events of 200 bytes, each
 //!   to aggregates of its own, 10,000 in all; the same threads propose as many bytes to a machine that costs nothing.
-//! - `load`: one thread loads 100 events of an aggregate, again and again, by the node's own word and linearizably.
-//! - `restart`: one node with 1,000,000 stored events, from the start until it is ready; and what it took in memory to
-//!   store a tenth of them, and all.
+//! - `load`: one thread loads 100 events of an aggregate, again and again: such as came together and such as came one by one,
+//!   by the node's own word; and linearizably.
+//! - `restart`: one node with 1,000,000 stored events, from the start until it is ready; and what it held in memory with a
+//!   tenth of them, with half, and with all.
 //!
 //! A filter runs the rows whose name contains it. Figures go to stdout and, as JSON, to `benches/results/events.json`.
 //! Everything shares this machine: the nodes and their clients too.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+
+mod cpu;
 
 use std::collections::VecDeque;
 use std::io::Read;
@@ -23,8 +26,9 @@ use bytes::Bytes;
 use hdrhistogram::Histogram;
 use quorate::event_store::{AggregateId, Append, Command, EventStore, NewEvent, Options, Timestamp};
 use quorate::{Codec, Config, LogPosition, MachineError, Node, SnapshotError, SnapshotWriter, StateMachine};
-use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
+
+use self::cpu::Spent;
 
 const WARM_UP: Duration = Duration::from_secs(1);
 const MEASURED: Duration = Duration::from_secs(5);
@@ -108,53 +112,82 @@ fn appends() -> Value {
 /// One row: all threads in a closed loop, a warm-up, the measurement.
 fn measured(name: &str, bytes: usize, load: impl Fn(&Run, usize) -> Histogram<u64> + Sync) -> Value {
     let run = Run::default();
-    let (latencies, seconds, cpu) = thread::scope(|scope| {
+    let (latencies, seconds, spent) = thread::scope(|scope| {
         let (load, run) = (&load, &run);
         let all: Vec<_> = (0..THREADS).map(|nth| scope.spawn(move || load(run, nth))).collect();
-        let (seconds, cpu) = run.time();
+        let (seconds, spent) = run.time();
         let latencies = all.into_iter().fold(histogram(), |mut sum, one| {
             sum += one.join().expect("a client does not panic");
             sum
         });
-        (latencies, seconds, cpu)
+        (latencies, seconds, spent)
     });
     let per_second = latencies.len() as f64 / seconds;
-    let cpu_per_million = cpu / latencies.len() as f64 * 1e6;
     let (p50, p99) = (micros(&latencies, 0.5), micros(&latencies, 0.99));
+    let micros_each = |thread: &str| spent.seconds(thread) / latencies.len() as f64 * 1e6;
+    let cpu: serde_json::Map<String, Value> = THREADS_OF_A_NODE
+        .iter()
+        .map(|thread| ((*thread).to_owned(), json!((micros_each(thread) * 10.0).round() / 10.0)))
+        .collect();
+    let cpu_in_all = micros_each("");
     println!(
-        "{name:<12} {per_second:>9.0}/s of {bytes} bytes   p50 {p50:>7.0} µs   p99 {p99:>7.0} µs   {cpu_per_million:>6.1} CPU s/million"
+        "{name:<8} {per_second:>7.0}/s of {bytes} bytes   p50 {p50:>6.0} µs   p99 {p99:>6.0} µs   {cpu_in_all:>5.1} µs of CPU each"
     );
+    let each: Vec<_> = cpu.iter().map(|(thread, micros)| format!("{thread} {micros:.1}")).collect();
+    println!("         of all three nodes: {}", each.join(", "));
     json!({
         "name": name, "bytes": bytes, "per_second": per_second, "p50_us": p50, "p99_us": p99,
-        "cpu_seconds_per_million": cpu_per_million,
+        "cpu_us_each": cpu_in_all, "cpu_us_each_by_thread": cpu,
     })
 }
+
+/// A part of their names, which are cut at fifteen bytes; the clients' threads have that of the process.
+const THREADS_OF_A_NODE: &[&str] = &["events", "-engin", "-log-w", "-net", "-apply", "settler", "-upkee"];
 
 fn loads() -> Vec<Value> {
     let cluster =
         Cluster::start(|config| EventStore::start(config, Options::default()).expect("the store starts"));
     let store = cluster.leader(|store| store.node().wait_for_leader(PATIENCE).expect("a leader"));
     let aggregates = 1_000;
-    for nth in 0..aggregates {
-        let events = (0..LOADED).map(|_| NewEvent::new("happened", Bytes::from_static(&[7; EVENT_BYTES])));
-        store.append(Append::to(&aggregate(nth), 0).events(events)).expect("it is new");
-    }
+    // Half of them came by one append each; the events of the others one by one, among those of all others.
+    let (together, scattered) = (0..aggregates, aggregates..2 * aggregates);
+    submit_all(store, together.clone().map(|nth| (nth, 0, LOADED)));
+    let one_by_one = (0..LOADED as u64).flat_map(|round| scattered.clone().map(move |nth| (nth, round, 1)));
+    submit_all(store, one_by_one);
     let mut rows = Vec::new();
-    for name in ["load/local", "load/linearizable"] {
+    for (name, range, is_local) in [
+        ("load/together", together, true),
+        ("load/scattered", scattered.clone(), true),
+        ("load/linearizable", scattered, false),
+    ] {
         let mut latencies = histogram();
-        for nth in (0..aggregates).cycle().take(20_000) {
+        for nth in range.cycle().take(20_000) {
             let (id, start) = (aggregate(nth), Instant::now());
-            let local = store.local();
-            let loaded =
-                if name == "load/local" { local.load_events(&id, 0) } else { store.load_events(&id, 0) };
+            let loaded = if is_local { store.local().load_events(&id, 0) } else { store.load_events(&id, 0) };
             assert_eq!(loaded.expect("it is there").events.len(), LOADED);
             record(&mut latencies, start);
         }
         let (p50, p99) = (micros(&latencies, 0.5), micros(&latencies, 0.99));
-        println!("{name:<20} {LOADED} events: p50 {p50:>6.1} µs   p99 {p99:>6.1} µs");
+        println!("{name:<18} {LOADED} events: p50 {p50:>6.1} µs   p99 {p99:>7.1} µs");
         rows.push(json!({ "name": name, "events": LOADED, "p50_us": p50, "p99_us": p99 }));
     }
     rows
+}
+
+/// Appends so many events to these aggregates, at these sequences, with many of the appends under way.
+fn submit_all(store: &EventStore, appends: impl Iterator<Item = (usize, u64, usize)>) {
+    let mut window = VecDeque::new();
+    for (nth, expected, count) in appends {
+        let events = (0..count).map(|_| NewEvent::new("happened", Bytes::from_static(&[7; EVENT_BYTES])));
+        let append = Append::to(&aggregate(nth), expected).events(events);
+        let command: Command = append.into_command(Timestamp(0)).expect("a good command");
+        window.push_back(store.node().submit(command));
+        if window.len() > 256 {
+            let oldest = window.pop_front().expect("it is not empty");
+            oldest.wait().expect("the node is healthy");
+        }
+    }
+    window.into_iter().for_each(|ticket| _ = ticket.wait().expect("the node is healthy"));
 }
 
 fn restart() -> Value {
@@ -170,7 +203,9 @@ fn restart() -> Value {
     store.ready(PATIENCE).expect("it elects itself");
     fill(&store, 0, STORED / 10);
     let memory_of_a_tenth = anonymous_mebibytes();
-    fill(&store, STORED / 10, STORED);
+    fill(&store, STORED / 10, STORED / 2);
+    let memory_of_half = anonymous_mebibytes();
+    fill(&store, STORED / 2, STORED);
     let memory_of_all = anonymous_mebibytes();
     store.shutdown(PATIENCE).expect("down");
     drop(store);
@@ -183,30 +218,23 @@ fn restart() -> Value {
     let loaded = store.load_events(&aggregate(0), 0).expect("it is there").events.len();
     assert!(loaded > 0);
     println!("restart with {STORED} events: opened in {opened:.2} s, ready in {ready:.2} s");
-    println!("memory with a tenth of them: {memory_of_a_tenth:.0} MiB, with all: {memory_of_all:.0} MiB");
+    println!(
+        "memory with a tenth of them: {memory_of_a_tenth:.0} MiB, half: {memory_of_half:.0}, all: {memory_of_all:.0}"
+    );
     json!({
         "name": "restart", "events": STORED, "opened_seconds": opened, "ready_seconds": ready,
-        "mebibytes_with_a_tenth": memory_of_a_tenth, "mebibytes_with_all": memory_of_all,
+        "mebibytes_with_a_tenth": memory_of_a_tenth, "mebibytes_with_half": memory_of_half,
+        "mebibytes_with_all": memory_of_all,
     })
 }
 
-/// Stores the events `from..to`, spread over all aggregates.
+/// Stores the events `from..to`, spread over a thousand aggregates.
 fn fill(store: &EventStore, from: u64, to: u64) {
-    let mut window = VecDeque::new();
-    for nth in from / FILLING..to / FILLING {
+    let appends = (from / FILLING..to / FILLING).map(|nth| {
         let (round, which) = (nth / 1_000, (nth % 1_000) as usize);
-        let events = (0..FILLING).map(|_| NewEvent::new("happened", Bytes::from_static(&[7; EVENT_BYTES])));
-        let append = Append::to(&aggregate(which), round * FILLING).events(events);
-        let command: Command = append.into_command(Timestamp(0)).expect("a good command");
-        window.push_back(store.node().submit(command));
-        if window.len() > 64 {
-            let oldest = window.pop_front().expect("it is not empty");
-            oldest.wait().expect("the node is healthy");
-        }
-    }
-    for ticket in window {
-        let _ = ticket.wait().expect("the node is healthy");
-    }
+        (which, round * FILLING, FILLING as usize)
+    });
+    submit_all(store, appends);
 }
 
 /// What the process holds that no file is behind.
@@ -225,14 +253,14 @@ struct Run {
 }
 
 impl Run {
-    /// Warms up, then counts; gives the seconds counted and the CPU seconds of the whole process meanwhile.
-    fn time(&self) -> (f64, f64) {
+    /// Warms up, then counts; gives the seconds counted, and what each thread spent meanwhile.
+    fn time(&self) -> (f64, Spent) {
         thread::park_timeout(WARM_UP);
-        let (start, cpu) = (Instant::now(), cpu_seconds());
+        let (start, before) = (Instant::now(), Spent::so_far());
         self.counting.store(true, Ordering::SeqCst);
         thread::park_timeout(MEASURED);
         self.counting.store(false, Ordering::SeqCst);
-        let measured = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu);
+        let measured = (start.elapsed().as_secs_f64(), Spent::so_far() - &before);
         self.over.store(true, Ordering::SeqCst);
         measured
     }
@@ -317,9 +345,4 @@ fn record(latencies: &mut Histogram<u64>, start: Instant) {
 
 fn micros(latencies: &Histogram<u64>, quantile: f64) -> f64 {
     latencies.value_at_quantile(quantile) as f64 / 1e3
-}
-
-fn cpu_seconds() -> f64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }

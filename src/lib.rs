@@ -49,6 +49,9 @@
 //! [`Node::remove`] and their like, [`Node::transfer_leadership`], [`Node::snapshot_now`]; [`Node::events`],
 //! [`Node::status`] and [`Node::metrics`] show what happens.
 //!
+//! With the feature `event-store` there is a state machine ready made, for what is kept as events: `event_store`, whose
+//! `EventStore` is such a node with verbs of its own.
+//!
 //! [How it is tested](guide::how_quorate_is_tested) is a page of its own.
 //!
 //! A [`Server`] is a node that other processes can ask too.
@@ -115,6 +118,11 @@
 //! it, but for some trailing entries, is released. A follower that needs what was released is offered the snapshot: its
 //! mover thread pulls the file piece by piece from the leader's mover, past both engines and on a connection of its own;
 //! then its log begins anew behind the snapshot, and the state machine is restored from it.
+//!
+//! **An append to the event store** is a proposal like any other. What it brings becomes rows in the memory of the apply
+//! thread, which a thread of their own brings to the disk, many batches in one transaction together with the place in the
+//! log that they reach; from there on the log is kept, and a restart applies it again. Whoever reads, follows the log or
+//! writes a snapshot out reads a picture of memory and disk, on a thread of its own.
 //!
 //! **A change of the membership** goes to the leader from whichever node it is asked of, and becomes an entry. Where the
 //! voters change it enters a joint configuration, in which every decision needs a majority of the old and of the new

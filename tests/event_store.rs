@@ -6,6 +6,8 @@
 mod aggregates;
 #[path = "event_store/archives.rs"]
 mod archives;
+#[path = "event_store/compliance.rs"]
+mod compliance;
 #[path = "event_store/events.rs"]
 mod events;
 #[path = "event_store/executor.rs"]

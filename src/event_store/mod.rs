@@ -119,16 +119,21 @@
 //!
 //! | file | what stands there |
 //! |---|---|
-//! | `store.rs` | `EventStore::start(Config, Options)`: opens the machine beside the data directory, starts the node; `append`, `append_all`, `save_snapshot`, `archive`, `ready`, `leader`, `state`, `node`, `shutdown` |
-//! | `options.rs` | `Options`: the directory, the cache, whether snapshots trim, whether archiving is on, the indexer (`Fn(&Event) -> Index`, over the batch, [`Index::merge`]), the publisher, the clock that stamps events |
-//! | `queries.rs` | `load_events`, `load_snapshot`, `status`, `aggregates`, …, each with a `Consistency` (`Linearizable`, `Local`) |
-//! | `refusals.rs` | one error for each operation: `AppendError { Conflict, Invalid, Refused, Propose }` and so on, with `outcome()` |
-//! | `executor.rs`, `projection.rs` | `Executor<T>`: load, decide, append, retry; what is folded, and its cache |
-//! | `subscription.rs`, `publisher.rs`, `archives.rs` | readers that follow the log: `View::recorded` up to its end, then `Reader::wait_beyond` |
+//! | `store.rs` | [`EventStore`]: opens the machine beside the data directory, starts the node; appends, snapshots, readiness, the end |
+//! | `options.rs` | [`Options`]: where and how large, whether snapshots trim and aggregates are archived, the indexer, the publisher, the clock that stamps events |
+//! | `queries.rs` | [`Reading`]: loads and listings, each linearizable or [`Local`](Consistency::Local) |
+//! | `executor.rs`, `decision.rs`, `projection.rs` | [`Executor`]: load, decide, append, and again if others were faster; what is folded, and its cache |
+//! | `subscription.rs` | [`Subscription`]: all events in the order of the log, from any place in it on |
+//! | `publisher.rs`, `dispatcher.rs` | [`Publisher`]: told of every event from the moment the node is ready; [`Dispatcher`]: sends each to the code for its type |
+//! | `archives.rs` | archiving, and consuming what was archived |
+//! | `refusals.rs` | an error for each operation, which says what may be concluded |
 //!
-//! An append is refused early, without asking the log, only if [`View::check`] of a local view finds the
-//! aggregate *beyond* the expected sequence and nobody could have archived it since (archiving is off): sequences only grow
-//! within a life. All else goes through the log. An append of nothing is `Query::Check`, linearizable.
+//! An append goes through the log, and what it meets there is its answer. One that this node knows to be late is first
+//! compared as an append of nothing is, by a linearizable read: so who races for one aggregate and loses costs no entry. This
+//! node alone never refuses anybody: it may lag, and an aggregate that was archived may be in another life.
+//!
+//! What follows the log (subscriptions, the publisher, consumers of archives) reads [`View`]s up to their end, then waits
+//! for the [`News`] that another batch was applied. None of it holds events in memory for somebody who is slow.
 
 mod answer;
 mod append;

@@ -77,19 +77,28 @@ struct Facts {
     ended: bool,
 }
 
+/// However the thread ends, those who wait for it learn it.
+struct Ending<'a>(&'a Shared);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.change(|facts| facts.ended = true);
+    }
+}
+
 impl Publishing {
-    /// Starts the thread of node `id`; without a publisher it only waits until the node is ready.
+    /// Starts the thread; without a publisher it only waits until the node is ready.
     pub(super) fn start(
-        id: u64,
         node: &Node<EventMachine>,
         reader: &Reader,
         publisher: Option<Box<dyn Publisher>>,
     ) -> io::Result<Self> {
         let shared = Arc::<Shared>::default();
         let (told, node, reader) = (Arc::clone(&shared), node.clone(), reader.clone());
-        let thread = Builder::new().name(format!("quorate-{id}-publish")).spawn(move || {
+        let name = format!("quorate-{}-publish", node.status().id);
+        let thread = Builder::new().name(name).spawn(move || {
+            let _ending = Ending(&told);
             run(node, &reader, publisher, &told);
-            told.change(|facts| facts.ended = true);
         })?;
         Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }

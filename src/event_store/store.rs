@@ -88,11 +88,16 @@ impl EventStore {
         config.validate().map_err(StartError::from)?;
         config.tail_entries_max.get_or_insert(TAIL_ENTRIES);
         let machine = EventMachine::open(&options.machine(&config.dir)?)?;
-        let (id, call_timeout, reader) = (config.id, config.call_timeout, machine.reader());
-        let node = start(config, machine)?;
+        let reader = machine.reader();
+        Self::over(start(config, machine)?, reader, options)
+    }
+
+    /// The store of a node that runs already, with what reads its machine ([`EventMachine::reader`], taken before the node
+    /// was started): for a machine that was opened elsewhere. Where the store is, and what it takes up, was said there.
+    pub fn over(node: Node<EventMachine>, reader: Reader, options: Options) -> Result<Self, StoreStartError> {
         let Options { trims, archiving, indexer, publisher, clock, .. } = options;
-        let publishing = Publishing::start(id, &node, &reader, publisher).map_err(StoreStartError::Thread)?;
-        let claims = Arc::new(Claims::new(reader.clone()));
+        let publishing = Publishing::start(&node, &reader, publisher).map_err(StoreStartError::Thread)?;
+        let (call_timeout, claims) = (node.call_timeout(), Arc::new(Claims::new(reader.clone())));
         let inner =
             Inner { node, reader, call_timeout, trims, archiving, indexer, clock, publishing, claims };
         Ok(Self { inner: Arc::new(inner) })
@@ -126,10 +131,16 @@ impl EventStore {
         let (deadline, now) = (later(within), self.now());
         let appends: Vec<_> = appends.into_iter().map(|append| self.indexed(append, now)).collect();
         let is_check = appends.iter().all(Append::is_check);
-        let expected = appends.iter().map(|append| (append.aggregate().clone(), append.expected())).collect();
+        let expected: Vec<_> =
+            appends.iter().map(|append| (append.aggregate().clone(), append.expected())).collect();
         let command = Command::append_all(appends, now)?;
         if is_check {
             return self.check_all(expected, deadline);
+        }
+        if self.seems_late(&expected)
+            && let Err(AppendError::Conflict(conflict)) = self.check_all(expected, deadline)
+        {
+            return Err(AppendError::Conflict(conflict));
         }
         match self.inner.node.propose_within(command, until(deadline))? {
             Response::Appended(appended) => Ok(appended),
@@ -138,6 +149,18 @@ impl EventStore {
             Response::Failed { reason } => Err(AppendError::Failed { reason }),
             other => unreachable!("an append is not answered {other:?}"),
         }
+    }
+
+    /// Whether this node knows an aggregate to be beyond its expected sequence: then most likely it is, and a conflict need
+    /// not go through the log. But it is this node that may be late, and the aggregate in another life: the leader has the
+    /// last word.
+    fn seems_late(&self, expected: &[(AggregateId, u64)]) -> bool {
+        let Ok(view) = self.inner.reader.view() else { return false };
+        let is_beyond = |(id, expected): &(AggregateId, u64)| {
+            let known = view.aggregate(id).ok().flatten();
+            known.is_some_and(|known| known.sequence > *expected)
+        };
+        expected.iter().any(is_beyond)
     }
 
     /// Nothing is to be written: a picture of now says as much as an entry of the log would.

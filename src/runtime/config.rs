@@ -31,7 +31,7 @@ use crate::types::{Membership, NodeId};
 /// ```
 #[derive(Debug)]
 pub struct Config {
-    pub(crate) id: u64,
+    pub(super) id: u64,
     pub(crate) dir: PathBuf,
     pub(super) listen: String,
     pub(super) listener: Option<TcpListener>,
@@ -41,7 +41,7 @@ pub struct Config {
     pub(super) token: Option<Vec<u8>>,
     pub(super) heartbeat_interval: Duration,
     pub(super) election_timeout: Duration,
-    pub(crate) call_timeout: Duration,
+    pub(super) call_timeout: Duration,
     pub(super) forwarding: bool,
     pub(super) command_bytes_max: usize,
     pub(super) in_flight_bytes_max: u64,

@@ -199,6 +199,12 @@ impl<S: StateMachine> Node<S> {
         self.running.shutdown(within)
     }
 
+    /// How long a call blocks that names no deadline.
+    #[cfg(feature = "event-store")]
+    pub(crate) fn call_timeout(&self) -> Duration {
+        self.running.call_timeout
+    }
+
     pub(super) fn running(&self) -> &Running {
         &self.running
     }

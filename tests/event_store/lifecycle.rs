@@ -6,10 +6,11 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use quorate::event_store::{
-    AggregateId, Append, AppendError, ArchiveError, Archived, ConsumeError, EventStore, Executor, Filter,
-    Options, Position, QueryError, SaveError, StoreStartError, SubscriptionError,
+    AggregateId, Append, AppendError, ArchiveError, Archived, ConsumeError, EventMachine, EventStore,
+    Executor, Filter, MachineOptions, Options, Position, Query, QueryError, Response, SaveError,
+    StoreStartError, SubscriptionError,
 };
-use quorate::{Config, ConfigError, Outcome, ProposeError, ReadError, Role, StartError, StopCause};
+use quorate::{Config, ConfigError, Node, Outcome, ProposeError, ReadError, Role, StartError, StopCause};
 
 use crate::executor::Count;
 use crate::scene::{
@@ -213,6 +214,25 @@ fn a_store_that_is_in_use_or_has_no_place_is_refused_by_name() {
         "{short}"
     );
     assert_eq!(std::fs::read_dir(elsewhere.path()).expect("it is there").count(), 0, "something was written");
+}
+
+#[test]
+fn a_node_that_was_started_otherwise_has_a_store_too() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let machine = EventMachine::open(&MachineOptions::new(directory.path().join("events"))).expect("opened");
+    let reader = machine.reader();
+    let (config, socket) = Cluster::config_alone(&directory.path().join("data"));
+    let node = Node::start(config.listener(socket), machine).expect("the node starts");
+    let order = id(["order", "1"]);
+
+    let store = EventStore::over(node.clone(), reader, Options::default()).expect("a store");
+    append(&store, &order, 0, &["placed"]);
+    drop(store);
+
+    let index = node.status().applied;
+    node.wait_applied(index, LONG).expect("the node has handles of its own, and runs on");
+    let answer = node.query(Query::Events { id: order, from: 0, bytes_max: 1 }).expect("it leads");
+    assert!(matches!(answer, Response::Events { events, .. } if events.events.len() == 1));
 }
 
 /// What the callers were told of their appends.
