@@ -148,3 +148,57 @@ pub(super) fn unescape(bytes: &[u8]) -> Option<(Cow<'_, [u8]>, &[u8])> {
 const ESCAPED: u8 = 0xFF;
 /// Behind a zero: the part ends before it.
 const END: u8 = 1;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Lists of parts in which the marks of the byte form stand everywhere.
+    fn parts() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        let byte = prop::sample::select(&[0, END, ESCAPED, b'a'][..]);
+        prop::collection::vec(prop::collection::vec(byte, 0..4), 0..4)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn keys_are_equal_sort_and_begin_as_lists_of_parts_do(one in parts(), two in parts()) {
+            let (first, second) = (AggregateId::new(&one).unwrap(), AggregateId::new(&two).unwrap());
+
+            prop_assert_eq!(first.cmp(&second), one.cmp(&two));
+            prop_assert_eq!(first == second, one == two);
+            prop_assert_eq!(first.has_prefix(&second), one.starts_with(&two));
+            prop_assert_eq!(first.parts().map(Cow::into_owned).collect::<Vec<_>>(), one);
+            prop_assert_eq!(AggregateId::from_key(first.key.clone()), Ok(first));
+        }
+
+        #[test]
+        fn bytes_are_an_ids_key_only_if_it_is_made_of_its_parts(key in prop::collection::vec(any::<u8>(), 0..12)) {
+            let key = Bytes::from(key);
+            if let Ok(id) = AggregateId::from_key(key.clone()) {
+                let parts: Vec<_> = id.parts().map(Cow::into_owned).collect();
+                prop_assert_eq!(AggregateId::new(parts).unwrap().key, key);
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_key_are_refused() {
+        for key in [&b"a"[..], b"a\0", b"a\0\x02", b"\0", b"\0\xFF", b"a\0\x01b"] {
+            assert_eq!(AggregateId::from_key(Bytes::from_static(key)), Err(Invalid::Key), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn an_id_is_shown_with_its_parts_in_quotes() {
+        let id = |parts: &[&[u8]]| AggregateId::new(parts).unwrap().to_string();
+
+        assert_eq!(id(&[]), "[]");
+        assert_eq!(id(&[b""]), r#"[""]"#);
+        assert_eq!(id(&[b"a\"b", b"c"]), r#"["a\"b","c"]"#);
+        assert_eq!(id(&[&[0xFF, b'x']]), r#"["\xffx"]"#);
+    }
+}

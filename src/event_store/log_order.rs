@@ -1,8 +1,8 @@
 //! All events in the order of the log, and the gaps where some were removed.
 //!
 //! `events` stand where they stand in the log, and `gaps` where the last of an aggregate's removed events stood; both sort as
-//! the log does. So a reader that comes to a gap has missed at least the event that stood there, and one
-//! that is beyond it has missed nothing.
+//! the log does. So a reader that comes to a gap has missed at least the event that stood there, and one that is beyond it has
+//! missed nothing.
 
 use std::ops::Bound;
 

@@ -32,8 +32,9 @@
 //! The store is a directory that holds one redb database, `events.redb`. It must not be the node's data directory, which
 //! takes no foreign files; by default it is beside that, with `.events` behind its name. All numbers are big endian. A
 //! POSITION is index 8, offset 4: the place of an event in the log ([`Position`]). An ID is the key of an [`AggregateId`]
-//! (`id.rs`): it ends where its last part ends, so that `00 00` behind it can be no part of it. A TEXT is a text with `00 FF` for each byte 0, and `00 01` behind it. Strings
-//! *in values* have a length of two bytes in front, unless something else is said. Table by table:
+//! (`id.rs`): it ends where its last part ends, so that `00 00` behind it can be no part of it. A TEXT is a text with `00 FF`
+//! for each byte 0, and `00 01` behind it. Strings *in values* have a length of two bytes in front, unless something else is
+//! said. Table by table:
 //!
 //! ```text
 //! table            key                             value
@@ -68,7 +69,9 @@
 //! runtime then does what it does for any machine that holds nothing: it applies the log, if that reaches its start,
 //! restores the newest snapshot and applies the log behind it, or refuses to start with
 //! [`StartError::SnapshotMissing`](crate::StartError::SnapshotMissing). Nothing is ever skipped. Damage that is met while
-//! the node runs stops it, and leaves a file `suspect`: the next start looks through every page before it trusts the store.
+//! the node runs is an error to whoever reads, stops the node if it is met by a command, and leaves a file `suspect`: the
+//! next start looks through every page and every row before it trusts the store. So does one that is asked to
+//! ([`MachineOptions::verify`]). A disk that fails, or is full, stops the node by name.
 //!
 //! # Who holds what
 //!

@@ -1,5 +1,6 @@
 //! Batches: what was applied, what is seen of it, and what outlives the machine.
 
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use super::subject::{NOW, Subject, event, order, position, types};
@@ -129,4 +130,36 @@ fn what_is_durable_follows_what_is_applied_without_being_waited_for() {
     assert!(before > position(0), "layers of a few commands, and none was settled");
     subject.reopen();
     assert_eq!(subject.machine().durable(last), last);
+}
+
+#[test]
+fn pictures_taken_on_other_threads_are_whole() {
+    let mut subject = Subject::new();
+    let reader = subject.machine().reader();
+    let all_look = Arc::new(Barrier::new(3));
+    let looking = Arc::clone(&all_look);
+    let look = move || {
+        let mut seen = 0;
+        looking.wait();
+        while let Ok(view) = reader.view() {
+            assert!(view.applied() >= seen, "time goes on");
+            seen = view.applied();
+            // Each command appends to both.
+            let both = [1, 2].map(|number| view.events(&order(number), 0, usize::MAX));
+            let [Ok(one), Ok(two)] = both else { break };
+            assert_eq!(one.events.len() as u64, seen);
+            assert_eq!(two.events.len() as u64, seen);
+        }
+        seen
+    };
+    let lookers = [look.clone(), look].map(std::thread::spawn);
+    all_look.wait();
+
+    for at in 0..300 {
+        let appends = [1, 2].map(|number| Append::to(&order(number), at).events([event("e")]));
+        subject.apply(&Command::append_all(appends, NOW).unwrap());
+    }
+    drop(subject);
+
+    assert!(lookers.into_iter().all(|looker| looker.join().unwrap() <= 300));
 }

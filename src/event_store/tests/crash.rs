@@ -4,7 +4,7 @@
 //! or not at all. After the crash the machine must hold exactly what it held after some batch, not before the one that it
 //! called durable; and the log behind that, applied again, must be answered as it was, and lead to the same state.
 //!
-//! `QUORATE_CRASH_SEEDS=64 cargo test --release --lib event_store::tests::crash` looks at more moments.
+//! `QUORATE_CRASH_SEEDS=64 cargo test --release --all-features --lib event_store::tests::crash` looks at more moments.
 
 use std::io;
 use std::sync::Arc;
@@ -188,7 +188,8 @@ impl History {
                 continue;
             }
             let through = position(at as u64 + 1);
-            if machine.end_batch(through, &sidecar(at + 1)).is_err() {
+            if let Err(error) = machine.end_batch(through, &sidecar(at + 1)) {
+                assert!(error.reason.contains("disk failed"), "no damage is suspected: {error}");
                 break;
             }
             if takes_pictures && at % 5 == 0 {

@@ -322,7 +322,11 @@ impl Step {
 /// The model as the last batch left it, and as it is.
 fn play(steps: Vec<Step>) {
     let (mut subject, mut model, mut ended) = (Subject::new(), Model::default(), Model::default());
+    let mut pictures = Vec::new();
     for step in steps {
+        if matches!(step, Step::Reopen | Step::Restore) {
+            require_unchanged(&mut pictures);
+        }
         match &step {
             Step::EndBatch => {
                 subject.end_batch();
@@ -345,9 +349,18 @@ fn play(steps: Vec<Step>) {
             }
         }
         model.require_same(&subject.view());
+        pictures.push((subject.view(), model.clone()));
     }
     subject.end_batch();
     model.require_same(&subject.view());
+    require_unchanged(&mut pictures);
+}
+
+/// Pictures show what they showed when they were taken, whatever was done since.
+fn require_unchanged(pictures: &mut Vec<(View, Model)>) {
+    for (view, model) in pictures.drain(..) {
+        model.require_same(&view);
+    }
 }
 
 proptest! {
