@@ -8,6 +8,7 @@
 //! | `QUORATE_SIM_PLAN` | replays this plan: its text, or the path of a file that holds it | |
 //! | `QUORATE_SIM_BUG` | plants this bug in a sweep or a replay, by its name in [`Bug`] | none |
 //! | `QUORATE_SIM_MUTANTS` | how many seeds each planted bug may take | 300 |
+//! | `QUORATE_SIM_SPEED` | for how many virtual seconds speed is measured | 10 |
 //! | `QUORATE_SIM_SHRINK` | in how many runs a failure is shrunk at most; 0: not at all | 300, in a replay 0 |
 //! | `QUORATE_SIM_LINES` | how many of the last lines are printed | 50 |
 //! | `QUORATE_SIM_DIAGRAM` | a replay draws its run into this HTML file | |

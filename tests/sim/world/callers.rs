@@ -19,7 +19,7 @@ use crate::ticket::{
 use crate::types::{ChangeReceipt, LogIndex, NodeId, SnapshotMeta};
 
 /// How long a caller waits at most, by the clock of its node.
-const PATIENCE: u64 = 4 * ELECTION;
+pub(super) const PATIENCE: u64 = 4 * ELECTION;
 
 /// One caller.
 pub(super) struct Caller {
@@ -69,9 +69,26 @@ pub(in crate::sim) struct Operation {
 
 /// What somebody is told, as it comes out of the replicas.
 pub(super) enum Answer {
-    Done { caller: usize, request: u64, outcome: Result<Done, ProposeError> },
-    Saw { caller: usize, request: u64, outcome: Result<Saw, ReadError> },
-    Changed { wish: u64, outcome: Result<ChangeReceipt, ChangeError> },
+    Done {
+        caller: usize,
+        request: u64,
+        outcome: Result<Done, ProposeError>,
+    },
+    Saw {
+        caller: usize,
+        request: u64,
+        outcome: Result<Saw, ReadError>,
+    },
+    /// To one of many.
+    OfMany {
+        command: CommandId,
+        began_at: LogIndex,
+        outcome: Result<Done, ProposeError>,
+    },
+    Changed {
+        wish: u64,
+        outcome: Result<ChangeReceipt, ChangeError>,
+    },
     Transferred(Result<NodeId, TransferError>),
     Saved(Result<SnapshotMeta, SnapshotNowError>),
 }
@@ -158,6 +175,9 @@ impl World {
             match answer {
                 Answer::Done { caller, request, outcome } => self.was_done(caller, request, outcome)?,
                 Answer::Saw { caller, request, outcome } => self.was_seen(caller, request, outcome)?,
+                Answer::OfMany { command, began_at, outcome } => {
+                    self.one_of_many(command, began_at, outcome)?;
+                }
                 Answer::Changed { wish, outcome } => self.was_changed(wish, outcome),
                 Answer::Transferred(outcome) => {
                     self.tally.transfers += u64::from(outcome.is_ok());
