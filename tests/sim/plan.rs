@@ -255,9 +255,24 @@ impl Plan {
     pub(super) fn of(seed: u64) -> Self {
         let mut chance = Chance::stream(seed, "plan");
         let weather = *chance.pick(&Weather::ALL).unwrap_or(&Weather::Fair);
-        let nodes = *chance.pick(&[1, 3, 3, 3, 3, 3, 3, 4, 5, 5, 7]).unwrap_or(&3);
         let mut plotting = Chance::stream(seed, "plot");
         let plot = plotting.pick(&Plot::ALL).copied().filter(|_| weather == Weather::Plots);
+        Self::drawn(seed, weather, plot, (chance, plotting))
+    }
+
+    /// What the seed would stand for were `plot` its plot.
+    pub(super) fn of_plot(seed: u64, plot: Plot) -> Self {
+        let streams = (Chance::stream(seed, "plan"), Chance::stream(seed, "plot"));
+        Self::drawn(seed, Weather::Plots, Some(plot), streams)
+    }
+
+    fn drawn(
+        seed: u64,
+        weather: Weather,
+        plot: Option<Plot>,
+        (mut chance, mut plotting): (Chance, Chance),
+    ) -> Self {
+        let nodes = *chance.pick(&[1, 3, 3, 3, 3, 3, 3, 4, 5, 5, 7]).unwrap_or(&3);
         let leases = weather == Weather::Leases || chance.within(0..4) == 0;
         let leases = plot.map_or(leases, Plot::needs_leases);
         let mut plan = Self {
