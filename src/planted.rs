@@ -114,8 +114,8 @@ bugs! {
     /// A node becomes a voter before the group knows its data directory, until when it gives no vote (`UnnamedVoter`,
     /// `NotLive`).
     MakesVotersOfStrangers,
-    /// A node that came back without what it promised is heard as if nothing had happened (`NotOnMajority`,
-    /// `TwoLeaders`).
+    /// A node that came back without what it promised is heard as if nothing had happened, at the door and behind it
+    /// (`CommittedLost`).
     HearsTheWiped,
 
     // Snapshots.

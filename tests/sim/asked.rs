@@ -4,10 +4,12 @@
 //! |---|---|---|
 //! | `QUORATE_SIM_FIRST` | the first seed of a sweep | 0 |
 //! | `QUORATE_SIM_SEEDS` | how many seeds a sweep runs | 500; not optimised 10 |
+//! | `QUORATE_SIM_PLOT` | each seed of a sweep or a hunt has this plot, by its name in [`Plot`] | as the seed has it |
 //! | `QUORATE_SIM_SEED` | replays what this seed stands for | |
 //! | `QUORATE_SIM_PLAN` | replays this plan: its text, or the path of a file that holds it | |
 //! | `QUORATE_SIM_BUG` | plants this bug in a sweep or a replay, by its name in [`Bug`] | none |
 //! | `QUORATE_SIM_MUTANTS` | how many seeds each planted bug may take | 300 |
+//! | `QUORATE_SIM_SPEED` | for how many virtual seconds speed is measured | 10 |
 //! | `QUORATE_SIM_SHRINK` | in how many runs a failure is shrunk at most; 0: not at all | 300, in a replay 0 |
 //! | `QUORATE_SIM_LINES` | how many of the last lines are printed | 50 |
 //! | `QUORATE_SIM_DIAGRAM` | a replay draws its run into this HTML file | |
@@ -18,6 +20,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::plan::{Plan, SECOND};
+use super::plots::Plot;
 use crate::planted::Bug;
 
 pub(super) fn number(name: &str) -> Option<u64> {
@@ -30,6 +33,13 @@ pub(super) fn seeds() -> std::ops::Range<u64> {
     let first = number("QUORATE_SIM_FIRST").unwrap_or(0);
     let usual = if cfg!(debug_assertions) { 10 } else { 500 };
     first..first + number("QUORATE_SIM_SEEDS").unwrap_or(usual)
+}
+
+/// What a seed of a sweep or a hunt stands for.
+pub(super) fn plan_of(seed: u64) -> Plan {
+    let Ok(name) = env::var("QUORATE_SIM_PLOT") else { return Plan::of(seed) };
+    let plot = Plot::ALL.into_iter().find(|plot| format!("{plot:?}") == name);
+    Plan::of_plot(seed, plot.unwrap_or_else(|| panic!("QUORATE_SIM_PLOT: there is no {name}")))
 }
 
 /// What is to be replayed: a seed's plan, or one that was given as it is.

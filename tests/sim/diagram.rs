@@ -26,7 +26,8 @@ const CLOCK: f64 = 96.0;
 /// A lane for each way in which the network is at fault in this run.
 const LANE: f64 = 42.0;
 const BAND: f64 = 16.0;
-const LANES: [Fault; 5] = [Fault::Loss, Fault::Doubles, Fault::Disorder, Fault::Delay, Fault::Cut];
+const LANES: [Fault; 6] =
+    [Fault::Loss, Fault::Doubles, Fault::Disorder, Fault::Delay, Fault::Cut, Fault::Slow];
 /// How broad the line of a node is.
 const LIFE: f64 = 12.0;
 /// What operators do is told in words.

@@ -27,6 +27,8 @@ pub(super) struct Image {
     under_way: Vec<GroupWrite>,
     /// Entries that the log was given, and what each follows; for whoever judges them.
     pub(super) written: Vec<(LogPosition, Entry)>,
+    /// Entries that were here for good and are not any more, though no snapshot took their place; for whoever judges them.
+    pub(super) dropped: Vec<LogPosition>,
 }
 
 pub(super) type SharedImage = Arc<Mutex<Image>>;
@@ -44,15 +46,21 @@ impl Image {
     }
 
     fn restart(&mut self, at: LogPosition) {
+        self.truncate(at.index.next());
         self.entries.clear();
         (self.starts_after, self.released) = (at, at);
     }
 
     fn append(&mut self, entry: EntryMeta) {
         if self.last().index >= entry.position.index {
-            self.entries.split_off(&entry.position.index);
+            self.truncate(entry.position.index);
         }
         self.entries.insert(entry.position.index, entry);
+    }
+
+    fn truncate(&mut self, first: LogIndex) {
+        let gone = self.entries.split_off(&first);
+        self.dropped.extend(gone.into_values().map(|entry| entry.position));
     }
 
     /// What `writes` give the log, whether it becomes durable or not.
@@ -82,6 +90,9 @@ impl Image {
 
     fn write(&mut self, write: &GroupWrite) {
         self.steps_of(write, &mut |_| ());
+        let mut dropped = std::mem::take(&mut self.dropped);
+        dropped.retain(|position| !self.holds(*position));
+        self.dropped = dropped;
     }
 
     /// Does `write` step by step; `after` sees what each step leaves.
@@ -103,7 +114,7 @@ impl Image {
     /// Takes what was recovered for the truth if it can be: `Err` says why it cannot.
     pub(super) fn reconcile(&mut self, recovered: &Recovered) -> Result<(), String> {
         let mut candidate = self.clone();
-        candidate.under_way.clear();
+        (candidate.under_way, self.dropped) = (Vec::new(), Vec::new());
         let mut agrees = candidate.agrees_with(recovered);
         for write in &self.under_way {
             candidate.steps_of(write, &mut |after| {

@@ -98,6 +98,15 @@ impl Ledger {
         }
     }
 
+    /// A node's log does not hold these any more.
+    pub(super) fn dropped(&self, node: NodeId, dropped: &[LogPosition]) -> Judged {
+        let term_at = |index: LogIndex| self.committed.get(index.0 as usize - 1).map(|entry| entry.term);
+        match dropped.iter().find(|position| term_at(position.index) == Some(position.term)) {
+            Some(&committed) => Err(Broken::CommittedDropped { node, committed }),
+            None => Ok(()),
+        }
+    }
+
     /// A node has had its turn.
     pub(super) fn look_at(&mut self, raft: &Raft, image_of: &Images<'_>) -> Judged {
         let node = raft.id();

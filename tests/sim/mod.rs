@@ -8,6 +8,7 @@
 //! cargo test --release --lib sim::                                   a sweep, as the gate runs it
 //! QUORATE_SIM_SEEDS=100000 cargo test --release --lib sim::sweep -- --nocapture
 //! QUORATE_SIM_SEED=17 cargo test --release --lib sim::replay -- --nocapture
+//! QUORATE_SIM_SPEED=1000 cargo test --release --lib sim::speed -- --nocapture
 //! ```
 //!
 //! A run that breaks a law is shrunk: a sweep prints the least that still breaks it, what happened last, and the command that
@@ -25,12 +26,15 @@ mod machine;
 mod mutants;
 mod network;
 mod plan;
+mod plots;
 mod process;
 mod replay;
 mod report;
 mod run;
+mod shape;
 mod shelf;
 mod shrink;
+mod speed;
 mod sweep;
 mod text;
 mod trace;

@@ -9,8 +9,7 @@ use std::thread;
 
 use parking_lot::Mutex;
 
-use super::asked::number;
-use super::plan::Plan;
+use super::asked::{number, plan_of};
 use super::run::run;
 use crate::planted::{Bug, plant};
 
@@ -104,7 +103,7 @@ fn hunt(bug: Bug, seeds: impl Iterator<Item = u64>) -> Option<Catch> {
     let _planted = plant(bug);
     let mut events = 0;
     for seed in seeds {
-        let ran = run(&Plan::of(seed), false);
+        let ran = run(&plan_of(seed), false);
         events += ran.tally.events;
         if let Some(broken) = ran.broken {
             return Some(Catch { law: broken.name(), seed, events });

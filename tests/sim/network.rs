@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::chance::Chance;
 use super::plan::SECOND;
+use super::shape::Slowness;
 use crate::types::{GroupId, NodeId, PeerMessage};
 use crate::wire::{frame, peer};
 
@@ -28,6 +29,8 @@ pub(super) struct Noise {
 pub(super) struct Network {
     /// Nothing passes on these.
     cut: BTreeSet<Link>,
+    /// What is sent on these arrives later than usual.
+    slow: BTreeMap<Link, Slowness>,
     /// Those that stand, and which connection it is.
     standing: BTreeMap<Link, u64>,
     connections: u64,
@@ -50,8 +53,17 @@ impl Network {
         self.cut.insert(link);
     }
 
+    pub(super) fn slow_down(&mut self, link: Link, slowness: Slowness) {
+        self.slow.insert(link, slowness);
+    }
+
+    pub(super) fn speed_up(&mut self, link: Link) {
+        self.slow.remove(&link);
+    }
+
     pub(super) fn heal(&mut self) {
         self.cut.clear();
+        self.slow.clear();
         self.noise = Noise::default();
     }
 
@@ -111,6 +123,7 @@ impl Network {
             took += chance.within(0..delay);
         }
         took += frame.bytes.len() as u64 * SECOND / bandwidth;
+        took += self.slow.get(&link).map_or(0, |slowness| slowness.at(now));
         let behind = self.last_arrival.get(&link).copied().unwrap_or(0);
         let at = if chance.ppm(disordered) { now + took } else { (now + took).max(behind) };
         self.last_arrival.insert(link, behind.max(at));

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::chance::Chance;
+use super::plots::Plot;
 
 pub(super) const MICROSECOND: u64 = 1_000;
 pub(super) const MILLISECOND: u64 = 1_000_000;
@@ -22,6 +23,8 @@ pub(super) enum Fault {
     Delay,
     /// Links are cut, one way or both.
     Cut,
+    /// Links are slow, one way or both, at once or more and more.
+    Slow,
     /// Processes are killed; what they wrote stays with the system.
     Kill,
     /// Power fails: what was not synced is there or not, page by page, sector by sector.
@@ -46,15 +49,20 @@ pub(super) enum Fault {
     Snapshot,
     /// Clocks differ, within what leases allow for.
     Drift,
+    /// Many commands come at once.
+    Burst,
+    /// Something waits for a certain moment, and strikes then.
+    Ambush,
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 20] = [
         Self::Loss,
         Self::Doubles,
         Self::Disorder,
         Self::Delay,
         Self::Cut,
+        Self::Slow,
         Self::Kill,
         Self::Power,
         Self::Pause,
@@ -67,11 +75,17 @@ impl Fault {
         Self::Transfer,
         Self::Snapshot,
         Self::Drift,
+        Self::Burst,
+        Self::Ambush,
     ];
 
     /// Whether it befalls one node, rather than the network or the group.
     pub(super) fn is_at_one_node(self) -> bool {
-        !matches!(self, Self::Loss | Self::Doubles | Self::Disorder | Self::Delay | Self::Cut)
+        let is_elsewhere = matches!(
+            self,
+            Self::Loss | Self::Doubles | Self::Disorder | Self::Delay | Self::Cut | Self::Slow | Self::Ambush
+        );
+        !is_elsewhere
     }
 
     /// How much time passes between two of them, at the rate at which they come most.
@@ -85,10 +99,14 @@ impl Fault {
             | Self::Snapshot
             | Self::Change
             | Self::SlowDisk => 2 * SECOND,
-            Self::Loss | Self::Doubles | Self::Disorder | Self::Delay | Self::FailedSync | Self::FullDisk => {
-                4 * SECOND
-            }
-            Self::Rot | Self::Wipe => 8 * SECOND,
+            Self::Loss
+            | Self::Doubles
+            | Self::Disorder
+            | Self::Delay
+            | Self::FailedSync
+            | Self::FullDisk
+            | Self::Ambush => 4 * SECOND,
+            Self::Rot | Self::Wipe | Self::Slow | Self::Burst => 8 * SECOND,
             Self::Drift => 20 * SECOND,
         }
     }
@@ -103,35 +121,61 @@ enum Weather {
     Disks,
     Snapshots,
     Members,
+    /// Links that are slow, some of them one way.
+    Molasses,
+    /// Faults that wait for their moment.
+    Ambushes,
+    /// One plot, time and again, and a little else.
+    Plots,
 }
 
 impl Weather {
-    const ALL: [Self; 6] =
-        [Self::Fair, Self::Elections, Self::Leases, Self::Disks, Self::Snapshots, Self::Members];
+    const ALL: [Self; 9] = [
+        Self::Fair,
+        Self::Elections,
+        Self::Leases,
+        Self::Disks,
+        Self::Snapshots,
+        Self::Members,
+        Self::Molasses,
+        Self::Ambushes,
+        Self::Plots,
+    ];
 
     /// What always goes wrong in it.
     fn faults(self) -> &'static [Fault] {
         match self {
-            Self::Fair => &[],
+            Self::Fair | Self::Plots => &[],
             Self::Elections => &[Fault::Cut, Fault::Loss, Fault::Disorder, Fault::Delay, Fault::Kill],
             Self::Leases => &[Fault::Cut, Fault::Delay, Fault::Transfer, Fault::Drift, Fault::Kill],
             Self::Disks => &[Fault::Power, Fault::FailedSync, Fault::Kill, Fault::Rot],
             Self::Snapshots => &[Fault::Cut, Fault::Power, Fault::Change, Fault::Snapshot],
             Self::Members => &[Fault::Change, Fault::Wipe, Fault::Cut, Fault::Transfer],
+            Self::Molasses => &[Fault::Slow, Fault::Cut, Fault::Transfer, Fault::Burst],
+            Self::Ambushes => &[Fault::Ambush, Fault::Cut, Fault::Transfer, Fault::Snapshot, Fault::Burst],
+        }
+    }
+
+    /// How often what is not usual in it is there all the same.
+    fn has_else(self, stream: &mut Chance) -> bool {
+        match self {
+            Self::Plots => stream.within(0..8) == 0,
+            _ => stream.coin(),
         }
     }
 
     /// What suits it.
     fn bring(self, plan: &mut Plan, chance: &mut Chance) {
         match self {
-            Self::Fair => {}
+            Self::Fair | Self::Plots => {}
             Self::Elections => {
                 plan.append_entries_max = chance.spread(1..8) as usize;
                 plan.think = chance.spread(MILLISECOND..30 * MILLISECOND);
             }
-            Self::Leases => plan.think = chance.spread(MILLISECOND..30 * MILLISECOND),
+            Self::Leases | Self::Molasses => plan.think = chance.spread(MILLISECOND..30 * MILLISECOND),
             Self::Disks => {
                 plan.large = 20;
+                plan.snapshot_entries = chance.spread(8..500);
                 plan.think = chance.spread(MILLISECOND..30 * MILLISECOND);
             }
             Self::Snapshots => {
@@ -141,6 +185,11 @@ impl Weather {
                 plan.bandwidth = chance.spread(200_000..4_000_000);
             }
             Self::Members => plan.spare_nodes = chance.within(1..4),
+            Self::Ambushes => {
+                plan.think = chance.spread(MILLISECOND..30 * MILLISECOND);
+                plan.snapshot_entries = chance.spread(8..200);
+                plan.trailing_entries = chance.spread(1..16);
+            }
         }
     }
 }
@@ -215,8 +264,26 @@ impl Plan {
     pub(super) fn of(seed: u64) -> Self {
         let mut chance = Chance::stream(seed, "plan");
         let weather = *chance.pick(&Weather::ALL).unwrap_or(&Weather::Fair);
+        let mut plotting = Chance::stream(seed, "plot");
+        let plot = plotting.pick(&Plot::ALL).copied().filter(|_| weather == Weather::Plots);
+        Self::drawn(seed, weather, plot, (chance, plotting))
+    }
+
+    /// What the seed would stand for were `plot` its plot.
+    pub(super) fn of_plot(seed: u64, plot: Plot) -> Self {
+        let streams = (Chance::stream(seed, "plan"), Chance::stream(seed, "plot"));
+        Self::drawn(seed, Weather::Plots, Some(plot), streams)
+    }
+
+    fn drawn(
+        seed: u64,
+        weather: Weather,
+        plot: Option<Plot>,
+        (mut chance, mut plotting): (Chance, Chance),
+    ) -> Self {
         let nodes = *chance.pick(&[1, 3, 3, 3, 3, 3, 3, 4, 5, 5, 7]).unwrap_or(&3);
         let leases = weather == Weather::Leases || chance.within(0..4) == 0;
+        let leases = plot.map_or(leases, Plot::needs_leases);
         let mut plan = Self {
             seed,
             nodes,
@@ -246,10 +313,13 @@ impl Plan {
         };
         weather.bring(&mut plan, &mut chance);
         plan.bring_clients(&mut Chance::stream(seed, "clients"));
+        if let Some(plot) = plot {
+            plot.bring(&mut plan, &mut plotting);
+        }
         for fault in Fault::ALL {
             let mut stream = Chance::stream(seed, &format!("{fault:?}"));
             let is_usual = weather.faults().contains(&fault);
-            if is_usual || stream.coin() {
+            if is_usual || weather.has_else(&mut stream) {
                 plan.schedule(fault, is_usual, &mut stream);
             }
         }
@@ -282,7 +352,10 @@ impl Plan {
             if at >= self.ends {
                 return;
             }
-            let lasts = stream.spread(MILLISECOND..8 * SECOND);
+            let lasts = match fault {
+                Fault::Slow => stream.within(SECOND..8 * SECOND),
+                _ => stream.spread(MILLISECOND..8 * SECOND),
+            };
             self.acts.push(Act { at, fault, place: stream.next(), lasts, choice: stream.next() });
         }
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use super::asked;
-use super::plan::{Plan, SECOND};
+use super::plan::SECOND;
 use super::report::Report;
 use super::run::run;
 use super::world::Tally;
@@ -26,7 +26,7 @@ struct Found {
 }
 
 fn look_at(seed: u64, found: &Mutex<Found>) {
-    let plan = Plan::of(seed);
+    let plan = asked::plan_of(seed);
     let ran = run(&plan, false);
     if seed.is_multiple_of(TWICE_IN) {
         assert_eq!(run(&plan, true).tally, ran.tally, "seed {seed} is not the same twice");

@@ -2,7 +2,8 @@
 //! decide.
 //!
 //! Its chapters: `links` (connections and frames), `callers` (who wants what, and what they are told), `clients` (those who use
-//! sessions), `faults` (what goes wrong), `operators` (changes of the membership, and the care for lost nodes).
+//! sessions), `bursts` (many who want something at once), `faults` (what goes wrong), `ambush` (what waits for its moment),
+//! `operators` (changes of the membership, and the care for lost nodes).
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -16,17 +17,20 @@ use super::ledger::Ledger;
 use super::network::{Frame, Link, Network};
 use super::plan::{MICROSECOND, MILLISECOND, Plan, SECOND};
 use super::process::{ELECTION, Host, Outcome, Process, Refused, TICK, Worker};
+use super::shape::Await;
 use super::trace::{Trace, What};
 use crate::consensus::RoleName;
 use crate::replica::Event;
 use crate::runtime::{cluster_id, founding_entry};
 use crate::ticket::StopCause;
-use crate::types::{ClusterId, Entry, LogIndex, Membership, NodeId, PeerMessage, Term};
+use crate::types::{Body, ClusterId, Entry, LogIndex, Membership, NodeId, Payload, PeerMessage, Term};
 pub(super) use callers::Operation;
 use callers::{Answer, Caller};
 use clients::Client;
 use operators::Operators;
 
+mod ambush;
+mod bursts;
 mod callers;
 mod clients;
 mod faults;
@@ -54,6 +58,7 @@ pub(super) enum Next {
     Ask(usize),
     Client(usize),
     Act(usize),
+    Strike(usize, NodeId),
     Undo(usize),
     Operate,
     Look,
@@ -163,6 +168,8 @@ pub(super) struct World {
     clients: Vec<Client>,
     operators: Operators,
     mailbox: Arc<Mutex<Vec<Answer>>>,
+    /// How many commands have come in bursts.
+    bursts: u64,
     pub(super) ledger: Ledger,
     pub(super) trace: Trace,
     pub(super) tally: Tally,
@@ -173,6 +180,11 @@ pub(super) struct World {
     /// Whom each fault that lasts has struck, and which links it has cut.
     struck: BTreeMap<usize, NodeId>,
     cuts: BTreeMap<usize, Vec<Link>>,
+    /// The acts that wait for their moment.
+    in_wait: Vec<usize>,
+    /// Who led before whoever was elected last, and that one.
+    led_before: Option<NodeId>,
+    leads: Option<NodeId>,
     /// When a node that stood still went on.
     awake_since: BTreeMap<NodeId, u64>,
     /// When a node has heard another last.
@@ -212,6 +224,7 @@ impl World {
             clients: (0..plan.clients).map(|place| Client::new(plan.seed, plan.callers + place)).collect(),
             operators: Operators::new(plan.seed),
             mailbox: Arc::default(),
+            bursts: 0,
             ledger: Ledger::default(),
             trace: Trace::new(traced),
             tally: Tally::default(),
@@ -221,6 +234,9 @@ impl World {
             disk: Chance::stream(plan.seed, "disk"),
             struck: BTreeMap::new(),
             cuts: BTreeMap::new(),
+            in_wait: Vec::new(),
+            led_before: None,
+            leads: None,
             awake_since: BTreeMap::new(),
             heard: BTreeMap::new(),
             leading: BTreeMap::new(),
@@ -297,6 +313,7 @@ impl World {
             Next::Ask(caller) => self.ask(caller),
             Next::Client(place) => self.let_client(place),
             Next::Act(place) => self.act(place),
+            Next::Strike(place, node) => self.strike(place, node),
             Next::Undo(place) => self.undo(place),
             Next::Operate => self.operate(),
             Next::Look => return self.look(),
@@ -372,11 +389,16 @@ impl World {
                 judge(&host.image.lock()) || host.former.as_ref().is_some_and(&mut *judge)
             })
         };
+        let elections = self.ledger.elections;
         self.ledger.look_at(process.replica.raft(), &image_of)?;
         for (queue, length) in process.waiting() {
             if length > QUEUE_MAX {
                 return Err(Broken::QueueTooLong { node, queue, length });
             }
+        }
+        if self.ledger.elections > elections {
+            self.led_before = self.leads.replace(node);
+            self.came(Await::Elected, node);
         }
         Ok(())
     }
@@ -467,7 +489,7 @@ impl World {
         match outcome {
             Ok(Outcome { events, send }) => {
                 for event in events {
-                    self.count(&event);
+                    self.count(node, &event);
                     self.handle(node, event);
                 }
                 self.send_all(node, send)?;
@@ -478,21 +500,36 @@ impl World {
         }
     }
 
-    fn count(&mut self, event: &Event) {
+    fn count(&mut self, node: NodeId, event: &Event) {
         match event {
-            Event::Saved(saved) if saved.outcome.is_ok() => self.tally.snapshots += 1,
-            Event::Received(received) if received.outcome.is_ok() => self.tally.installs += 1,
+            Event::Saved(saved) if saved.outcome.is_ok() => {
+                self.tally.snapshots += 1;
+                self.came(Await::Saved, node);
+            }
+            Event::Received(received) if received.outcome.is_ok() => {
+                self.tally.installs += 1;
+                self.came(Await::Received, node);
+            }
             _ => {}
         }
     }
 
     /// What the log was given since the last time.
     fn judge_writes(&mut self, node: NodeId) -> Judged {
-        let written = std::mem::take(&mut self.hosts[&node].image.lock().written);
+        let (written, dropped) = {
+            let mut image = self.hosts[&node].image.lock();
+            (std::mem::take(&mut image.written), std::mem::take(&mut image.dropped))
+        };
         for (before, entry) in written {
             self.ledger.wrote(node, before, &entry)?;
+            if matches!(&entry.payload, Payload::Membership(membership) if membership.is_joint()) {
+                self.came(Await::Joint, node);
+            }
         }
-        Ok(())
+        if !dropped.is_empty() {
+            self.came(Await::Truncated, node);
+        }
+        self.ledger.dropped(node, &dropped)
     }
 
     /// What the state machine was given since the last time.
@@ -581,6 +618,12 @@ impl World {
             if let PeerMessage::Raft { message, .. } = &message {
                 let (host, process) = (&self.hosts[&node], &self.processes[&node]);
                 self.ledger.sent((node, process.incarnation), to, message, &host.image.lock())?;
+                match &message.body {
+                    Body::TimeoutNow => self.came(Await::Told, node),
+                    Body::VoteAnswer { granted: true } => self.came(Await::Voted, node),
+                    Body::SnapshotOffer(_) => self.came(Await::Offered, node),
+                    _ => {}
+                }
             }
             self.send(node, to, message);
         }

@@ -185,6 +185,13 @@ fn in_words(fault: Fault) -> &'static str {
         Fault::Transfer => "transfer",
         Fault::Snapshot => "snapshot",
         Fault::Drift => "clock drifts",
-        Fault::Loss | Fault::Doubles | Fault::Disorder | Fault::Delay | Fault::Cut => "network",
+        Fault::Burst => "many commands",
+        Fault::Loss
+        | Fault::Doubles
+        | Fault::Disorder
+        | Fault::Delay
+        | Fault::Cut
+        | Fault::Slow
+        | Fault::Ambush => "network",
     }
 }

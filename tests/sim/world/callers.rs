@@ -17,7 +17,7 @@ use crate::ticket::{
 use crate::types::{ChangeReceipt, LogIndex, NodeId, SessionId, SnapshotMeta};
 
 /// How long a caller waits at most, by the clock of its node.
-const PATIENCE: u64 = 4 * ELECTION;
+pub(super) const PATIENCE: u64 = 4 * ELECTION;
 
 /// One caller.
 pub(super) struct Caller {
@@ -67,11 +67,35 @@ pub(in crate::sim) struct Operation {
 
 /// What somebody is told, as it comes out of the replicas.
 pub(super) enum Answer {
-    Done { caller: usize, request: u64, outcome: Result<Done, ProposeError> },
-    Saw { caller: usize, request: u64, outcome: Result<Saw, ReadError> },
-    Opened { client: usize, outcome: Result<SessionId, ProposeError> },
-    InSession { client: usize, name: (SessionId, u64), outcome: Result<Done, ProposeError> },
-    Changed { wish: u64, outcome: Result<ChangeReceipt, ChangeError> },
+    Done {
+        caller: usize,
+        request: u64,
+        outcome: Result<Done, ProposeError>,
+    },
+    Saw {
+        caller: usize,
+        request: u64,
+        outcome: Result<Saw, ReadError>,
+    },
+    /// To one of many.
+    OfMany {
+        command: CommandId,
+        began_at: LogIndex,
+        outcome: Result<Done, ProposeError>,
+    },
+    Opened {
+        client: usize,
+        outcome: Result<SessionId, ProposeError>,
+    },
+    InSession {
+        client: usize,
+        name: (SessionId, u64),
+        outcome: Result<Done, ProposeError>,
+    },
+    Changed {
+        wish: u64,
+        outcome: Result<ChangeReceipt, ChangeError>,
+    },
     Transferred(Result<NodeId, TransferError>),
     Saved(Result<SnapshotMeta, SnapshotNowError>),
 }
@@ -157,6 +181,9 @@ impl World {
             match answer {
                 Answer::Done { caller, request, outcome } => self.was_done(caller, request, outcome)?,
                 Answer::Saw { caller, request, outcome } => self.was_seen(caller, request, outcome)?,
+                Answer::OfMany { command, began_at, outcome } => {
+                    self.one_of_many(command, began_at, outcome)?;
+                }
                 Answer::Opened { client, outcome } => self.was_opened(client, &outcome),
                 Answer::InSession { client, name, outcome } => {
                     self.was_done_in_session(client, name, &outcome)?;

@@ -3,6 +3,7 @@
 use super::super::network::{Link, Noise};
 use super::super::plan::{Act, Fault, MILLISECOND, Reads, SECOND};
 use super::super::process::{DRIFT_PERCENT, ELECTION};
+use super::super::shape::{Shape, Slowness, side};
 use super::super::trace::What;
 use super::{AGREES_WITHIN, Judged, Next, World};
 use crate::storage::disk::simulated::losses::Cache;
@@ -20,6 +21,9 @@ impl World {
         let nodes: Vec<NodeId> = self.hosts.keys().copied().collect();
         let node = self.place_of(act, &nodes);
         self.trace.add(self.now, || What::Fault { node, act });
+        if act.fault == Fault::Ambush {
+            return self.lie_in_wait(place);
+        }
         self.struck.insert(place, node);
         self.plan_in(act.lasts, Next::Undo(place));
         match act.fault {
@@ -27,15 +31,11 @@ impl World {
             Fault::Doubles => self.network.noise.doubled = self.plan.noise,
             Fault::Disorder => self.network.noise.disordered = self.plan.noise,
             Fault::Delay => self.network.noise.delay = act.lasts,
-            Fault::Cut => self.partition(place, &nodes, act),
+            Fault::Cut => self.partition(place, act),
+            Fault::Slow => self.slow_down(place, act),
             Fault::Kill => self.kill(node, act),
             Fault::Power => self.cut_power(node, act),
-            Fault::Pause => {
-                let paused_already = self.paused.get(&node).copied().unwrap_or(0);
-                let until = paused_already.max(self.now + act.lasts);
-                self.paused.insert(node, until);
-                self.awake_since.insert(node, until);
-            }
+            Fault::Pause => self.pause(node, act),
             Fault::SlowDisk => {
                 let factor = 1 << (act.choice % 12);
                 self.slow_disks.insert(node, (factor, self.now + act.lasts));
@@ -48,6 +48,8 @@ impl World {
             Fault::Transfer => self.transfer(node, act),
             Fault::Snapshot => self.snapshot_now(node),
             Fault::Drift => self.drift(node, act),
+            Fault::Burst => self.burst(node, act),
+            Fault::Ambush => unreachable!("it lies in wait"),
         }
     }
 
@@ -61,9 +63,14 @@ impl World {
             Fault::Doubles => self.network.noise.doubled = 0,
             Fault::Disorder => self.network.noise.disordered = 0,
             Fault::Delay => self.network.noise.delay = 0,
-            Fault::Cut => {
+            Fault::Cut | Fault::Ambush => {
                 for link in self.cuts.remove(&place).unwrap_or_default() {
                     self.network.mend(link);
+                }
+            }
+            Fault::Slow => {
+                for link in self.cuts.remove(&place).unwrap_or_default() {
+                    self.network.speed_up(link);
                 }
             }
             Fault::FullDisk => self.hosts[&node].disk.set_full(false),
@@ -78,36 +85,65 @@ impl World {
         self.leader().filter(|_| act.place & 1 == 0).unwrap_or(anybody)
     }
 
-    fn links_of(node: NodeId, nodes: &[NodeId], act: Act) -> Vec<Link> {
+    /// Those that an act means which strikes `node`.
+    fn links_of(&self, node: NodeId, act: Act) -> Vec<Link> {
+        let nodes: Vec<NodeId> = self.hosts.keys().copied().collect();
         let place = |node: &NodeId| nodes.iter().position(|other| other == node).unwrap_or(0) as u64;
-        let (lonely, shape) = (place(&node), act.choice % 6);
+        let (lonely, shape) = (place(&node), Shape::of(act.choice));
+        let leader = self.leader().map(|leader| place(&leader));
         let all = nodes.iter().flat_map(|one| nodes.iter().map(|other| (*one, *other)));
-        let is_cut = |&(one, other): &Link| {
+        let is_meant = |&(one, other): &Link| {
             let (one, other) = (place(&one), place(&other));
-            let side = |place: u64| (act.choice >> (8 + place)) & 1;
+            let side = |place: u64| side(act.choice, place);
             match shape {
-                // Alone; deaf; dumb.
-                0 => one == lonely || other == lonely,
-                1 => other == lonely,
-                2 => one == lonely,
-                // Two sides; a ring, where each hears its neighbours only; a bridge between two halves.
-                3 => side(one) != side(other),
-                4 => (one + 1) % nodes.len() as u64 != other && (other + 1) % nodes.len() as u64 != one,
-                _ => side(one) != side(other) && one != lonely && other != lonely,
+                Shape::Alone => one == lonely || other == lonely,
+                Shape::Deaf => other == lonely,
+                Shape::Dumb => one == lonely,
+                Shape::Sides => side(one) != side(other),
+                Shape::Ring => {
+                    (one + 1) % nodes.len() as u64 != other && (other + 1) % nodes.len() as u64 != one
+                }
+                Shape::Bridge => side(one) != side(other) && one != lonely && other != lonely,
+                Shape::FromTheLeader => {
+                    let is_one = |this| one == this || other == this;
+                    is_one(lonely) && leader.is_some_and(is_one)
+                }
+                Shape::OneWay => side(one) == 1 && side(other) == 0,
+                Shape::Everybody => true,
             }
         };
-        all.filter(|(one, other)| one != other).filter(is_cut).collect()
+        all.filter(|(one, other)| one != other).filter(is_meant).collect()
     }
 
-    fn partition(&mut self, place: usize, nodes: &[NodeId], act: Act) {
-        let links = Self::links_of(self.struck[&place], nodes, act);
+    pub(super) fn partition(&mut self, place: usize, act: Act) {
+        let links = self.links_of(self.struck[&place], act);
+        self.cut_all(place, links);
+    }
+
+    pub(super) fn cut_all(&mut self, place: usize, links: Vec<Link>) {
         for link in &links {
             self.cut(*link);
         }
         self.cuts.insert(place, links);
     }
 
-    fn kill(&mut self, node: NodeId, act: Act) {
+    fn slow_down(&mut self, place: usize, act: Act) {
+        let links = self.links_of(self.struck[&place], act);
+        let slowness = Slowness::of(act.choice, self.now);
+        for link in &links {
+            self.network.slow_down(*link, slowness);
+        }
+        self.cuts.insert(place, links);
+    }
+
+    pub(super) fn pause(&mut self, node: NodeId, act: Act) {
+        let paused_already = self.paused.get(&node).copied().unwrap_or(0);
+        let until = paused_already.max(self.now + act.lasts);
+        self.paused.insert(node, until);
+        self.awake_since.insert(node, until);
+    }
+
+    pub(super) fn kill(&mut self, node: NodeId, act: Act) {
         if self.processes.contains_key(&node) {
             self.note(node, || "is killed".to_owned());
             self.end_process(node, false);

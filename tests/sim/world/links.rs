@@ -5,6 +5,7 @@ use super::super::plan::{MILLISECOND, SECOND};
 use super::super::process::ELECTION;
 use super::super::trace::{Said, What};
 use super::{Next, World};
+use crate::planted::{Bug, planted};
 use crate::replica::{Event, PeersJob};
 use crate::types::{NodeId, PeerMessage};
 use crate::workers::MoverInput;
@@ -75,7 +76,7 @@ impl World {
         let Some(PeersJob { membership, is_newest }) = &self.processes[&node].peers else { return false };
         let known = membership.member(peer).and_then(|member| member.incarnation);
         let demanded = known.filter(|_| *is_newest || !shown.has_joined());
-        demanded.is_some_and(|demanded| demanded != shown)
+        demanded.is_some_and(|demanded| demanded != shown) && !planted(Bug::HearsTheWiped)
     }
 
     /// `node` has other peers from now on.
