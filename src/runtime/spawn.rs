@@ -14,7 +14,7 @@ use super::inbox::{EngineInbox, Waiting};
 use super::loops::{self, LogWriterEnds, MoverEnds};
 use super::net_end::NetEnd;
 use super::room::Room;
-use super::threads::{Stopper, Threads, guarded, let_others_go_first};
+use super::threads::{Haste, Stopper, Threads, guarded, let_others_go_first};
 use crate::machine::Machine;
 use crate::metrics::RuntimeMetrics;
 use crate::storage::Storage;
@@ -71,7 +71,7 @@ pub(super) fn workers(
 
     let (saver, done, until) = (SnapshotSaver::new(storage.snapshots()), completions(), Arc::clone(&gate));
     threads.spawn("saver", move || {
-        let_others_go_first();
+        let_others_go_first(Haste::None);
         loops::save_snapshots(saver, &jobs.saves, &done, &until);
         Ok(())
     })?;
@@ -85,7 +85,7 @@ pub(super) fn workers(
         metrics: Arc::clone(&metrics),
     };
     threads.spawn("mover", move || {
-        let_others_go_first();
+        let_others_go_first(Haste::Some);
         loops::move_snapshots(mover, &mover_ends);
         Ok(())
     })?;

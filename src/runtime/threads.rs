@@ -91,7 +91,7 @@ pub(super) fn in_the_background<T: Send>(work: impl FnOnce() -> T + Send) -> T {
         let builder = Builder::new().name(thread::current().name().unwrap_or("quorate").to_owned());
         let spawned = builder.spawn_scoped(scope, || {
             enter_runtime_thread();
-            let_others_go_first();
+            let_others_go_first(Haste::None);
             do_it()
         });
         match spawned {
@@ -105,16 +105,23 @@ pub(super) fn in_the_background<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 }
 
 /// How far behind the others a thread goes that has time.
-#[cfg(target_os = "linux")]
-const NICENESS: i32 = 10;
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Haste {
+    /// Another node waits for it: it gets most of what the others leave, and a share beside them.
+    Some = 4,
+    /// Nobody does.
+    None = 15,
+}
 
 /// This thread has time: where cores are scarce, those on the path of commands and reads go before it. On Linux, where
 /// each thread has a niceness of its own; whoever may not change it goes on as before.
-pub(super) fn let_others_go_first() {
+#[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "elsewhere all threads are equal"))]
+pub(super) fn let_others_go_first(haste: Haste) {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{getpriority_process, setpriority_process};
-        let lowered = getpriority_process(None).and_then(|now| setpriority_process(None, now.max(NICENESS)));
+        let niceness = haste as i32;
+        let lowered = getpriority_process(None).and_then(|now| setpriority_process(None, now.max(niceness)));
         if let Err(error) = lowered {
             log::debug!("a thread keeps its priority: {error}");
         }
