@@ -3,14 +3,12 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::super::machine::{Command, CommandId, Deed, Done};
 use super::super::plan::Act;
 use super::super::trace::What;
 use super::callers::{Answer, PATIENCE};
 use super::{Judged, World};
-use crate::machine::Codec;
+use crate::machine::{Codec, seal_plain};
 use crate::replica::{Event, Proposal};
 use crate::ticket::{Outcome, Permit, ProposeError, Reply};
 use crate::types::{LogIndex, Moment, NodeId};
@@ -43,9 +41,8 @@ impl World {
         let decode = |bytes: &[u8]| Ok(Done::decode(bytes).expect("the machine's own answer"));
         let (reply, ticket) = Reply::pair(Permit::free(), crate::replica::tests::instant(), decode);
         ticket.on_done(move |outcome| mailbox.lock().push(Answer::OfMany { command: id, began_at, outcome }));
-        let mut bytes = Vec::new();
-        command.encode(&mut bytes);
-        Event::Propose(Proposal { command: Bytes::from(bytes), reply, deadline })
+        let entry = seal_plain(|out| command.encode(out));
+        Event::Propose(Proposal { command: entry, reply, deadline })
     }
 
     pub(super) fn one_of_many(
