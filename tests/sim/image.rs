@@ -12,7 +12,7 @@ use crate::storage::disk::DiskLog;
 use crate::storage::{
     GroupWrite, Identity, LogReader, Recovered, SnapshotStore, Storage, StorageError, Upkeep,
 };
-use crate::types::{Entry, EntryMeta, EntryRun, GroupId, HardState, LogIndex, LogPosition, Membership};
+use crate::types::{Entry, EntryMeta, EntryRun, GroupId, HardState, LogIndex, LogPosition, Membership, Term};
 
 /// What survives, whatever happens to the process and to the power.
 #[derive(Clone, Debug, Default)]
@@ -27,8 +27,9 @@ pub(super) struct Image {
     under_way: Vec<GroupWrite>,
     /// Entries that the log was given, and what each follows; for whoever judges them.
     pub(super) written: Vec<(LogPosition, Entry)>,
-    /// Entries that were here for good and are not any more, though no snapshot took their place; for whoever judges them.
-    pub(super) dropped: Vec<LogPosition>,
+    /// Entries that were here for good and are not any more, though no snapshot took their place, and the term until then; for
+    /// whoever judges them.
+    pub(super) dropped: Vec<(LogPosition, Term)>,
 }
 
 pub(super) type SharedImage = Arc<Mutex<Image>>;
@@ -60,7 +61,8 @@ impl Image {
 
     fn truncate(&mut self, first: LogIndex) {
         let gone = self.entries.split_off(&first);
-        self.dropped.extend(gone.into_values().map(|entry| entry.position));
+        let term = self.hard_state.term;
+        self.dropped.extend(gone.into_values().map(|entry| (entry.position, term)));
     }
 
     /// What `writes` give the log, whether it becomes durable or not.
@@ -89,9 +91,13 @@ impl Image {
     }
 
     fn write(&mut self, write: &GroupWrite) {
+        // What is written at once may have been decided in several terms: the first is the one that excuses most.
+        let term = self.hard_state.term;
+        let known = self.dropped.len();
         self.steps_of(write, &mut |_| ());
         let mut dropped = std::mem::take(&mut self.dropped);
-        dropped.retain(|position| !self.holds(*position));
+        dropped[known..].iter_mut().for_each(|(_, until)| *until = term);
+        dropped.retain(|(position, _)| !self.holds(*position));
         self.dropped = dropped;
     }
 

@@ -22,8 +22,9 @@ pub(super) enum Broken {
     LogsDiffer { node: NodeId, at: LogPosition, was: String, is: String },
     /// §5.4: what is committed stays, and is in the log of every later leader.
     CommittedLost { leader: NodeId, term: Term, committed: LogPosition },
-    /// §5.4: nor does anybody drop it who had it for good, be it to write it anew.
-    CommittedDropped { node: NodeId, committed: LogPosition },
+    /// §5.4: nor does anybody drop it who had it for good, be it to write it anew, and has heard of the term in which it was
+    /// committed.
+    CommittedDropped { node: NodeId, term: Term, committed: LogPosition },
     /// §5.4: an index is committed with one entry only.
     CommittedTwice { node: NodeId, was: LogPosition, is: LogPosition },
     /// §5.3, §5.4: an entry is committed only when a majority of the configuration in force holds it durably.

@@ -98,11 +98,15 @@ impl Ledger {
         }
     }
 
-    /// A node's log does not hold these any more.
-    pub(super) fn dropped(&self, node: NodeId, dropped: &[LogPosition]) -> Judged {
-        let term_at = |index: LogIndex| self.committed.get(index.0 as usize - 1).map(|entry| entry.term);
-        match dropped.iter().find(|position| term_at(position.index) == Some(position.term)) {
-            Some(&committed) => Err(Broken::CommittedDropped { node, committed }),
+    /// A node's log does not hold these any more; until then it was in these terms. A leader of a term in which an entry is
+    /// known to be committed has it, and so have all later ones; an earlier one, whose words come late, need not.
+    pub(super) fn dropped(&self, node: NodeId, dropped: &[(LogPosition, Term)]) -> Judged {
+        let must_keep = |position: LogPosition, term: Term| {
+            let committed = self.committed.get(position.index.0 as usize - 1);
+            committed.is_some_and(|entry| entry.term == position.term && entry.known_in <= term)
+        };
+        match dropped.iter().find(|(position, term)| must_keep(*position, *term)) {
+            Some(&(committed, term)) => Err(Broken::CommittedDropped { node, term, committed }),
             None => Ok(()),
         }
     }

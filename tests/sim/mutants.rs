@@ -1,6 +1,7 @@
 //! The net is tested too: bugs are planted in the real code, one at a time, and each must be caught.
 //!
-//! The gate begins, for all but those that are [`UNSEEN`], with the seed that is known to catch a bug, so that it takes one run each as long as nothing shifts.
+//! The gate begins, for all but those that are [`UNSEEN`], with the seed that is known to catch a bug, so that it takes one run each
+//! as long as nothing shifts.
 //! `QUORATE_SIM_MUTANTS=1000 cargo test --release --lib sim::mutants -- --nocapture` begins with seed 0 for every bug, tries up
 //! to so many, and prints the whole table: which law caught it, at which seed, after how many events.
 
@@ -19,77 +20,75 @@ const SEEDS_MAX: u64 = 300;
 /// Which seed caught a bug first.
 const KNOWN: &[(Bug, u64)] = &[
     (Bug::VotesInOldTerms, 10),
-    (Bug::VotesTwice, 4),
+    (Bug::VotesTwice, 10),
+    (Bug::CountsLateVotes, 1023),
     (Bug::ForgetsVotes, 1),
-    (Bug::ComparesIndexAlone, 959),
+    (Bug::ComparesIndexAlone, 81),
     (Bug::AnswersVotesBeforeSync, 0),
     (Bug::RevealsUnsyncedTerms, 0),
-    (Bug::CommitsOldTerms, 54),
+    (Bug::CommitsOldTerms, 26),
     (Bug::CountsUnsyncedLog, 1),
     (Bug::AnswersBeforeSync, 0),
     (Bug::HeartbeatClaimsUnsynced, 0),
-    (Bug::CountsOverwrittenWrites, 88),
-    (Bug::CommitsUnverified, 2),
-    (Bug::TruncatesCommitted, 6),
-    (Bug::AppendsBehindMismatch, 26),
-    (Bug::ProbesOnce, 48),
-    (Bug::LostAppendsStayInFlight, 92),
+    (Bug::CountsOverwrittenWrites, 26),
+    (Bug::CommitsUnverified, 4),
+    (Bug::DeletesMatching, 23),
+    (Bug::TruncatesCommitted, 2),
+    (Bug::AppendsBehindMismatch, 2),
+    (Bug::ProbesOnce, 0),
+    (Bug::LostAppendsStayInFlight, 229),
     (Bug::NeverStepsDown, 8),
-    (Bug::ReadsWithoutRound, 2),
-    (Bug::ReadsBeforeNoop, 10),
-    (Bug::ReadsJoinOlderRounds, 306),
-    (Bug::ReadsBeforeApply, 6),
-    (Bug::ReusesReadIds, 71),
-    (Bug::CountsOneHalf, 37),
-    (Bug::LeavesJointEarly, 23),
+    (Bug::ReadsWithoutRound, 1),
+    (Bug::ReadsBeforeNoop, 5),
+    (Bug::ReadsJoinOlderRounds, 54),
+    (Bug::ReadsBeforeApply, 4),
+    (Bug::ReusesReadIds, 4),
+    (Bug::LeaseFromReceipt, 203),
+    (Bug::LeaseOutlivesTransfer, 4),
+    (Bug::ForgetsPromises, 483),
+    (Bug::CountsOneHalf, 6),
+    (Bug::LeavesJointEarly, 6),
     (Bug::NeverLeavesJoint, 0),
-    (Bug::ConfigAtCommit, 8),
+    (Bug::ConfigAtCommit, 6),
     (Bug::CountsLearners, 6),
-    (Bug::ChangesAtOnce, 697),
+    (Bug::ChangesAtOnce, 306),
     (Bug::MakesVotersOfStrangers, 6),
+    (Bug::HearsTheWiped, 14),
     (Bug::KeepsConfigBehindSnapshot, 0),
-    (Bug::SnapshotNamesLatestConfig, 160),
-    (Bug::CompactsBeyondSnapshot, 5),
+    (Bug::SnapshotNamesLatestConfig, 111),
+    (Bug::RestartKeepsTail, 1514),
+    (Bug::CompactsBeyondSnapshot, 4),
     (Bug::PicturesHoldMore, 0),
-    (Bug::ResumesUnjudged, 6),
-    (Bug::NamesSnapshotUnsynced, 6),
+    (Bug::ResumesUnjudged, 43),
+    (Bug::NamesSnapshotUnsynced, 4),
     (Bug::ReleasesBeforeSnapshotIsNamed, 26),
-    (Bug::AppendsForwardsTwice, 6),
-    (Bug::TakesLateForwards, 200),
-    (Bug::IgnoresBoots, 18),
-    (Bug::AnswersSuperseded, 72),
-    (Bug::DeniesAtDeadline, 15),
+    (Bug::BelievesRottenBlocks, 19),
+    (Bug::AppendsForwardsTwice, 4),
+    (Bug::TakesLateForwards, 190),
+    (Bug::IgnoresBoots, 6),
+    (Bug::AnswersSuperseded, 224),
+    (Bug::DeniesAtDeadline, 19),
+    (Bug::DeniesTruncated, 150),
     (Bug::SkipsCommands, 0),
-    (Bug::SnapshotsForgetSessions, 9),
+    (Bug::SnapshotsForgetSessions, 2),
     (Bug::ForgetsSidecars, 2),
     (Bug::RevivesSessions, 2),
     (Bug::ExecutesTheAcknowledged, 2),
     (Bug::CountsLocalUse, 1),
     (Bug::KeepsAwaitedAnswers, 1),
-    (Bug::SharesSalts, 4),
-    (Bug::WritesUnsynced, 2),
+    (Bug::SharesSalts, 2),
+    (Bug::WritesUnsynced, 1),
     (Bug::RetriesFailedSyncs, 1),
     (Bug::NamesSegmentUnsynced, 2),
-    (Bug::RecyclesUnsynced, 774),
-    (Bug::BelievesTornBatches, 124),
-    (Bug::CutsTheAcknowledged, 666),
+    (Bug::RecyclesUnsynced, 70),
+    (Bug::BelievesTornBatches, 49),
     (Bug::ForgetsToRestate, 1),
-    (Bug::ReleaseKeepsOldConfig, 4),
+    (Bug::ReleaseKeepsOldConfig, 2),
     (Bug::ReleasesNeededSegments, 1),
 ];
 
-/// What 700 seeds have not caught: for these the weather is still too fair. Each breaks scripted tests of its own room.
-const UNSEEN: &[Bug] = &[
-    Bug::CountsLateVotes,
-    Bug::DeletesMatching,
-    Bug::LeaseFromReceipt,
-    Bug::LeaseOutlivesTransfer,
-    Bug::ForgetsPromises,
-    Bug::HearsTheWiped,
-    Bug::RestartKeepsTail,
-    Bug::BelievesRottenBlocks,
-    Bug::DeniesTruncated,
-];
+/// What 4,000 seeds have not caught: for this one the weather is still too fair. It breaks scripted tests of its own room.
+const UNSEEN: &[Bug] = &[Bug::CutsTheAcknowledged];
 
 /// How a bug was caught.
 struct Catch {
@@ -100,12 +99,16 @@ struct Catch {
 }
 
 fn hunt(bug: Bug, seeds: impl Iterator<Item = u64>) -> Option<Catch> {
-    let _planted = plant(bug);
+    let planted = plant(bug);
     let mut events = 0;
     for seed in seeds {
-        let ran = run(&plan_of(seed), false);
+        let plan = plan_of(seed);
+        let ran = run(&plan, false);
         events += ran.tally.events;
         if let Some(broken) = ran.broken {
+            drop(planted);
+            let alone = run(&plan, false).broken;
+            assert!(alone.is_none(), "seed {seed} breaks a law without {bug:?}, too: {alone:?}");
             return Some(Catch { law: broken.name(), seed, events });
         }
     }

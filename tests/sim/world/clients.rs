@@ -254,8 +254,13 @@ impl World {
 
     /// The fate of what is open in that session stays unknown.
     fn leave(&mut self, place: usize, session: SessionId) {
+        let was_done = self.is_over && self.is_client_content(place);
         for name in self.clients[place].forget(session) {
             self.record_in_session(place, name, None);
+        }
+        // A late answer to an attempt that nobody needs any more: it does nothing by itself, but wants a session again.
+        if was_done && !self.is_client_content(place) {
+            self.plan_in(300 * MILLISECOND, Next::Client(place));
         }
     }
 
