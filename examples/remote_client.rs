@@ -123,7 +123,7 @@ fn interruption() -> Result<Receiver<()>, Box<dyn Error>> {
 fn leader(client: &Client<Counter>) -> Result<u64, Box<dyn Error>> {
     for _ in 0..1000 {
         if let Some(leader) = client.status()?.leader {
-            return Ok(leader.get());
+            return Ok(leader);
         }
     }
     Err("nobody leads".into())

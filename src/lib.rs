@@ -54,8 +54,6 @@
 //!
 //! [How it is tested](guide::how_quorate_is_tested) is a page of its own.
 //!
-//! A [`Server`] is a node that other processes can ask too.
-//!
 //! A [`Server`] is a node that other processes may ask too; each of them has a [`Client`], and no node.
 //!
 //! From there: [`Codec`] for commands of your own, [`ProposeError::outcome`] for what an error lets you conclude,
@@ -100,16 +98,12 @@
 //! elsewhere, under the same number of the same session, until the deadline; only then, and only if an attempt may have
 //! arrived, its caller is told that nobody knows.
 //!
-//! **An append to the event store** is such a proposal. Its apply thread collects the rows of a batch in memory; a thread of
-//! their own settles them in redb, together with the position they belong to, and the log is kept from there on. Loads,
-//! listings and subscriptions read a picture of the last batch and hold nobody up.
-//!
 //! **A read** joins a numbered round of heartbeats that is sent after the read arrived. When a majority has answered that
 //! round, the leader was still the leader, and the read takes its place behind the applies up to the commit index of its
 //! arrival. On a follower one message to the leader comes first. With [`Config::lease_reads`] the round is spared while nobody
 //! else can have been elected: as long as an answered round was sent less than a lease ago.
 //!
-//! **Too much of either** is refused at the door. Whatever waits anywhere in a node has its share of one budget
+//! **Too much of anything** is refused at the door. Whatever waits anywhere in a node has its share of one budget
 //! ([`Config::in_flight_bytes_max`]): a slow disk, a slow state machine or a slow peer fills its own share, then callers get
 //! `Busy`, and memory stays what it was.
 //!

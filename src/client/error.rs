@@ -52,7 +52,10 @@ pub enum ClientError {
     )]
     Malformed,
     /// It was sent, and its fate was not known at the deadline, however often it was repeated.
-    #[error("the command may or may not be applied: its fate was not known before the deadline")]
+    #[error(
+        "the command may or may not be applied: its fate was not known before the deadline; look before you propose it again, \
+         which would be another command"
+    )]
     Unknown,
     /// The client's session is gone: the cluster keeps a limited number, and this one was not used for the longest time. The
     /// next command opens another.

@@ -20,7 +20,7 @@ use crate::machine::{Codec, StateMachine};
 use crate::net::{LoopWaker, clock};
 use crate::sync::Mutex;
 use crate::ticket::{
-    CallError, Gate, Permit, Reply, StopCause, Ticket, enter_runtime_thread, on_runtime_thread, panic_message,
+    CallError, Gate, Reply, StopCause, Ticket, enter_runtime_thread, on_runtime_thread, panic_message,
 };
 use crate::types::{ClientAnswer, ClientStatus, ClusterId, NodeId};
 use crate::wire::greeting::Secret;
@@ -253,14 +253,10 @@ impl Line {
         decode: fn(&ClientAnswer) -> Result<T, E>,
     ) -> Ticket<T, E> {
         let deadline = later(within);
-        let Some(permit) = self.enter(bytes) else { return Ticket::refused(busy, deadline) };
+        let Some(permit) = self.gate.enter(bytes) else { return Ticket::refused(busy, deadline) };
         let (reply, ticket) = Reply::pair(permit, deadline + GRACE, decode);
         self.inbox.put(Submitted { ask, end: end(reply), deadline });
         ticket
-    }
-
-    fn enter(&self, bytes: usize) -> Option<Permit> {
-        self.gate.enter(bytes)
     }
 }
 

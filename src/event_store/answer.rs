@@ -158,7 +158,8 @@ pub struct RecordedPage {
     pub is_end: bool,
 }
 
-/// Sequences, times, lists and so on, one after the other; what tells them apart stands in `query.rs`.
+// The byte forms, as the table at the top of `query.rs` has them.
+
 impl Conflict {
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         out.put_id(&self.aggregate);

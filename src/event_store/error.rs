@@ -10,7 +10,7 @@ use crate::machine::{DecodeError, MachineError};
 #[non_exhaustive]
 pub enum OpenError {
     /// Another process, or another node of this one, has it open.
-    #[error("{}: the store is in use", dir.display())]
+    #[error("{}: the store is in use by another process or node; stop that, or choose another directory", dir.display())]
     InUse {
         /// Where the store is.
         dir: PathBuf,

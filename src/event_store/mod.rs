@@ -91,33 +91,6 @@
 //! | `picture.rs` | a snapshot of the whole store, out and in |
 //! | `reader.rs` | the part of the machine that other threads hold: views, and the news that a batch was applied |
 //!
-//! What that offers to the handle:
-//!
-//! ```text
-//! EventMachine::open(&MachineOptions) -> Result<Self, OpenError>      MachineOptions { dir, cache_bytes, layer_bytes, verify }
-//! EventMachine::reader(&self) -> Reader                               taken before the machine goes into Node::start
-//! EventMachine::view(&self) -> View                                   node.read(|machine| machine.view()) is linearizable,
-//!                                                                     and what is then read holds no thread of the node
-//! Reader (Clone, Send, Sync)
-//!   view(&self) -> Result<View, StoreError>                           of the last batch that was applied here: Local
-//!   news(&self) -> News                                               News { applied: u64, closed: bool }
-//!   wait_beyond(&self, index: u64, within: Duration) -> News
-//! View (Clone, Send, Sync); keep it short: what it shows takes room as long as it lives
-//!   applied(&self) -> u64                                             the log index that it shows
-//!   check(&self, id, expected) -> Result<Result<(), Conflict>, StoreError>
-//!   aggregate(&self, id) -> Result<Option<Aggregate>, StoreError>
-//!   events(&self, id, from, bytes_max) -> Result<Events, StoreError>  usize::MAX: all of them
-//!   snapshot(&self, id, bytes_max) -> Result<Snapshot, StoreError>
-//!   aggregates(&self, prefix, after, rows_max) -> Result<Page<AggregateId>, StoreError>
-//!   with_label(&self, label, value, after, rows_max) -> Result<Page<AggregateId>, StoreError>
-//!   with_status(&self, status, after, rows_max) -> Result<Page<WithStatus>, StoreError>
-//!   label_values(&self, label, after, rows_max) -> Result<Page<String>, StoreError>
-//!   recorded(&self, from, &filter, bytes_max) -> Result<RecordedPage, StoreError>
-//!   oldest_archive(&self, after, bytes_max) -> Result<Option<Archived>, StoreError>
-//!   archive(&self, index, from, bytes_max) -> Result<Option<Archived>, StoreError>
-//!   answer(&self, query: Query) -> Response                           all of these by value, within the limits of a page
-//! ```
-//!
 //! The handle:
 //!
 //! | file | what stands there |

@@ -102,7 +102,7 @@ impl SaveError {
 #[non_exhaustive]
 pub enum ArchiveError {
     /// This store does not archive: [`Options::archiving`](super::Options::archiving).
-    #[error("archiving is disabled; nothing was archived")]
+    #[error("archiving is disabled (`Options::archiving`, on every node); nothing was archived")]
     ArchivingDisabled,
     /// No aggregate has such an id.
     #[error(transparent)]
@@ -134,7 +134,7 @@ impl ArchiveError {
 #[non_exhaustive]
 pub enum ConsumeError<E> {
     /// This store does not archive: [`Options::archiving`](super::Options::archiving).
-    #[error("archiving is disabled: there is nothing to consume")]
+    #[error("archiving is disabled (`Options::archiving`, on every node): there is nothing to consume")]
     ArchivingDisabled,
     /// There was nothing to consume in time; the handler was not called.
     #[error("no aggregate was archived in time")]

@@ -63,7 +63,7 @@ pub enum Response {
     Recorded(RecordedPage),
     /// An archive record; none if there is no such record.
     Archived(Option<Archived>),
-    /// The answer could not be read from the disk of this node.
+    /// The store of this node failed over it: it was not read, or not done here.
     Failed {
         /// What went wrong.
         reason: String,

@@ -41,6 +41,8 @@ use bytes::Bytes;
 /// # assert!(matches!(Command::decode(&bytes), Ok(Command::Add(7))));
 /// ```
 ///
+/// A string, or bytes, take up all that is left: whatever stands before something else needs its length in front.
+///
 /// Bytes that a follower cannot decode once they are committed stop it
 /// ([`StopCause::Undecodable`](crate::StopCause::Undecodable)): teach every node a new form before any node writes it.
 pub trait Codec: Sized + Send + 'static {

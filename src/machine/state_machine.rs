@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use super::Codec;
+use super::{Codec, DecodeError};
 use crate::types::{LogPosition, SnapshotWriter};
 
 /// A deterministic state machine: the same commands in the same order give the same state and the same responses on
@@ -109,6 +109,20 @@ pub struct SnapshotError {
 pub struct MachineError {
     /// What went wrong.
     pub reason: String,
+}
+
+/// Bytes that mean nothing are reason enough.
+impl From<DecodeError> for SnapshotError {
+    fn from(error: DecodeError) -> Self {
+        Self { reason: error.reason }
+    }
+}
+
+/// Bytes that mean nothing are reason enough.
+impl From<DecodeError> for MachineError {
+    fn from(error: DecodeError) -> Self {
+        Self { reason: error.reason }
+    }
 }
 
 impl SnapshotError {

@@ -79,12 +79,12 @@ impl<S: StateMachine> Node<S> {
 /// As clients are told it.
 fn told(status: &ReplicaStatus) -> ClientStatus {
     ClientStatus {
-        node: status.id,
+        node: status.id.get(),
         term: status.term.0,
-        leader: status.leader,
+        leader: status.leader.map(NodeId::get),
         commit: status.commit.0,
         applied: status.applied.0,
-        voters: status.membership.voters().to_vec(),
-        learners: status.membership.learners().to_vec(),
+        voters: status.membership.voters().iter().map(|id| id.get()).collect(),
+        learners: status.membership.learners().iter().map(|id| id.get()).collect(),
     }
 }

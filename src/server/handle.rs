@@ -102,7 +102,8 @@ impl<S: StateMachine> Server<S> {
         Ok(Self { parts: Arc::new(ServerParts { node, address, desk, thread }) })
     }
 
-    /// Starts one, and blocks until its node stops. Without an error only if it was shut down.
+    /// Starts one, and blocks until its node stops. It heeds no signals: a process that is to hand leadership over at its end
+    /// uses [`Server::start`] and [`Server::shutdown`].
     pub fn run(config: impl Into<ServerConfig>, machine: S) -> Result<(), ServerError> {
         match Self::start(config, machine)?.wait() {
             Ok(StopCause::Shutdown) | Err(_) => Ok(()),

@@ -80,19 +80,19 @@ pub enum ClientAnswer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientStatus {
     /// Which node speaks.
-    pub node: NodeId,
+    pub node: u64,
     /// The latest term it has seen.
     pub term: u64,
     /// Who leads, as far as it knows.
-    pub leader: Option<NodeId>,
+    pub leader: Option<u64>,
     /// Entries up to here are committed.
     pub commit: u64,
     /// Entries up to here are applied there.
     pub applied: u64,
     /// The voters.
-    pub voters: Vec<NodeId>,
+    pub voters: Vec<u64>,
     /// The learners.
-    pub learners: Vec<NodeId>,
+    pub learners: Vec<u64>,
 }
 
 /// Why a request came to nothing, as far as the node knows. The variants of a proposal and of a read are those of

@@ -28,7 +28,7 @@
 
 use std::time::Duration;
 
-use super::client_refused::{self, REFUSED_BYTES_MAX, decode_refused, encode_refused};
+use super::client_refused::{REFUSED_BYTES_MAX, decode_refused, encode_refused};
 use super::cursor::{WireError, Writer};
 use super::fields::{Reader, read_address, read_node, write_address};
 use super::frame::{self, CLIENT_VERSION, Frame, FrameError, HEADER_BYTES};
@@ -104,7 +104,8 @@ pub(crate) fn request_len(request: &ClientRequest) -> usize {
         }
 }
 
-/// Whether a node would take `request`, its length as a frame aside.
+/// Whether a node would take `request`, its length as a frame aside: for those who test what we write.
+#[cfg(any(test, fuzzing))]
 pub(crate) fn is_request_within_limits(request: &ClientRequest) -> bool {
     match &request.call {
         ClientCall::Propose { session: Some(tag), .. } => is_tag_sound(*tag),
@@ -170,7 +171,7 @@ pub(crate) fn encode_message(message: &ServerMessage, out: &mut Vec<u8>) {
     out.reserve(message_len(message));
     seal(message_kind(message), out, |writer| match message {
         ServerMessage::Cluster { leader, members } => {
-            write_leader(*leader, writer);
+            write_leader(leader.map(NodeId::get), writer);
             writer.u8(listed(members.len()));
             for (id, address) in members {
                 write_address(writer.u64(id.get()), address);
@@ -223,11 +224,11 @@ fn outcome_len_max(outcome: &Result<ClientAnswer, ClientRefused>) -> usize {
     }
 }
 
-/// Whether a client would take `message`. What a state machine or a person put into it may be beyond the limits of this
-/// protocol: then it is dropped here, and not with the connection there.
+/// Whether a client would take `message`: for those who test what we write.
+#[cfg(any(test, fuzzing))]
 pub(crate) fn is_message_within_limits(message: &ServerMessage) -> bool {
     let fits = |address: &String| address.len() <= Membership::ADDRESS_BYTES_MAX;
-    let is_short = |list: &[NodeId]| list.len() <= Membership::MEMBERS_MAX;
+    let is_short = |list: &[u64]| list.len() <= Membership::MEMBERS_MAX;
     match message {
         ServerMessage::Cluster { members, .. } => {
             members.len() <= Membership::MEMBERS_MAX
@@ -240,7 +241,9 @@ pub(crate) fn is_message_within_limits(message: &ServerMessage) -> bool {
         ServerMessage::Reply { outcome: Ok(ClientAnswer::Status(status)), .. } => {
             is_short(&status.voters) && is_short(&status.learners)
         }
-        ServerMessage::Reply { outcome: Err(refused), .. } => client_refused::is_within_limits(refused),
+        ServerMessage::Reply { outcome: Err(refused), .. } => {
+            super::client_refused::is_within_limits(refused)
+        }
         ServerMessage::Reply { .. } => true,
     }
 }
@@ -284,22 +287,22 @@ fn decode_cluster(reader: &mut Reader) -> Result<ServerMessage, WireError> {
 }
 
 fn encode_status(status: &ClientStatus, writer: &mut Writer<'_>) {
-    writer.u64(status.node.get()).u64(status.term);
+    writer.u64(status.node).u64(status.term);
     write_leader(status.leader, writer);
     writer.u64(status.commit).u64(status.applied);
     for list in [&status.voters, &status.learners] {
         writer.u8(listed(list.len()));
-        for id in list {
-            writer.u64(id.get());
+        for &id in list {
+            writer.u64(id);
         }
     }
 }
 
 fn decode_status(reader: &mut Reader) -> Result<ClientStatus, WireError> {
     Ok(ClientStatus {
-        node: read_node(reader, "node of a status")?,
+        node: read_node(reader, "node of a status")?.get(),
         term: reader.u64()?,
-        leader: read_leader(reader)?,
+        leader: read_leader(reader)?.map(NodeId::get),
         commit: reader.u64()?,
         applied: reader.u64()?,
         voters: read_nodes(reader)?,
@@ -307,15 +310,15 @@ fn decode_status(reader: &mut Reader) -> Result<ClientStatus, WireError> {
     })
 }
 
-fn read_nodes(reader: &mut Reader) -> Result<Vec<NodeId>, WireError> {
-    (0..read_listed(reader)?).map(|_| read_node(reader, "node of a list")).collect()
+fn read_nodes(reader: &mut Reader) -> Result<Vec<u64>, WireError> {
+    (0..read_listed(reader)?).map(|_| Ok(read_node(reader, "node of a list")?.get())).collect()
 }
 
 /// Zero, or one and eight bytes.
-fn write_leader(leader: Option<NodeId>, writer: &mut Writer<'_>) {
+fn write_leader(leader: Option<u64>, writer: &mut Writer<'_>) {
     writer.bool(leader.is_some());
     if let Some(leader) = leader {
-        writer.u64(leader.get());
+        writer.u64(leader);
     }
 }
 

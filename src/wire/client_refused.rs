@@ -32,6 +32,7 @@ pub(super) const REFUSED_BYTES_MAX: usize = 3 + PANIC_BYTES_MAX;
 const _: () = assert!(12 + Membership::ADDRESS_BYTES_MAX <= REFUSED_BYTES_MAX, "every reason fits");
 
 /// Whether a receiver would take it.
+#[cfg(any(test, fuzzing))]
 pub(super) fn is_within_limits(refused: &ClientRefused) -> bool {
     match refused {
         ClientRefused::NotLeader { leader: Some((_, address)) } => {

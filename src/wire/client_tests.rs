@@ -54,12 +54,16 @@ fn members() -> impl Strategy<Value = Vec<(NodeId, String)>> {
     prop::collection::btree_map(node(), address(), 0..6).prop_map(|members| members.into_iter().collect())
 }
 
-fn nodes() -> impl Strategy<Value = Vec<NodeId>> {
-    prop::collection::vec(node(), 0..5)
+fn id() -> impl Strategy<Value = u64> {
+    node().prop_map(NodeId::get)
+}
+
+fn ids() -> impl Strategy<Value = Vec<u64>> {
+    prop::collection::vec(id(), 0..5)
 }
 
 fn status() -> impl Strategy<Value = ClientStatus> {
-    (node(), prop::option::of(node()), any::<[u64; 3]>(), nodes(), nodes()).prop_map(
+    (id(), prop::option::of(id()), any::<[u64; 3]>(), ids(), ids()).prop_map(
         |(node, leader, [term, commit, applied], voters, learners)| ClientStatus {
             node,
             term,

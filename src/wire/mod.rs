@@ -5,11 +5,8 @@
 
 mod admin;
 mod buffers;
-#[cfg_attr(not(any(test, fuzzing)), allow(dead_code, reason = "half of it is what clients say and hear"))]
 pub(crate) mod client;
-#[cfg_attr(not(any(test, fuzzing)), allow(dead_code, reason = "half of it is what clients say and hear"))]
 pub(crate) mod client_hello;
-#[cfg_attr(not(any(test, fuzzing)), allow(dead_code, reason = "half of it is what clients say and hear"))]
 mod client_refused;
 mod cursor;
 mod entry;

@@ -83,11 +83,11 @@ fn each_node_can_be_asked_for_its_copy_and_for_its_status() {
         three.of(id).node().wait_applied(index, LONG).expect("it follows");
         assert_eq!(client.query_local_on(id, line("total")).as_deref(), Ok("7"));
         let status = client.status_of(id).expect("it is answered");
-        assert_eq!((status.node.get(), status.voters.len()), (id, 3));
-        assert_eq!(status.leader.map(quorate::types::NodeId::get), Some(three.leader()));
+        assert_eq!((status.node, status.voters.len()), (id, 3));
+        assert_eq!(status.leader, Some(three.leader()));
     }
     assert!(client.query_local(line("total")).is_ok());
-    assert!((1..=3).contains(&client.status().expect("it is answered").node.get()));
+    assert!((1..=3).contains(&client.status().expect("it is answered").node));
     for stranger in [0, 9] {
         let refused = ClientReadError::NotMember { node: stranger };
         assert_eq!(client.status_of(stranger), Err(refused.clone()));

@@ -82,8 +82,8 @@ impl Processes {
     pub(crate) fn leader(&self, client: &Client<Counter>) -> u64 {
         let runs = |id: u64| self.nodes[id as usize - 1].is_some();
         eventually("one of those leads that run", || {
-            let leader = client.status().ok()?.leader?.get();
-            (runs(leader) && client.status_of(leader).ok()?.leader?.get() == leader).then_some(leader)
+            let leader = client.status().ok()?.leader?;
+            (runs(leader) && client.status_of(leader).ok()?.leader? == leader).then_some(leader)
         })
     }
 }

@@ -58,7 +58,7 @@ pub(in crate::client) enum Verdict {
     Failed(Failure),
 }
 
-/// Why a call came to nothing. But for the last three and an expired session, no command was applied.
+/// Why a call came to nothing. But for the last three, no command was applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::client) enum Failure {
     /// No node was connected at the deadline: every address, and why not.

@@ -106,7 +106,7 @@ impl Hall {
             return;
         };
         let members = membership.members().map(|(id, member)| (id, member.address.clone())).collect();
-        let picture = Picture { leader: status.leader, members };
+        let picture = Picture { leader: status.leader.and_then(NodeId::new), members };
         if self.picture.as_ref() != Some(&picture) {
             self.picture = Some(picture);
             self.tell_all();

@@ -118,8 +118,8 @@ impl Cluster {
 }
 
 fn status() -> ClientStatus {
-    let (voters, learners) = (vec![node(1)], Vec::new());
-    ClientStatus { node: node(1), term: 1, leader: None, commit: 0, applied: 0, voters, learners }
+    let (voters, learners) = (vec![1], Vec::new());
+    ClientStatus { node: 1, term: 1, leader: None, commit: 0, applied: 0, voters, learners }
 }
 
 /// A connection that stands: how many requests were sent there, and how many certainly left.

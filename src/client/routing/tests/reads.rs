@@ -123,12 +123,12 @@ fn the_status_is_told_as_it_came() {
     let (asked, id) = scene.only(second);
     assert_eq!(asked, ClientCall::Status);
     let status = ClientStatus {
-        node: node(2),
+        node: 2,
         term: 3,
-        leader: Some(node(1)),
+        leader: Some(1),
         commit: 10,
         applied: 9,
-        voters: vec![node(1), node(2), node(3)],
+        voters: vec![1, 2, 3],
         learners: Vec::new(),
     };
 

@@ -103,7 +103,7 @@ fn a_node_that_is_slow_but_gives_signs_of_life_is_waited_for() {
         scene.pass(SILENCE / 3);
         for request in scene.sent_to(leader) {
             let status = ClientStatus {
-                node: node(1),
+                node: 1,
                 term: 1,
                 leader: None,
                 commit: 0,
