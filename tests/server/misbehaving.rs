@@ -3,8 +3,10 @@
 use std::net::Shutdown;
 use std::time::Duration;
 
+use quorate::ServerConfig;
+
 use crate::raw::{PROPOSE, QUERY, Raw, Said, frame, propose, query, request};
-use crate::scene::Alone;
+use crate::scene::{Alone, Line};
 
 /// Waits until a number of the server is what it should be: some other thread counts it.
 fn wait_until(is_so: impl Fn() -> bool) {
@@ -218,4 +220,36 @@ fn large_requests_wait_for_room_and_are_served_in_their_turn() {
     for other in others {
         assert_eq!(other.join().expect("it is answered"), 1_000_000);
     }
+}
+
+#[test]
+fn who_was_granted_room_for_little_waits_again_if_it_wants_much() {
+    // Room for one large request while it arrives, and for some small ones.
+    let alone = Alone::configured(|config| {
+        ServerConfig::new(config.command_bytes_max(150_000)).in_flight_bytes_max(300_000)
+    });
+    let adds_in = |bytes, number: u32| propose(1, &format!("add {}{number}", "0".repeat(bytes)));
+    let adds = |number| adds_in(140_000, number);
+    let mut clients: Vec<_> = (0..4).map(|_| Raw::client(alone.address())).collect();
+    let received = &alone.server.node().metrics().server.bytes_received;
+    let (before, large, small) = (received.get(), adds(1), adds_in(20_000, 0));
+    // One holds all the room, another keeps a little beyond it: who speaks now is not even asked how much it wants.
+    clients[0].write(&large[..100_000]);
+    wait_until(|| received.get() == before + 100_000);
+    clients[1].write(&small[..15_000]);
+    wait_until(|| received.get() == before + 115_000);
+    clients[2].write(&adds(10)[..100_000]);
+    clients[3].write(&adds(100));
+
+    clients[0].write(&large[100_000..]);
+    assert_eq!(clients[0].read_answer(), Said::Response { id: 1, text: "1".to_owned() });
+    // Were both of the others let in, the one that said all would be counted by now: each of these waits for a disk.
+    let node = alone.server.node();
+    let totals: Vec<_> =
+        (0..50).map(|_| node.propose(Line("add 0".to_owned())).expect("it is applied")).collect();
+    clients[2].write(&adds(10)[100_000..]);
+
+    assert!(totals.iter().all(|total| total == "1"), "large requests arrive one by one: {totals:?}");
+    assert_eq!(clients[2].read_answer(), Said::Response { id: 1, text: "11".to_owned() });
+    assert_eq!(clients[3].read_answer(), Said::Response { id: 1, text: "111".to_owned() });
 }

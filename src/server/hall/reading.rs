@@ -90,7 +90,7 @@ impl Hall {
             }
             let room = match connection.granted_bytes {
                 0 => self.limits.arriving_bytes_max.saturating_sub(self.arriving_beside(connection)),
-                _ => usize::MAX,
+                granted => granted,
             };
             match connection.inflow.next_frame_within(room)? {
                 Next::Frame(frame) => {
@@ -98,7 +98,9 @@ impl Hall {
                     self.take_request(token, connection, frame)?;
                 }
                 Next::Nothing => return Ok(()),
+                // What was granted before its length was known is too little: it waits for more, and holds nothing meanwhile.
                 Next::NoRoom(length) => {
+                    self.give_back_the_grant(connection);
                     connection.wanted_bytes = length;
                     return Ok(());
                 }
