@@ -187,7 +187,9 @@ fn submit_all(store: &EventStore, appends: impl Iterator<Item = (usize, u64, usi
             oldest.wait().expect("the node is healthy");
         }
     }
-    window.into_iter().for_each(|ticket| _ = ticket.wait().expect("the node is healthy"));
+    for ticket in window {
+        let _ = ticket.wait().expect("the node is healthy");
+    }
 }
 
 fn restart() -> Value {

@@ -30,12 +30,12 @@ impl World {
         for _ in 0..count {
             self.bursts += 1;
             let id: CommandId = (CALLER as u64) << 32 | self.bursts;
-            let event = self.one_command(node, Command { id, key: KEY, deed: Deed::Write(id), padding: 8 });
+            let event = self.one_command(node, &Command { id, key: KEY, deed: Deed::Write(id), padding: 8 });
             self.handle(node, event);
         }
     }
 
-    fn one_command(&self, node: NodeId, command: Command) -> Event {
+    fn one_command(&self, node: NodeId, command: &Command) -> Event {
         let (mailbox, began_at, id) = (Arc::clone(&self.mailbox), self.ledger.committed(), command.id);
         let deadline = Moment(self.hosts[&node].clock(self.now).0 + PATIENCE);
         let decode = |bytes: &[u8]| Ok(Done::decode(bytes).expect("the machine's own answer"));
