@@ -17,33 +17,13 @@ use redb::Database;
 
 use super::command::Kind;
 use super::error::{OpenError, StoreError};
+use super::open::{self, MachineOptions};
 use super::reader::Reader;
 use super::rows::{Store, Watch};
 use super::view::View;
-use super::{Command, Query, Response, append, archive, open, picture, snapshots};
+use super::{Command, Query, Response, append, archive, picture, snapshots};
 use crate::machine::{Held, MachineError, SnapshotError, StateMachine};
 use crate::types::{LogPosition, SnapshotWriter};
-
-/// Where the store is, and what it may take up.
-#[derive(Clone, Debug)]
-pub struct MachineOptions {
-    /// The store's own directory. Not the node's: that takes no foreign files.
-    pub dir: PathBuf,
-    /// How much memory the database uses for its pages, in bytes.
-    pub cache_bytes: usize,
-    /// How many bytes of rows are collected before they are brought to the disk. At most four times as much is in memory,
-    /// and twice as much is applied again after a crash.
-    pub layer_bytes: u64,
-    /// Whether to look through the whole store when it is opened, also if nothing is suspected.
-    pub verify: bool,
-}
-
-impl MachineOptions {
-    /// A store in `dir`, with 64 MiB of memory for pages, and 16 MiB of rows brought to the disk at a time.
-    pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), cache_bytes: 64 << 20, layer_bytes: 16 << 20, verify: false }
-    }
-}
 
 /// The state machine of the event store.
 pub struct EventMachine {

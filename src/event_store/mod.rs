@@ -158,9 +158,10 @@ pub use event::{Event, NewEvent, Timestamp};
 pub use executor::Executor;
 pub use id::AggregateId;
 pub use limits::Invalid;
+pub use machine::EventMachine;
 #[cfg(any(test, fuzzing))]
 pub(crate) use machine::held_in;
-pub use machine::{EventMachine, MachineOptions};
+pub use open::MachineOptions;
 pub use options::Options;
 pub use position::{Filter, Gap, Position, Recorded, Removal};
 pub use projection::Projection;

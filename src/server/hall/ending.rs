@@ -10,6 +10,9 @@ use super::Hall;
 use crate::wire::WireError;
 use crate::wire::frame::FrameError;
 
+/// How long we wait for the other side's end once we have said all.
+pub(super) const LINGER: Duration = Duration::from_secs(1);
+
 /// Why a connection ends.
 #[derive(Debug)]
 pub(super) enum Ending {
@@ -55,7 +58,7 @@ impl Hall {
     /// We say no more once what waits is written.
     pub(super) fn part(&mut self, connection: &mut Connection) {
         connection.stage = Stage::Parting { since: self.now, has_said_all: false };
-        self.due_by(self.now + super::upkeep::LINGER);
+        self.due_by(self.now + LINGER);
     }
 
     /// Puts a connection back into its place; or on its way out, if all is said.

@@ -4,10 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::super::connection::{Connection, Stage};
 use super::Hall;
-use super::ending::Ending;
+use super::ending::{Ending, LINGER};
 
-/// How long we wait for the other side's end once we have said all.
-pub(super) const LINGER: Duration = Duration::from_secs(1);
 /// Connections are looked at no more often than this, however their times are spread.
 const INTERVAL_MIN: Duration = Duration::from_millis(20);
 
