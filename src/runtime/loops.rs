@@ -269,6 +269,7 @@ mod tests {
     use super::*;
     use crate::machine::{MachineError, SnapshotError, StateMachine, Typed};
     use crate::replica::tests::instant;
+    use crate::runtime::threads::Haste;
     use crate::ticket::{ReadError, ReadTask};
     use crate::types::{Entry, EntryRun, LogIndex, LogPosition, Payload, SnapshotWriter, Term};
     use crate::workers::TestSnapshots;
@@ -351,7 +352,7 @@ mod tests {
         }
 
         let machine = applier.machine().as_any().downcast_ref::<Watched>().expect("the machine");
-        assert_eq!(machine.restored_at, Some(before.max(10)));
+        assert_eq!(machine.restored_at, Some(before.max(Haste::None as i32)));
         assert_eq!((machine.applied_at, niceness()), (Some(before), before));
     }
 
