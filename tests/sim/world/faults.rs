@@ -223,6 +223,8 @@ impl World {
         };
         let now = self.now;
         self.hosts.get_mut(&node).expect("a host of this world").set_clock(ppm, now);
+        // What has passed until now it has measured by the other speed.
+        self.awake_since.insert(node, now);
     }
 
     /// Whether faults are over, and, if so, whether everybody agrees.

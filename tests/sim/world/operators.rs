@@ -254,11 +254,13 @@ impl World {
             let agreed = membership.member(id).and_then(|member| member.incarnation);
             shown.is_some() && shown == agreed && self.hosts[&id].image.lock().founded
         };
-        // Everybody must know of everybody: a majority of those who do not would let the wiped one in.
+        // Everybody must know of everybody, for good: a majority of those who do not, or who forget it with what their disks had
+        // not written yet, would let the wiped one in.
         let knows_all = |id: NodeId| {
-            let known =
-                self.processes.get(&id).map(|process| Arc::clone(process.replica.raft().membership()));
-            known.is_some_and(|known| known.members().all(|(_, member)| member.incarnation.is_some()))
+            let Some(process) = self.processes.get(&id) else { return false };
+            let raft = process.replica.raft();
+            let is_durable = self.hosts[&id].image.lock().last().index >= raft.membership_index();
+            is_durable && raft.membership().members().all(|(_, member)| member.incarnation.is_some())
         };
         let all_are_here = |membership: &Membership| {
             membership.members().all(|(id, _)| is_here(id, membership) && knows_all(id))
