@@ -208,3 +208,16 @@ fn a_page_of_events_with_long_ids_is_not_much_longer_than_was_asked_for() {
 
     assert!(page.len() <= 2 * ASKED as usize, "{} bytes, and {ASKED} were asked for", page.len());
 }
+
+#[test]
+fn a_gap_below_a_snapshot_that_ran_ahead_names_the_first_event_that_is_left() {
+    let mut subject = Subject::new();
+    subject.raise(&order(1), ["a", "b", "c"]);
+    subject.trim(&order(1), "five", 5);
+    subject.raise(&order(1), ["d"]);
+
+    let recorded = subject.recorded(Position::START, &Filter::all());
+
+    let [Recorded::Gap(gap), Recorded::Event { event, .. }] = &recorded[..] else { panic!("{recorded:?}") };
+    assert_eq!(gap.first_available, event.sequence);
+}
