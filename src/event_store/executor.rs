@@ -174,7 +174,8 @@ impl<T: Projection> Executor<T> {
         }
     }
 
-    /// Appends what was decided. A refusal stands if the aggregate is what it was decided upon.
+    /// Appends what was decided. A refusal, or an event that does not fold, stands if the aggregate is what it was decided
+    /// upon.
     fn settle<R, E>(
         &self,
         decision: Decision<'_, T>,
@@ -184,7 +185,16 @@ impl<T: Projection> Executor<T> {
         let id = decision.aggregate().clone();
         match decided {
             Ok(result) => {
-                let Made { append, state, events, callbacks } = decision.into_made()?;
+                let expected = decision.expected();
+                let made = match decision.into_made() {
+                    Ok(made) => made,
+                    // It may fold onto what is there now.
+                    Err(unfolded) => match self.append(Append::to(&id, expected), deadline)? {
+                        Tried::Done(_) => return Err(unfolded.into()),
+                        Tried::Conflict(conflict) => return Ok(Tried::Conflict(conflict)),
+                    },
+                };
+                let Made { append, state, events, callbacks } = made;
                 let tried = self.append(append, deadline)?;
                 Ok(tried.map(|appended| {
                     let sequence = appended.next[0];

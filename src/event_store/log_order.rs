@@ -38,8 +38,9 @@ pub(super) fn read(
             let (position, value) = gaps.take()?;
             let GapRow { first_available, removed_by, id } = GapRow::decode(&value)?;
             if filter.wants_aggregate(&id) {
+                let bytes = GAP_BYTES + id.as_key().len();
                 let gap = Gap { position, aggregate: id, first_available, removed_by };
-                if !page.takes(Recorded::Gap(gap), GAP_BYTES) {
+                if !page.takes(Recorded::Gap(gap), bytes) {
                     return Ok(page.cut());
                 }
             }
@@ -58,7 +59,8 @@ pub(super) fn read(
             if position < from || !filter.wants(&event) {
                 continue;
             }
-            let bytes = size(&event);
+            // Here each event has its aggregate with it.
+            let bytes = size(&event) + event.aggregate.as_key().len();
             if !page.takes(Recorded::Event { position, event }, bytes) {
                 return Ok(page.cut());
             }

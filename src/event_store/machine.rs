@@ -90,7 +90,7 @@ impl StateMachine for EventMachine {
 
     fn apply(&mut self, at: LogPosition, command: Command) -> Response {
         let shared = Arc::clone(self.store.shared());
-        let _watch = Watch(&shared);
+        let _watch = Watch::over(&shared);
         self.command_bytes += command.bytes();
         let changed = self.change(at.index.0, command);
         shared.noted(changed).unwrap_or_else(|failure| {
@@ -115,7 +115,7 @@ impl StateMachine for EventMachine {
     /// All in one transaction, which the end of the batch commits: until then readers see what was there before.
     fn restore(&mut self, snapshot: &mut dyn Read) -> Result<(), MachineError> {
         let shared = Arc::clone(self.store.shared());
-        let _watch = Watch(&shared);
+        let _watch = Watch::over(&shared);
         (self.failure, self.command_bytes) = (None, 0);
         self.store.replace(|store| picture::read(store, snapshot))
     }
@@ -126,7 +126,7 @@ impl StateMachine for EventMachine {
 
     fn end_batch(&mut self, through: LogPosition, sidecar: &[u8]) -> Result<(), MachineError> {
         let shared = Arc::clone(self.store.shared());
-        let _watch = Watch(&shared);
+        let _watch = Watch::over(&shared);
         if let Some(failure) = &self.failure {
             return Err(failure.clone().into());
         }

@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 use redb::{Builder, Database, DatabaseError};
 
 use super::error::{OpenError, StoreError};
-use super::rows;
-use super::tables::{FORMAT, Table};
+use super::rows::{self, Rows};
+use super::tables::{AggregateRow, EventsRow, FORMAT, Table, event_key, missing};
 use crate::machine::Held;
 
 /// Where the store is, and what it may take up.
@@ -116,7 +116,38 @@ fn look_through(database: &Database) -> Result<(), StoreError> {
     for table in Table::ALL {
         rows::each(database, table, |key, value| Ok(table.judge(key, value)?))?;
     }
-    Ok(())
+    agree(database)
+}
+
+/// Whether the rows are there that others name: a command that does not find them stops the node, at every start.
+fn agree(database: &Database) -> Result<(), StoreError> {
+    let store = Rows::of(database)?;
+    let (mut named, mut there) = (0_u64, 0_u64);
+    rows::each(database, Table::Sequences, |key, at| {
+        named += 1;
+        let events = store.get(Table::Events, at)?.ok_or_else(|| missing(at))?;
+        let events = EventsRow::decode(&events)?;
+        let is_theirs = event_key(&events.id, events.first) == key;
+        if is_theirs { Ok(()) } else { Err(disagree("the events of one aggregate stand under another")) }
+    })?;
+    rows::each(database, Table::Events, |_, _| {
+        there += 1;
+        Ok(())
+    })?;
+    if there != named {
+        return Err(disagree("there are events that no aggregate has"));
+    }
+    rows::each(database, Table::Aggregates, |key, row| {
+        let is_saved = AggregateRow::decode(row)?.is.snapshot_sequence > 0;
+        if is_saved && store.get(Table::Snapshots, key)?.is_none() {
+            return Err(disagree("an aggregate's snapshot is missing"));
+        }
+        Ok(())
+    })
+}
+
+fn disagree(reason: &str) -> StoreError {
+    StoreError::Damaged { reason: reason.to_owned() }
 }
 
 /// Why a database was not opened.

@@ -149,8 +149,8 @@ pub struct Gap {
     pub position: Position,
     /// Whose events they were.
     pub aggregate: AggregateId,
-    /// The sequence of the first event that is not removed, if it has been appended yet: what lies before it, a snapshot
-    /// holds. Zero if the aggregate was archived: what comes later of this id is another life of it.
+    /// No event below this sequence is left: what lies before it, a snapshot holds. The first that is left may lie beyond
+    /// it, if that snapshot ran ahead of the events. Zero if the aggregate was archived: what comes later of this id is another life of it.
     pub first_available: u64,
     /// Who removed them.
     pub removed_by: Removal,

@@ -189,7 +189,7 @@ pub enum QueryError {
 #[non_exhaustive]
 pub enum SubscriptionError {
     /// Events were removed before the subscriber came to them. The next call goes on behind them.
-    #[error("events of {} up to {} are gone: the first that is left has sequence {}", .0.aggregate, .0.position, .0.first_available)]
+    #[error("events of {} up to {} are gone: none is left below sequence {}", .0.aggregate, .0.position, .0.first_available)]
     Gap(Gap),
     /// The subscription was closed, or the node stopped.
     #[error("the subscription is closed, or its node has stopped")]

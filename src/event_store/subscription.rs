@@ -146,7 +146,8 @@ impl Iterator for Subscription {
         }
         let item = self.next_until(later(Duration::MAX)).transpose()?;
         self.has_ended = !matches!(item, Ok(_) | Err(SubscriptionError::Gap(_)));
-        (!self.is_closed()).then_some(item)
+        // What was taken is handed out, also if it is closed meanwhile: its place lies behind that already.
+        (!self.has_ended || !self.is_closed()).then_some(item)
     }
 }
 

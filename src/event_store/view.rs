@@ -227,7 +227,7 @@ impl View {
     }
 
     pub(super) fn read<T>(&self, read: impl FnOnce(&Rows) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let _watch = Watch(&self.shared);
+        let _watch = Watch::over(&self.shared);
         self.shared.noted(read(&self.rows))
     }
 }

@@ -181,6 +181,56 @@ fn a_refusal_stands_only_if_the_aggregate_is_what_was_refused() {
     });
 }
 
+/// What is there of something that cannot be taken when it is not there.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Stock(u64);
+
+impl Projection for Stock {
+    fn initial(_: &AggregateId) -> Self {
+        Self::default()
+    }
+
+    fn fold(&mut self, event: &Event) -> Result<(), DecodeError> {
+        let left = match event.event_type.as_str() {
+            "taken" => self.0.checked_sub(event.value::<u64>()?),
+            _ => self.0.checked_add(1),
+        };
+        self.0 = left.ok_or_else(|| DecodeError::new("more was taken than there was"))?;
+        Ok(())
+    }
+}
+
+impl Codec for Stock {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.0.encode(out);
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        u64::decode(bytes).map(Self)
+    }
+}
+
+#[test]
+fn what_does_not_fold_onto_what_the_cache_held_is_decided_again_on_what_is_so() {
+    over_one_and_three(|cluster| {
+        let pears = id(["pears"]);
+        let stock = Executor::<Stock>::new(cluster.any());
+        assert_eq!(stock.get(&pears).expect("asked").0, 0);
+        append(cluster.any(), &pears, 0, &["received", "received"]);
+        let take = |count: u64| {
+            stock.execute(&pears, |decision| {
+                decision.raise(NewEvent::of("taken", &count));
+                Ok::<_, ()>(decision.state().0)
+            })
+        };
+
+        assert_eq!(take(2), Ok(0), "the cache knew of none");
+        let unfolded = take(1).expect_err("there is none");
+        assert_eq!(unfolded.outcome(), Outcome::NotApplied);
+        assert!(matches!(unfolded, ExecuteError::Fold { sequence: 3, .. }), "{unfolded:?}");
+    });
+}
+
 #[test]
 fn a_command_that_raises_nothing_is_answered_by_what_is_so_now() {
     over_one_and_three(|cluster| {

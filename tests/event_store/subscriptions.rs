@@ -1,6 +1,7 @@
 //! Subscriptions: from any place in the log, through what was to what comes, and nothing is lost on the way.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -256,4 +257,38 @@ fn many_events_come_page_by_page_and_none_is_lost_between_two_pages() {
         let sequences: Vec<_> = take(&mut all, 120).iter().map(|event| event.sequence).collect();
         assert_eq!(sequences, (0..120).collect::<Vec<_>>());
     });
+}
+
+#[test]
+fn who_closes_a_subscription_at_any_moment_finds_its_place_behind_what_was_handed_out() {
+    const EVENTS: usize = 500;
+    let (cluster, order) = (Cluster::of(1, |_| Options::default()), id(["order", "1"]));
+    let store = cluster.any();
+    append(store, &order, 0, &["made"; EVENTS]);
+
+    for _ in 0..500 {
+        let mut events = store.subscribe(Position::START, Filter::all()).expect("a good filter");
+        let (closer, handed_out) = (events.closer(), AtomicUsize::new(0));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while handed_out.load(Ordering::SeqCst) == 0 {
+                    std::hint::spin_loop();
+                }
+                closer.close();
+            });
+            for event in events.by_ref() {
+                event.expect("nothing is removed");
+                if handed_out.fetch_add(1, Ordering::SeqCst) + 1 == EVENTS {
+                    break;
+                }
+            }
+        });
+
+        let handed_out = handed_out.into_inner();
+        if handed_out < EVENTS {
+            let mut rest = store.subscribe(events.next_position(), Filter::all()).expect("a good filter");
+            let next = rest.next_within(LONG).expect("nothing is removed").expect("it is there");
+            assert_eq!(next.event.sequence, handed_out as u64, "what was not handed out comes again");
+        }
+    }
 }

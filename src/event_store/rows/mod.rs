@@ -79,6 +79,11 @@ pub(super) struct Rows {
 }
 
 impl Rows {
+    /// As redb holds them.
+    pub(super) fn of(database: &redb::Database) -> Result<Self, StoreError> {
+        Ok(Self { basis: Arc::new(Basis::of(Base::of(database)?)), batch: 0 })
+    }
+
     pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         for layer in self.basis.layers() {
             if let Some(found) = layer.get(self.batch, table, key) {

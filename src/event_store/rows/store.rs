@@ -352,13 +352,23 @@ impl State {
     }
 }
 
-/// Damage shows as a panic within redb, too. Held while it works, this sees one pass.
-pub(crate) struct Watch<'a>(pub(crate) &'a Shared);
+/// Damage shows as a panic within redb, too. Held while it works, this sees one pass: one that began meanwhile.
+pub(crate) struct Watch<'a> {
+    shared: &'a Shared,
+    /// Somebody reads while a panic of his own unwinds.
+    was_panicking: bool,
+}
+
+impl<'a> Watch<'a> {
+    pub(crate) fn over(shared: &'a Shared) -> Self {
+        Self { shared, was_panicking: thread::panicking() }
+    }
+}
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.raise_suspicion(&"it panicked");
+        if thread::panicking() && !self.was_panicking {
+            self.shared.raise_suspicion(&"it panicked");
         }
     }
 }

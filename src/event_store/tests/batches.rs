@@ -163,3 +163,27 @@ fn pictures_taken_on_other_threads_are_whole() {
 
     assert!(lookers.into_iter().all(|looker| looker.join().unwrap() <= 300));
 }
+
+#[test]
+fn who_reads_while_a_panic_of_its_own_unwinds_casts_no_suspicion_on_the_store() {
+    struct AsksAtTheEnd(crate::event_store::View);
+
+    impl Drop for AsksAtTheEnd {
+        fn drop(&mut self) {
+            assert!(self.0.aggregate(&order(1)).unwrap().is_some());
+        }
+    }
+
+    let mut subject = Subject::new();
+    subject.apply(&placed(1));
+    let asks = AsksAtTheEnd(subject.view());
+
+    let panicked = std::thread::spawn(move || {
+        let _asks = asks;
+        panic!("the caller's own");
+    });
+    assert!(panicked.join().is_err());
+
+    let (dir, _) = subject.crash();
+    assert!(!dir.path().join("suspect").exists(), "the next start looks through the whole store for nothing");
+}

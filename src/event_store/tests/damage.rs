@@ -5,7 +5,8 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 
 use super::subject::{NOW, Subject, event, order, position};
-use crate::event_store::{Append, EventMachine, MachineOptions, OpenError, Response};
+use crate::event_store::tables::position_key;
+use crate::event_store::{Append, EventMachine, MachineOptions, OpenError, Position, Response};
 use crate::machine::StateMachine;
 use crate::types::LogPosition;
 
@@ -129,6 +130,30 @@ fn pages_that_are_whole_and_hold_no_rows_are_found_when_they_are_looked_for() {
     drop(machine);
 
     assert_eq!(held(&open(dir.path()).unwrap()), LogPosition::ZERO);
+}
+
+#[test]
+fn a_store_that_lost_rows_which_others_name_is_set_aside_once_that_is_met() {
+    let dir = stored(3);
+    let table = redb::TableDefinition::<&[u8], &[u8]>::new("events");
+    let database = redb::Database::open(dir.path().join("events.redb")).unwrap();
+    let store = database.begin_write().unwrap();
+    let at = position_key(Position { index: 1, offset: 0 });
+    assert!(store.open_table(table).unwrap().remove(&at[..]).unwrap().is_some());
+    store.commit().unwrap();
+    drop(database);
+
+    let mut machine = open(dir.path()).unwrap();
+    let late = Append::to(&order(0), 3).events([event("e")]).into_command(NOW).unwrap();
+    let response = machine.apply(position(4), late);
+    assert!(matches!(response, Response::Failed { .. }), "{response:?}");
+    assert!(machine.end_batch(position(4), &[]).is_err());
+    drop(machine);
+    assert!(dir.path().join("suspect").exists());
+
+    let machine = open(dir.path()).unwrap();
+    assert_eq!(held(&machine), LogPosition::ZERO, "the same entry would stop the node at every start");
+    assert!(dir.path().join("events.redb.damaged").exists());
 }
 
 #[test]

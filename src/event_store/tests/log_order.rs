@@ -4,6 +4,7 @@ use super::subject::{NOW, Subject, event, id, order};
 use crate::event_store::{
     AggregateId, Append, Command, Filter, Position, Query, Recorded, Removal, Response, limits::FILTER_MAX,
 };
+use crate::machine::Codec;
 
 /// Each event as "type of aggregate's last part @ position", each gap as "gap …".
 fn said(recorded: &[Recorded]) -> Vec<String> {
@@ -188,4 +189,35 @@ fn gaps_are_filtered_by_aggregate_and_come_whatever_types_are_wanted() {
     assert_eq!(seen(Filter::prefix(order(1)).or_event_type("z")), ["trimmed: 1 from 1 @ 1/0"]);
     assert_eq!(seen(Filter::prefix(order(2))), ["archived: 2 from 0 @ 2/0"]);
     assert_eq!(seen(Filter::prefix(order(3))), [""; 0]);
+}
+
+#[test]
+fn a_page_of_events_with_long_ids_is_not_much_longer_than_was_asked_for() {
+    const ASKED: u32 = 64 << 10;
+    let mut subject = Subject::new();
+    let long = |number: u64| id([number.to_string(), "long".repeat(250)]);
+    for number in 0..500 {
+        subject.raise(&long(number), ["e"]);
+        subject.raise(&long(number), ["f"]);
+        subject.trim(&long(number), "", 1);
+    }
+
+    let query = Query::Recorded { from: Position::START, filter: Filter::all(), bytes_max: ASKED };
+    let mut page = Vec::new();
+    subject.ask(&query).encode(&mut page);
+
+    assert!(page.len() <= 2 * ASKED as usize, "{} bytes, and {ASKED} were asked for", page.len());
+}
+
+#[test]
+fn below_what_a_gap_names_no_event_is_left_and_a_snapshot_that_ran_ahead_leaves_the_next_beyond() {
+    let mut subject = Subject::new();
+    subject.raise(&order(1), ["a", "b", "c"]);
+    subject.trim(&order(1), "five", 5);
+    subject.raise(&order(1), ["d"]);
+
+    let recorded = subject.recorded(Position::START, &Filter::all());
+
+    let [Recorded::Gap(gap), Recorded::Event { event, .. }] = &recorded[..] else { panic!("{recorded:?}") };
+    assert_eq!((gap.first_available, event.sequence), (3, 5));
 }
