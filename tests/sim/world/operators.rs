@@ -255,15 +255,18 @@ impl World {
             shown.is_some() && shown == agreed && self.hosts[&id].image.lock().founded
         };
         // Everybody must know of everybody, for good: a majority of those who do not, or who forget it with what their disks had
-        // not written yet, would let the wiped one in.
-        let knows_all = |id: NodeId| {
+        // not written yet, would let the wiped one in. And nobody may have begun another configuration: who believes to lead may
+        // be deposed, and the change of its successor may stand in logs, where it counts already (§6): from {2, 3, 5} to {2, 3}
+        // no disk may be lost, for of two voters none may.
+        let knows_all = |id: NodeId, agreed: &Membership| {
             let Some(process) = self.processes.get(&id) else { return false };
             let raft = process.replica.raft();
             let is_durable = self.hosts[&id].image.lock().last().index >= raft.membership_index();
-            is_durable && raft.membership().members().all(|(_, member)| member.incarnation.is_some())
+            let knows = raft.membership().members().all(|(_, member)| member.incarnation.is_some());
+            is_durable && knows && **raft.membership() == *agreed
         };
         let all_are_here = |membership: &Membership| {
-            membership.members().all(|(id, _)| is_here(id, membership) && knows_all(id))
+            membership.members().all(|(id, _)| is_here(id, membership) && knows_all(id, membership))
         };
         quiet
             && self.lead().is_some_and(|(_, membership)| {
