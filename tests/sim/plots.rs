@@ -3,7 +3,7 @@
 
 use super::chance::Chance;
 use super::plan::{Act, Fault, MICROSECOND, MILLISECOND, Plan, SECOND};
-use super::shape::{Await, Blow, Pace, Shape};
+use super::shape::{Await, Blow, Pace, Rot, Shape};
 
 /// What is plotted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,10 +24,12 @@ pub(super) enum Plot {
     FewHaveIt,
     /// Some stand for election, and hear of their votes late.
     LateVotes,
+    /// Much is written, and of the segment that it went to a byte rots in front of what was durable.
+    RottenHead,
 }
 
 impl Plot {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::ForgottenPromise,
         Self::LateAnswers,
         Self::LateHandover,
@@ -35,6 +37,7 @@ impl Plot {
         Self::LongTail,
         Self::FewHaveIt,
         Self::LateVotes,
+        Self::RottenHead,
     ];
 
     /// Whether it is about leases.
@@ -55,6 +58,7 @@ impl Plot {
                 plan.trailing_entries = chance.spread(1..4);
             }
             Self::FewHaveIt | Self::LateVotes => plan.calm = false,
+            Self::RottenHead => plan.large = 20,
             _ => {}
         }
         let mut at = chance.within(SECOND..3 * SECOND);
@@ -116,6 +120,11 @@ impl Plot {
                 let late = scene.between(8, 24);
                 scene.add(0, 8_000, Fault::Slow, one, Shape::Everybody.slow(Pace::Late, late));
                 scene.add(1, 3_000, Fault::Cut, LEADER, Shape::Dumb.choice());
+            }
+            Self::RottenHead => {
+                let (rots, byte) = (scene.between(20, 900), scene.between(0, 1 << 20));
+                scene.add(0, 1, Fault::Burst, LEADER, byte);
+                scene.add(rots, 100, Fault::Rot, one, Rot::Newest.choice(byte));
             }
         }
     }

@@ -184,3 +184,22 @@ impl Blow {
 pub(super) fn operations(choice: u64) -> u64 {
     choice >> 8 & 31
 }
+
+/// Which file rots. The seventh and eighth bit; where in it, the bits from the eighth on say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rot {
+    Segment,
+    Snapshot,
+    /// The segment that is written.
+    Newest,
+}
+
+impl Rot {
+    pub(super) fn of(choice: u64) -> Self {
+        [Self::Segment, Self::Snapshot, Self::Newest, Self::Snapshot][(choice >> 6 & 3) as usize]
+    }
+
+    pub(super) fn choice(self, place: u64) -> u64 {
+        (self as u64) << 6 | place << 8 | place & 7
+    }
+}

@@ -185,7 +185,7 @@ pub(super) struct World {
     /// Who led before whoever was elected last, and that one.
     led_before: Option<NodeId>,
     leads: Option<NodeId>,
-    /// When a node that stood still went on.
+    /// Since when a node can have missed somebody, by a clock of one speed: see `wait_anew`.
     awake_since: BTreeMap<NodeId, u64>,
     /// When a node has heard another last.
     heard: BTreeMap<Link, u64>,
@@ -465,7 +465,6 @@ impl World {
         }
         let patience = self.hosts[&node].in_world(3 * ELECTION);
         let long_ago = |since: u64| since + patience < self.now;
-        // It has not heard anybody while it stood still.
         let awake_since = self.awake_since.get(&node).copied().unwrap_or(0);
         let is_unheard = |peer: &NodeId| {
             let heard_at = self.heard.get(&(node, *peer)).copied().unwrap_or(0);

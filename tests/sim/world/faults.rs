@@ -140,7 +140,14 @@ impl World {
         let paused_already = self.paused.get(&node).copied().unwrap_or(0);
         let until = paused_already.max(self.now + act.lasts);
         self.paused.insert(node, until);
-        self.awake_since.insert(node, until);
+        self.wait_anew(node, until);
+    }
+
+    /// Whom it has not heard since is no reason to step down before `at`: it stands still until then, or what has passed it has
+    /// measured by another speed of its clock. Of both the later counts.
+    fn wait_anew(&mut self, node: NodeId, at: u64) {
+        let since = self.awake_since.entry(node).or_insert(at);
+        *since = at.max(*since);
     }
 
     pub(super) fn kill(&mut self, node: NodeId, act: Act) {
@@ -223,8 +230,7 @@ impl World {
         };
         let now = self.now;
         self.hosts.get_mut(&node).expect("a host of this world").set_clock(ppm, now);
-        // What has passed until now it has measured by the other speed.
-        self.awake_since.insert(node, now);
+        self.wait_anew(node, now);
     }
 
     /// Whether faults are over, and, if so, whether everybody agrees.

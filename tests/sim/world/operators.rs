@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::super::chance::Chance;
 use super::super::plan::{Act, SECOND};
 use super::super::process::ELECTION;
+use super::super::shape::Rot;
 use super::super::trace::What;
 use super::callers::Answer;
 use super::{Next, World};
@@ -320,7 +321,11 @@ impl World {
         let mut segments: Vec<_> = names.iter().filter(|name| is(name, "log")).collect();
         segments.sort();
         let snapshots: Vec<_> = names.iter().filter(|name| is(name, "snapshot")).collect();
-        let files = if act.choice & 64 == 0 || snapshots.is_empty() { segments.clone() } else { snapshots };
+        let files = match Rot::of(act.choice) {
+            Rot::Snapshot if !snapshots.is_empty() => &snapshots[..],
+            Rot::Newest => &segments[segments.len().saturating_sub(1)..],
+            _ => &segments[..],
+        };
         if let Some(file) = files.get(act.choice as usize % files.len().max(1)) {
             self.note(node, || format!("a byte of {} rots", file.display()));
             self.operators.damaged.insert(node);
