@@ -82,7 +82,7 @@ const KNOWN: &[(Bug, u64)] = &[
     (Bug::NamesSegmentUnsynced, 2),
     (Bug::RecyclesUnsynced, 70),
     (Bug::BelievesTornBatches, 49),
-    (Bug::CutsTheAcknowledged, 2758),
+    (Bug::CutsTheAcknowledged, 250),
     (Bug::ForgetsToRestate, 1),
     (Bug::ReleaseKeepsOldConfig, 2),
     (Bug::ReleasesNeededSegments, 1),

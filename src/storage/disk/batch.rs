@@ -17,6 +17,9 @@
 //! No batch is written before the one in front of it is synced. So *synced up to* is the batch's own offset, which finds
 //! a misdirected write as well; and a valid header behind a hole proves that the hole was durable once.
 
+#[cfg(test)]
+use byteorder::{ByteOrder, LittleEndian};
+
 use super::record::{self, HEAD_BYTES, Head, Restatement};
 use super::salt::Salt;
 use super::source::Source;
@@ -192,6 +195,17 @@ impl BatchHeader {
             Err(Fault::broken(offset, "the records are not those of their batch"))
         }
     }
+}
+
+/// Up to where a segment was durable as its last batch says. Damage in front of that is refused by name; behind it, it may be a
+/// torn write.
+#[cfg(test)]
+pub(crate) fn surely_durable(segment: &[u8]) -> u64 {
+    let number = |at: usize| LittleEndian::read_u64(&segment[at..]);
+    let salt = Salt::new(number(48), number(40));
+    let blocks = segment.chunks_exact(BLOCK_BYTES as usize);
+    let batches = blocks.filter_map(|block| BatchHeader::parse(&block[..HEADER_BYTES], salt));
+    batches.map(|batch| batch.synced_upto).max().unwrap_or(0)
 }
 
 /// Why a batch with a valid header cannot be read.

@@ -86,6 +86,8 @@ mod source;
 mod space_tests;
 mod writing;
 
+#[cfg(test)]
+pub(crate) use batch::surely_durable;
 pub use config::DiskConfig;
 pub use inspect::{
     GroupReport, LogEnd, RecordReport, Report, SegmentReport, SegmentState, inspect, inspect_records,

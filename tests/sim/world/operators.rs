@@ -12,6 +12,7 @@ use super::super::trace::What;
 use super::callers::Answer;
 use super::{Next, World};
 use crate::replica::{Change, Event, SnapshotNow, Transfer};
+use crate::storage::disk::surely_durable;
 use crate::ticket::ChangeError;
 use crate::types::{ChangeReceipt, Membership, MembershipChange, Moment, NodeId};
 
@@ -330,11 +331,9 @@ impl World {
             self.note(node, || format!("a byte of {} rots", file.display()));
             self.operators.damaged.insert(node);
             disk.alter(file, |bytes| {
-                // At the end of the log rot looks like a tear; that limit is known. Of the newest segment only its
-                // first part rots, if it is long.
+                // Of the last batch rot looks like a tear; that limit is known.
                 let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-                let most =
-                    if Some(file) == segments.last() { (used / 4).saturating_sub(2_048) } else { used };
+                let most = if Some(file) == segments.last() { surely_durable(bytes) as usize } else { used };
                 if most > 0 {
                     let at = (act.choice >> 8) as usize % most;
                     bytes[at] ^= 1 << (act.choice % 8);
