@@ -36,9 +36,9 @@ pub struct MachineOptions {
 }
 
 impl MachineOptions {
-    /// A store in `dir`, with 64 MiB of memory for pages, and 16 MiB of rows brought to the disk at a time.
+    /// A store in `dir`, with 64 MiB of memory for pages, and 32 MiB of rows brought to the disk at a time.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), cache_bytes: 64 << 20, layer_bytes: 16 << 20, verify: false }
+        Self { dir: dir.into(), cache_bytes: 64 << 20, layer_bytes: 32 << 20, verify: false }
     }
 }
 

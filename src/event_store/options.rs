@@ -69,7 +69,7 @@ impl Options {
     }
 
     /// How many bytes of rows are collected in memory before they are brought to the disk. At most four times as much is in
-    /// memory, and twice as much is applied again from the log after a crash. Default: 16 MiB.
+    /// memory, and twice as much is applied again from the log after a crash. Default: 32 MiB.
     #[must_use]
     pub fn layer_bytes(mut self, bytes: u64) -> Self {
         self.layer_bytes = bytes;

@@ -1,29 +1,33 @@
 //! Rows in memory, each as the batches wrote it that this layer collects.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Bound;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
+use smallvec::SmallVec;
 
 use crate::event_store::tables::Table;
 
 /// What is known of a key: its value, or that it has none.
 pub(super) type Found = Option<Bytes>;
 
+/// A key, within the map's own node if it is as short as most: who looks one up compares it with many.
+type Key = SmallVec<[u8; 40]>;
+
 /// The rows of all tables that some batches wrote. One thread writes, until it is frozen; any number read.
 #[derive(Default)]
 pub(super) struct Layer {
-    tables: RwLock<[BTreeMap<Vec<u8>, Versions>; Table::ALL.len()]>,
+    tables: RwLock<[BTreeMap<Key, Versions>; Table::ALL.len()]>,
 }
 
 impl Layer {
     pub(super) fn write(&self, batch: u64, table: Table, key: &[u8], value: Found) {
         let mut tables = self.tables.write();
-        let rows = &mut tables[table as usize];
-        match rows.get_mut(key) {
-            Some(versions) => versions.write(batch, value),
-            None => _ = rows.insert(key.to_vec(), Versions::new(batch, value)),
+        match tables[table as usize].entry(Key::from_slice(key)) {
+            Entry::Occupied(mut row) => row.get_mut().write(batch, value),
+            Entry::Vacant(row) => _ = row.insert(Versions::new(batch, value)),
         }
     }
 
@@ -45,7 +49,7 @@ impl Layer {
         }
         let tables = self.tables.read();
         let rows = tables[table as usize].range::<[u8], _>((from, until));
-        rows.filter_map(|(key, versions)| Some((key.clone(), versions.at(batch)?.clone())))
+        rows.filter_map(|(key, versions)| Some((key.to_vec(), versions.at(batch)?.clone())))
             .take(count)
             .collect()
     }
@@ -62,7 +66,7 @@ impl Layer {
         }
         let tables = self.tables.read();
         let mut rows = tables[table as usize].range::<[u8], _>((from, until)).rev();
-        rows.find_map(|(key, versions)| Some((key.clone(), versions.at(batch)?.clone())))
+        rows.find_map(|(key, versions)| Some((key.to_vec(), versions.at(batch)?.clone())))
     }
 
     /// Every row of a table as batches up to `batch` left it, in the order of their keys; ends with the first error.
