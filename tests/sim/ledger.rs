@@ -50,6 +50,8 @@ pub(super) struct Ledger {
     /// By data directory: who comes back without one has forgotten what it promised, and must not be counted.
     votes: HashMap<(Incarnation, Term), NodeId>,
     written: HashMap<LogPosition, Written>,
+    /// The configurations among them.
+    memberships: BTreeMap<(LogIndex, Term), Arc<Membership>>,
     committed: Vec<Committed>,
     /// The state machine as the committed log alone makes it, and what it held after each entry.
     state: State,
@@ -84,7 +86,11 @@ impl Ledger {
             None => {
                 self.written.insert(entry.position, is);
                 match &entry.payload {
-                    Payload::Membership(membership) => require_names(node, entry.position, membership),
+                    Payload::Membership(membership) => {
+                        let LogPosition { term, index } = entry.position;
+                        self.memberships.insert((index, term), Arc::clone(membership));
+                        require_names(node, entry.position, membership)
+                    }
                     _ => Ok(()),
                 }
             }
@@ -171,18 +177,16 @@ impl Ledger {
             // Its log has not been given it yet.
             return Ok(());
         }
-        let at = |index: LogIndex| {
-            let term = raft.term_at(index).or_else(|| {
+        let term_at = |index: LogIndex| {
+            raft.term_at(index).or_else(|| {
                 let place = index.0.checked_sub(1)?;
                 self.committed.get(place as usize).map(|entry| entry.term)
-            })?;
-            match &self.written.get(&LogPosition::new(term, index))?.payload {
-                Payload::Membership(membership) => Some(membership),
-                _ => None,
-            }
+            })
         };
         // A snapshot says up to where its configuration held, not where it began.
-        let Some(written) = (1..=index.0).rev().find_map(|index| at(LogIndex(index))) else { return Ok(()) };
+        let mut until_there = self.memberships.range(..=(index, Term(u64::MAX))).rev();
+        let written = until_there.find(|((index, term), _)| term_at(*index) == Some(*term));
+        let Some((_, written)) = written else { return Ok(()) };
         if written == raft.membership() {
             return Ok(());
         }
