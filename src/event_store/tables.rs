@@ -264,10 +264,11 @@ pub(super) fn position_key(position: Position) -> [u8; 12] {
     key
 }
 
-/// Which event of its record a key in `archived_events` names.
-pub(super) fn archived_event_of(key: &[u8]) -> Result<u64, DecodeError> {
+/// Which record a key in `archived_events` names, and which event of it.
+pub(super) fn archived_event_of(key: &[u8]) -> Result<(u64, u64), DecodeError> {
     of_width(16, key)?;
-    Reader::new(Bytes::copy_from_slice(&key[8..])).sequence()
+    let mut reader = Reader::new(Bytes::copy_from_slice(key));
+    Ok((reader.u64()?, reader.sequence()?))
 }
 
 /// The position that a key in `events` or `gaps` names.
@@ -356,7 +357,7 @@ pub(super) fn count_of(value: &[u8]) -> Result<u64, DecodeError> {
 }
 
 /// What stands behind the name of a label and its value.
-fn behind_label(key: &[u8]) -> Result<&[u8], DecodeError> {
+pub(super) fn behind_label(key: &[u8]) -> Result<&[u8], DecodeError> {
     let (_, behind) = text_of(key, LABEL, LABEL_BYTES_MAX)?;
     Ok(text_of(behind, LABEL_VALUE, LABEL_VALUE_BYTES_MAX)?.1)
 }
