@@ -76,6 +76,9 @@ fn judge(store: &ReadTransaction) -> Result<Result<Held, u32>, StoreError> {
     if format > FORMAT {
         return Ok(Err(format));
     }
+    for table in Table::ALL {
+        store.open_table(definition(table))?;
+    }
     let held = meta.get("held")?.ok_or_else(missing)?;
     let mut reader = Reader::new(Bytes::copy_from_slice(held.value()));
     let position = LogPosition::new(Term(reader.u64()?), LogIndex(reader.u64()?));

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use redb::ReadableTable;
 
 use super::subject::{NOW, Subject, event, order, position};
-use crate::event_store::tables::{EventsRow, archived_event_key, position_key};
+use crate::event_store::tables::{EventsRow, Table, archived_event_key, position_key};
 use crate::event_store::{Append, EventMachine, MachineOptions, OpenError, Position, Response, StoreError};
 use crate::machine::StateMachine;
 use crate::types::LogPosition;
@@ -161,6 +161,20 @@ fn a_store_that_lost_rows_which_others_name_is_set_aside_once_that_is_met() {
     let machine = open(dir.path()).unwrap();
     assert_eq!(held(&machine), LogPosition::ZERO, "the same entry would stop the node at every start");
     assert!(dir.path().join("events.redb.damaged").exists());
+}
+
+#[test]
+fn a_store_that_lost_a_table_is_set_aside() {
+    for lost in Table::ALL {
+        let dir = stored(3);
+        let table = redb::TableDefinition::<&[u8], &[u8]>::new(lost.name());
+        change_database(dir.path(), |store| assert!(store.delete_table(table).unwrap()));
+
+        let machine = open(dir.path()).unwrap();
+
+        assert_eq!(held(&machine), LogPosition::ZERO, "{} is missing", lost.name());
+        assert!(dir.path().join("events.redb.damaged").exists());
+    }
 }
 
 #[test]
