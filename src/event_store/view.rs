@@ -338,12 +338,18 @@ fn list<T>(
 ) -> Result<Page<T>, StoreError> {
     // The first key behind another one is that with a zero more.
     let first = after.map_or_else(Vec::new, |after| [&after, &[0][..]].concat());
-    let mut items = Vec::new();
-    for row in store.range(table, first.as_slice().max(prefix), Bound::Unbounded)? {
-        let (key, _) = row?;
-        if !key.starts_with(prefix) {
-            break;
+    // A prefix is made of whole texts, and the mark behind the last of them is no 0xFF.
+    let mut behind = prefix.to_vec();
+    let until = match behind.last_mut() {
+        Some(mark) => {
+            *mark += 1;
+            Bound::Excluded(behind.as_slice())
         }
+        None => Bound::Unbounded,
+    };
+    let mut items = Vec::new();
+    for row in store.range(table, first.as_slice().max(prefix), until)? {
+        let (key, _) = row?;
         if items.len() >= rows_max.max(1) {
             return Ok(Page { items, has_more: true });
         }

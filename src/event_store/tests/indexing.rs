@@ -2,7 +2,7 @@
 
 use super::subject::{NOW, Subject, at_millis, event, order};
 use crate::event_store::limits::{LABEL_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX, STATUS_BYTES_MAX};
-use crate::event_store::{AggregateId, Append, Index, Invalid, Query, Refused, Response, WithStatus};
+use crate::event_store::{AggregateId, Append, Index, Invalid, Page, Query, Refused, Response, WithStatus};
 
 /// Plays a scene twice: events stay, and events are trimmed after each append.
 fn whether_events_stay_or_go(scene: impl Fn(&mut Trimmed)) {
@@ -178,6 +178,23 @@ fn a_conflict_leaves_the_indexes_alone() {
 
     assert_eq!(subject.with_status("lost"), []);
     assert_eq!(subject.label_values("who"), [""; 0]);
+}
+
+#[test]
+fn who_goes_on_behind_all_that_begins_with_a_prefix_is_at_the_end() {
+    let mut subject = Subject::new();
+    (1..4).for_each(|number| drop(subject.raise(&order(number), ["made"])));
+    let behind = |after| {
+        let after = Some(AggregateId::new([after]).unwrap());
+        Query::Aggregates { prefix: AggregateId::new(["order"]).unwrap(), after, rows_max: 2 }
+    };
+    let page = |items, has_more| Response::Aggregates(Page { items, has_more });
+
+    for _ in 0..2 {
+        assert_eq!(subject.ask(&behind("orders")), page(vec![], false));
+        assert_eq!(subject.ask(&behind("ord")), page(vec![order(1), order(2)], true));
+        subject.reopen();
+    }
 }
 
 #[test]
