@@ -257,6 +257,22 @@ fn statuses_and_labels_have_limits() {
 }
 
 #[test]
+fn who_takes_away_what_a_new_id_never_had_makes_no_aggregate() {
+    let mut subject = Subject::new();
+    for nothing in [status(""), Index::new().label("customer", ""), status("").label("customer", "")] {
+        let appended = subject.append(Append::to(&order(1), 0).index(nothing)).unwrap();
+
+        assert_eq!(appended.next, [0]);
+        assert_eq!(subject.aggregate(&order(1)), None);
+        assert_eq!(subject.aggregates(&AggregateId::ALL), []);
+    }
+    subject.append(Append::to(&order(1), 0).status("placed")).unwrap();
+    subject.append(Append::to(&order(1), 0).status("")).unwrap();
+    assert_eq!(subject.aggregates(&AggregateId::ALL), [order(1)], "one that is there stays");
+    assert_eq!(subject.aggregate(&order(1)).unwrap().status, None);
+}
+
+#[test]
 fn an_aggregate_never_has_more_labels_than_it_may() {
     let mut subject = Subject::new();
     let full = (0..LABELS_MAX).fold(Index::new(), |index, nth| index.label(format!("label {nth}"), "x"));
