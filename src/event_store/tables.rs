@@ -128,6 +128,10 @@ impl AggregateRow {
         if is.base_sequence > is.sequence || is.snapshot_sequence > is.sequence {
             return Err(DecodeError::new("an aggregate that begins behind its end"));
         }
+        let mut texts = is.status.iter().map(|(status, _)| status).chain(is.labels.values());
+        if texts.any(String::is_empty) {
+            return Err(DecodeError::new("an aggregate with an empty status or label"));
+        }
         Ok(Self { is, trimmed })
     }
 }
@@ -233,6 +237,9 @@ impl ArchiveRow {
         let (base_sequence, sequence) = (reader.sequence()?, reader.sequence()?);
         let snapshot = reader.rest().clone();
         Invalid::judge_bytes(SNAPSHOT, snapshot.len(), SNAPSHOT_BYTES_MAX)?;
+        if base_sequence > sequence || snapshot_sequence > sequence {
+            return Err(DecodeError::new("an archive record that begins behind its end"));
+        }
         Ok(Self { id, snapshot_sequence, base_sequence, sequence, snapshot })
     }
 }

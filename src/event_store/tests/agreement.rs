@@ -263,4 +263,39 @@ fn events_in_another_order_than_in_the_log_are_refused() {
     });
 }
 
+#[test]
+fn rows_that_no_aggregate_and_no_record_can_have_are_refused() {
+    let refused = |change: &dyn Fn(&mut Picture)| {
+        let mut picture = Picture::new();
+        change(&mut picture);
+        picture.restored().unwrap_err()
+    };
+    let row = |reason| format!("the snapshot holds a row that is none: {reason}");
+
+    let empty = row("an aggregate with an empty status or label");
+    assert_eq!(
+        empty,
+        refused(&|picture| {
+            picture.change_aggregate(&order(2), |row| row.is.status = Some((String::new(), NOW)));
+        })
+    );
+    assert_eq!(
+        empty,
+        refused(&|picture| {
+            picture
+                .change_aggregate(&order(2), |row| drop(row.is.labels.insert("city".into(), String::new())));
+        })
+    );
+    for change in [(|record: &mut ArchiveRow| record.base_sequence = 3) as fn(&mut ArchiveRow), |record| {
+        record.snapshot_sequence = 3
+    }] {
+        let changed = refused(&|picture| {
+            let mut record = ArchiveRow::decode(picture.get(Table::Archive, &8_u64.to_be_bytes())).unwrap();
+            change(&mut record);
+            picture.put(Table::Archive, &8_u64.to_be_bytes(), record.encoded());
+        });
+        assert_eq!(changed, row("an archive record that begins behind its end"));
+    }
+}
+
 const MAGIC: &[u8; 14] = b"QuorateEvents\x01";
