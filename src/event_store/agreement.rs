@@ -10,6 +10,7 @@ use std::ops::Bound;
 
 use redb::ReadableTable;
 
+use super::cursor::Reader;
 use super::error::StoreError;
 use super::rows::Look;
 use super::tables::{
@@ -189,6 +190,16 @@ fn archived_events(rows: &Look<impl Rows>) -> Result<(), StoreError> {
         span.take(&events)?;
     }
     Ok(())
+}
+
+/// The last log index of which there is something.
+pub(super) fn last_index(rows: &Look<impl Rows>) -> Result<u64, StoreError> {
+    let mut last = 0;
+    for table in [Table::Events, Table::Gaps, Table::Archive] {
+        let Some((key, _)) = rows.last(table, Bound::Unbounded)? else { continue };
+        last = last.max(Reader::new(key.into()).u64()?);
+    }
+    Ok(last)
 }
 
 /// The sequences that are left for an aggregate's events.

@@ -57,8 +57,8 @@ fn write_row(out: &mut impl io::Write, table: Table, key: &[u8], value: &[u8]) -
     out.write_all(value)
 }
 
-/// Puts the rows of a snapshot in the place of all that is there.
-pub(super) fn read(store: &WriteTransaction, from: &mut dyn Read) -> Result<(), MachineError> {
+/// Puts the rows of a snapshot in the place of all that is there; the last log index of which they hold something.
+pub(super) fn read(store: &WriteTransaction, from: &mut dyn Read) -> Result<u64, MachineError> {
     let mut from = BufReader::with_capacity(BUFFER_BYTES, from);
     let mut magic = [0; MAGIC.len()];
     from.read_exact(&mut magic)?;
@@ -71,12 +71,14 @@ pub(super) fn read(store: &WriteTransaction, from: &mut dyn Read) -> Result<(), 
         rows::insert(store, table, || rows.next(table))?;
     }
     rows.finish()?;
-    agreement::judge(&Look::within(store)?).map_err(|error| match error {
+    let rows = Look::within(store)?;
+    agreement::judge(&rows).map_err(|error| match error {
         StoreError::Damaged { reason } => {
             MachineError::new(format!("the snapshot's rows contradict each other: {reason}"))
         }
         other => other.into(),
-    })
+    })?;
+    Ok(agreement::last_index(&rows)?)
 }
 
 /// The rows of a snapshot, of which the first is read ahead.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::subject::{NOW, Subject, event, order};
+use super::subject::{NOW, Subject, event, order, position};
 use crate::event_store::tables::{
     AggregateRow, ArchiveRow, EventsRow, GapRow, Table, archived_event_key, event_key, label_key,
     label_prefix, position_key, status_key,
@@ -261,6 +261,23 @@ fn events_in_another_order_than_in_the_log_are_refused() {
     is_refused("two events stand at one place in the log", |picture| {
         picture.move_events(at(2, 0), at(1, 2));
     });
+}
+
+#[test]
+fn a_snapshot_that_holds_events_behind_its_own_end_is_refused() {
+    for (index, is_taken) in [(7, false), (8, true)] {
+        let mut subject = Subject::new();
+        subject.machine().restore(&mut &*Picture::new().bytes()).unwrap();
+
+        let ended = subject.machine().end_batch(position(index), &[]);
+
+        let refused = "the snapshot holds what entry 8 brought, behind its own end";
+        assert_eq!(
+            ended.map_err(|error| error.reason),
+            if is_taken { Ok(()) } else { Err(refused.to_owned()) }
+        );
+        assert_eq!(subject.view().applied(), if is_taken { 8 } else { 0 });
+    }
 }
 
 #[test]
