@@ -13,7 +13,9 @@ use super::{Appended, Index, Position, Refused, Response};
 pub(super) fn append(store: &Batch, index: u64, changes: Vec<Change>) -> Result<Response, StoreError> {
     let mut found = Vec::with_capacity(changes.len());
     for change in &changes {
-        let row = read_aggregate(store, &change.id)?.unwrap_or_default();
+        let known = read_aggregate(store, &change.id)?;
+        let is_new = known.is_none();
+        let row = known.unwrap_or_default();
         if row.is.sequence != change.expected {
             let conflict = conflict(store, &change.id, change.expected, &row)?;
             return Ok(Response::Conflict(conflict));
@@ -21,12 +23,13 @@ pub(super) fn append(store: &Batch, index: u64, changes: Vec<Change>) -> Result<
         if let Err(refused) = judge(&row, change) {
             return Ok(Response::Refused(refused));
         }
-        found.push(row);
+        found.push((row, is_new));
     }
     let mut position = Position { index, offset: 0 };
     let mut next = Vec::with_capacity(changes.len());
-    for (change, mut row) in changes.into_iter().zip(found) {
-        if !change.is_guard() {
+    for (change, (mut row, is_new)) in changes.into_iter().zip(found) {
+        // Who takes away what a new aggregate never had makes none.
+        if !change.is_guard() && !(is_new && change.only_clears()) {
             write(store, change, &mut row, &mut position)?;
         }
         next.push(row.is.sequence);

@@ -62,6 +62,13 @@ impl Change {
     pub(super) fn is_guard(&self) -> bool {
         self.events.count() == 0 && self.index.is_empty()
     }
+
+    /// One that leaves of an aggregate at most less than there was.
+    pub(super) fn only_clears(&self) -> bool {
+        let Index { status, labels } = &self.index;
+        let clears = status.iter().chain(labels.values()).all(String::is_empty);
+        self.events.count() == 0 && clears
+    }
 }
 
 /// What an append says for the indexes. Nothing said, nothing changed.

@@ -34,6 +34,8 @@ pub struct EventMachine {
     failure: Option<StoreError>,
     /// Bytes of the batch's commands.
     command_bytes: u64,
+    /// The last log index of which the snapshot holds something that was restored.
+    restored: u64,
 }
 
 impl EventMachine {
@@ -53,7 +55,7 @@ impl EventMachine {
         suspect: Option<PathBuf>,
     ) -> Result<Self, StoreError> {
         let store = Store::new(database, opened.clone(), layer_bytes, suspect)?;
-        Ok(Self { store, opened, failure: None, command_bytes: 0 })
+        Ok(Self { store, opened, failure: None, command_bytes: 0, restored: 0 })
     }
 
     /// What reads the store from other threads.
@@ -117,7 +119,11 @@ impl StateMachine for EventMachine {
         let shared = Arc::clone(self.store.shared());
         let _watch = Watch::over(&shared);
         (self.failure, self.command_bytes) = (None, 0);
-        self.store.replace(|store| picture::read(store, snapshot))
+        let restored = &mut self.restored;
+        self.store.replace(|store| {
+            *restored = picture::read(store, snapshot)?;
+            Ok(())
+        })
     }
 
     fn applied(&self) -> Option<Held> {
@@ -129,6 +135,11 @@ impl StateMachine for EventMachine {
         let _watch = Watch::over(&shared);
         if let Some(failure) = &self.failure {
             return Err(failure.clone().into());
+        }
+        if self.restored > through.index.0 {
+            let reason =
+                format!("the snapshot holds what entry {} brought, behind its own end", self.restored);
+            return Err(MachineError::new(reason));
         }
         let command_bytes = std::mem::take(&mut self.command_bytes);
         let ended = self.store.end_batch(through, sidecar, command_bytes);

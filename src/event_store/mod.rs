@@ -85,6 +85,7 @@
 //! | `machine.rs` | the [`StateMachine`](crate::StateMachine): batches, failures, what is durable |
 //! | `open.rs` | the directory, the format, damage |
 //! | `tables.rs` | the tables, their keys and their rows |
+//! | `agreement.rs` | whether the rows of all tables agree |
 //! | `rows/` | sorted tables, in memory over redb: batches, pictures, the settler thread |
 //! | `append.rs`, `index.rs`, `snapshots.rs`, `archive.rs` | what each command does to them |
 //! | `view.rs`, `log_order.rs` | reading: aggregates and listings; all events in the order of the log |
@@ -111,6 +112,7 @@
 //! What follows the log (subscriptions, the publisher, consumers of archives) reads [`View`]s up to their end, then waits
 //! for the [`News`] that another batch was applied. None of it holds events in memory for somebody who is slow.
 
+mod agreement;
 mod answer;
 mod append;
 mod archive;

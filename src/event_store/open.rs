@@ -16,9 +16,10 @@ use std::path::{Path, PathBuf};
 
 use redb::{Builder, Database, DatabaseError};
 
+use super::agreement;
 use super::error::{OpenError, StoreError};
-use super::rows::{self, Rows};
-use super::tables::{AggregateRow, EventsRow, FORMAT, Table, event_key, missing};
+use super::rows::{self, Look};
+use super::tables::{FORMAT, Table};
 use crate::machine::Held;
 
 /// Where the store is, and what it may take up.
@@ -111,43 +112,16 @@ fn begin(builder: &Builder, path: &Path, is_verified: bool) -> Result<(Database,
     found.unwrap_or_else(|_| Err(Refusal::Damaged("redb panicked over it".to_owned())))
 }
 
-/// redb has verified the checksums of all pages; what stands on them are rows, or they are not.
+/// redb has verified the checksums of all pages; what stands on them are rows that agree, or they are not.
 fn look_through(database: &Database) -> Result<(), StoreError> {
+    let rows = Look::at(database)?;
     for table in Table::ALL {
-        rows::each(database, table, |key, value| Ok(table.judge(key, value)?))?;
-    }
-    agree(database)
-}
-
-/// Whether the rows are there that others name: a command that does not find them stops the node, at every start.
-fn agree(database: &Database) -> Result<(), StoreError> {
-    let store = Rows::of(database)?;
-    let (mut named, mut there) = (0_u64, 0_u64);
-    rows::each(database, Table::Sequences, |key, at| {
-        named += 1;
-        let events = store.get(Table::Events, at)?.ok_or_else(|| missing(at))?;
-        let events = EventsRow::decode(&events)?;
-        let is_theirs = event_key(&events.id, events.first) == key;
-        if is_theirs { Ok(()) } else { Err(disagree("the events of one aggregate stand under another")) }
-    })?;
-    rows::each(database, Table::Events, |_, _| {
-        there += 1;
-        Ok(())
-    })?;
-    if there != named {
-        return Err(disagree("there are events that no aggregate has"));
-    }
-    rows::each(database, Table::Aggregates, |key, row| {
-        let is_saved = AggregateRow::decode(row)?.is.snapshot_sequence > 0;
-        if is_saved && store.get(Table::Snapshots, key)?.is_none() {
-            return Err(disagree("an aggregate's snapshot is missing"));
+        for row in rows.each(table)? {
+            let (key, value) = row?;
+            table.judge(&key, &value)?;
         }
-        Ok(())
-    })
-}
-
-fn disagree(reason: &str) -> StoreError {
-    StoreError::Damaged { reason: reason.to_owned() }
+    }
+    agreement::judge(&rows)
 }
 
 /// Why a database was not opened.

@@ -6,8 +6,8 @@
 //! 0 | rows 8                                                                              (numbers are big endian)
 //! ```
 //!
-//! It comes from another node, and is judged as it is read: every row must be one, and stand where it belongs. Its own
-//! checksums were verified before its bytes are given out here.
+//! It comes from another node, and is judged as it is read: every row must be one, and stand where it belongs, and all of them
+//! must agree (`agreement.rs`). Its own checksums were verified before its bytes are given out here.
 
 use std::fmt;
 use std::io::{self, BufReader, BufWriter, Read, Write as _};
@@ -16,8 +16,10 @@ use std::ops::Bound;
 use bytes::Bytes;
 use redb::WriteTransaction;
 
+use super::agreement;
+use super::error::StoreError;
 use super::limits::Invalid;
-use super::rows;
+use super::rows::{self, Look};
 use super::tables::{KEY_BYTES_MAX, Table, VALUE_BYTES_MAX};
 use super::view::View;
 use crate::machine::MachineError;
@@ -55,8 +57,8 @@ fn write_row(out: &mut impl io::Write, table: Table, key: &[u8], value: &[u8]) -
     out.write_all(value)
 }
 
-/// Puts the rows of a snapshot in the place of all that is there.
-pub(super) fn read(store: &WriteTransaction, from: &mut dyn Read) -> Result<(), MachineError> {
+/// Puts the rows of a snapshot in the place of all that is there; the last log index of which they hold something.
+pub(super) fn read(store: &WriteTransaction, from: &mut dyn Read) -> Result<u64, MachineError> {
     let mut from = BufReader::with_capacity(BUFFER_BYTES, from);
     let mut magic = [0; MAGIC.len()];
     from.read_exact(&mut magic)?;
@@ -68,7 +70,15 @@ pub(super) fn read(store: &WriteTransaction, from: &mut dyn Read) -> Result<(), 
     for table in Table::ALL {
         rows::insert(store, table, || rows.next(table))?;
     }
-    rows.finish()
+    rows.finish()?;
+    let rows = Look::within(store)?;
+    agreement::judge(&rows).map_err(|error| match error {
+        StoreError::Damaged { reason } => {
+            MachineError::new(format!("the snapshot's rows contradict each other: {reason}"))
+        }
+        other => other.into(),
+    })?;
+    Ok(agreement::last_index(&rows)?)
 }
 
 /// The rows of a snapshot, of which the first is read ahead.

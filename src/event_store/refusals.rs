@@ -57,8 +57,13 @@ pub enum AppendError {
 }
 
 impl AppendError {
-    /// What may be concluded: [`Outcome::NotApplied`] is certain. When it is unknown, the same append again is harmless: if
-    /// it was applied, the second one conflicts with its events.
+    /// What may be concluded: [`Outcome::NotApplied`] is certain. When it is unknown, the same append again is harmless if it
+    /// brings events: if it was applied, the second one conflicts with them.
+    ///
+    /// One without events leaves the sequence where it is. Said again, it meets no conflict, and takes the place of what others
+    /// have said of the status and the labels since. Who shares an aggregate's status with others and may have to say it
+    /// again brings an event with it, or proposes the command in a session
+    /// ([`Node::session`](crate::Node::session) of [`EventStore::node`](super::EventStore::node)).
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Propose(error) => error.outcome(),

@@ -192,7 +192,8 @@ impl Response {
             19 => Self::Archived(reader.option(Archived::read)?),
             20 => {
                 let reason = reader.bytes("a reason", REASON_BYTES_MAX)?;
-                Self::Failed { reason: String::from_utf8_lossy(&reason).into_owned() }
+                let reason = String::from_utf8(reason.into());
+                Self::Failed { reason: reason.map_err(|_| DecodeError::new("a reason: not UTF-8"))? }
             }
             other => return Err(DecodeError::new(format!("no response is of kind {other}"))),
         })

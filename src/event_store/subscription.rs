@@ -75,7 +75,8 @@ impl EventStore {
 }
 
 impl Subscription {
-    /// The next event, if one comes in time.
+    /// The next event, if one comes in time. Who wants few of many events may get none in time that is there already: the
+    /// next call goes on where this one was.
     pub fn next_within(&mut self, within: Duration) -> Result<Option<Delivered>, SubscriptionError> {
         self.next_until(later(within))
     }
@@ -100,7 +101,10 @@ impl Subscription {
                 self.position = if at_hand { self.next } else { item.position().next() };
                 return delivered(item).map(Some).map_err(SubscriptionError::Gap);
             }
-            if self.read_on()? && !self.wait(deadline)? {
+            // Before what was there in time is read: who comes late looks once all the same.
+            let is_late = until(deadline).is_zero();
+            let is_end = self.read_on()?;
+            if self.ahead.is_empty() && (is_late || is_end && !self.wait(deadline)?) {
                 return Ok(None);
             }
         }

@@ -128,6 +128,10 @@ impl AggregateRow {
         if is.base_sequence > is.sequence || is.snapshot_sequence > is.sequence {
             return Err(DecodeError::new("an aggregate that begins behind its end"));
         }
+        let mut texts = is.status.iter().map(|(status, _)| status).chain(is.labels.values());
+        if texts.any(String::is_empty) {
+            return Err(DecodeError::new("an aggregate with an empty status or label"));
+        }
         Ok(Self { is, trimmed })
     }
 }
@@ -233,6 +237,9 @@ impl ArchiveRow {
         let (base_sequence, sequence) = (reader.sequence()?, reader.sequence()?);
         let snapshot = reader.rest().clone();
         Invalid::judge_bytes(SNAPSHOT, snapshot.len(), SNAPSHOT_BYTES_MAX)?;
+        if base_sequence > sequence || snapshot_sequence > sequence {
+            return Err(DecodeError::new("an archive record that begins behind its end"));
+        }
         Ok(Self { id, snapshot_sequence, base_sequence, sequence, snapshot })
     }
 }
@@ -264,10 +271,11 @@ pub(super) fn position_key(position: Position) -> [u8; 12] {
     key
 }
 
-/// Which event of its record a key in `archived_events` names.
-pub(super) fn archived_event_of(key: &[u8]) -> Result<u64, DecodeError> {
+/// Which record a key in `archived_events` names, and which event of it.
+pub(super) fn archived_event_of(key: &[u8]) -> Result<(u64, u64), DecodeError> {
     of_width(16, key)?;
-    Reader::new(Bytes::copy_from_slice(&key[8..])).sequence()
+    let mut reader = Reader::new(Bytes::copy_from_slice(key));
+    Ok((reader.u64()?, reader.sequence()?))
 }
 
 /// The position that a key in `events` or `gaps` names.
@@ -356,7 +364,7 @@ pub(super) fn count_of(value: &[u8]) -> Result<u64, DecodeError> {
 }
 
 /// What stands behind the name of a label and its value.
-fn behind_label(key: &[u8]) -> Result<&[u8], DecodeError> {
+pub(super) fn behind_label(key: &[u8]) -> Result<&[u8], DecodeError> {
     let (_, behind) = text_of(key, LABEL, LABEL_BYTES_MAX)?;
     Ok(text_of(behind, LABEL_VALUE, LABEL_VALUE_BYTES_MAX)?.1)
 }

@@ -179,7 +179,7 @@ impl View {
             let Some(row) = store.get(Table::Archive, &index.to_be_bytes())? else { return Ok(None) };
             let ArchiveRow { id, snapshot_sequence, base_sequence, snapshot, .. } = ArchiveRow::decode(&row)?;
             let start = from.max(base_sequence);
-            let events = read_events(store, Of::Archived(index), start, bytes_max)?;
+            let events = read_events(store, Of::Archived(index, &id), start, bytes_max)?;
             Ok(Some(Archived { index, aggregate: id, snapshot, snapshot_sequence, events }))
         })
     }
@@ -264,7 +264,7 @@ pub(super) fn conflict(
 #[derive(Clone, Copy)]
 enum Of<'a> {
     Live(&'a AggregateId),
-    Archived(u64),
+    Archived(u64, &'a AggregateId),
 }
 
 impl Of<'_> {
@@ -272,29 +272,25 @@ impl Of<'_> {
     fn table(self) -> Table {
         match self {
             Self::Live(_) => Table::Sequences,
-            Self::Archived(_) => Table::ArchivedEvents,
+            Self::Archived(..) => Table::ArchivedEvents,
         }
     }
 
     fn key(self, sequence: u64) -> Vec<u8> {
         match self {
             Self::Live(id) => event_key(id, sequence),
-            Self::Archived(index) => archived_event_key(index, sequence).to_vec(),
+            Self::Archived(index, _) => archived_event_key(index, sequence).to_vec(),
         }
     }
 
     /// The events behind a row of that table.
     fn events(self, store: &Rows, key: &[u8], row: Bytes) -> Result<EventsRow, StoreError> {
-        let events = match self {
-            Self::Live(_) => store.get(Table::Events, &row)?.ok_or_else(|| missing(&row))?,
-            Self::Archived(_) => row,
+        let (id, events) = match self {
+            Self::Live(id) => (id, store.get(Table::Events, &row)?.ok_or_else(|| missing(&row))?),
+            Self::Archived(_, id) => (id, row),
         };
         let events = EventsRow::decode(&events)?;
-        let is_theirs = match self {
-            Self::Live(id) => events.id == *id && event_key(id, events.first) == key,
-            Self::Archived(index) => archived_event_key(index, events.first) == key,
-        };
-        if !is_theirs {
+        if events.id != *id || self.key(events.first) != key {
             return Err(DecodeError::new("the events of one aggregate stand under another").into());
         }
         Ok(events)
@@ -342,12 +338,18 @@ fn list<T>(
 ) -> Result<Page<T>, StoreError> {
     // The first key behind another one is that with a zero more.
     let first = after.map_or_else(Vec::new, |after| [&after, &[0][..]].concat());
-    let mut items = Vec::new();
-    for row in store.range(table, first.as_slice().max(prefix), Bound::Unbounded)? {
-        let (key, _) = row?;
-        if !key.starts_with(prefix) {
-            break;
+    // A prefix is made of whole texts, and the mark behind the last of them is no 0xFF.
+    let mut behind = prefix.to_vec();
+    let until = match behind.last_mut() {
+        Some(mark) => {
+            *mark += 1;
+            Bound::Excluded(behind.as_slice())
         }
+        None => Bound::Unbounded,
+    };
+    let mut items = Vec::new();
+    for row in store.range(table, first.as_slice().max(prefix), until)? {
+        let (key, _) = row?;
         if items.len() >= rows_max.max(1) {
             return Ok(Page { items, has_more: true });
         }

@@ -28,8 +28,7 @@ fn judge<T: Codec + PartialEq + std::fmt::Debug>(bytes: &[u8]) {
     assert_eq!(T::decode(&again), Ok(value), "it changes when it is passed on");
 }
 
-/// A snapshot is refused, or restored: then it is written again the same, and whatever is asked or commanded is answered,
-/// even where its tables contradict each other.
+/// A snapshot is refused, or restored: then it is written again the same, and whatever is asked or commanded is answered.
 ///
 /// Two bytes: how long the snapshot is; it; then commands and queries, each behind a length of one byte.
 pub fn event_snapshots(bytes: &[u8]) {
@@ -42,12 +41,14 @@ pub fn event_snapshots(bytes: &[u8]) {
     if machine.restore(&mut &*snapshot).is_err() {
         return;
     }
-    let at = |index| LogPosition::new(Term(1), LogIndex(index));
-    machine.end_batch(at(1), &[]).expect("the end of a restored batch");
+    let at = |index| LogPosition::new(Term(1), LogIndex(SNAPSHOT_INDEX + index));
+    if machine.end_batch(at(0), &[]).is_err() {
+        return;
+    }
     let mut again = Vec::new();
     machine.snapshot().expect("a picture")(&mut again).expect("a picture that is written");
     assert_eq!(again, snapshot, "a snapshot is not what we would write");
-    let mut index = 1;
+    let mut index = 0;
     while !input.is_empty() {
         let length = usize::from(input.u8());
         let said = input.bytes(length);
@@ -68,6 +69,9 @@ pub fn event_snapshots(bytes: &[u8]) {
         }
     }
 }
+
+/// The entry whose snapshot it is.
+const SNAPSHOT_INDEX: u64 = 1000;
 
 fn judge_answer(answer: &Response) {
     let mut bytes = Vec::new();

@@ -2,7 +2,7 @@
 
 use quorate::event_store::{AggregateId, Append, Event, Index, NewEvent, Options, Timestamp};
 
-use crate::scene::{Cluster, append, event, id, over_one_and_three_with};
+use crate::scene::{Cluster, append, event, id, over_one_and_three, over_one_and_three_with};
 
 /// An event's data are words: `status=open`, and `color=red` for labels.
 fn index_of(event: &Event) -> Index {
@@ -219,4 +219,40 @@ fn the_indexer_sees_the_sequences_that_the_events_get_and_the_appends_own_word_c
             assert_eq!(cluster.any().label_values("last"), Ok(vec!["3".to_owned()]));
         },
     );
+}
+
+#[test]
+fn a_status_without_an_event_counts_again_when_it_is_said_again_unless_that_is_in_a_session() {
+    over_one_and_three(|cluster| {
+        let (store, order) = (cluster.any(), id(["order", "1"]));
+        let placed = || Append::to(&order, 0).status("placed");
+        let paid = || store.append(Append::to(&order, 0).status("paid")).expect("no event came between");
+        let status = || cluster.any().status(&order).expect("answered").expect("it has one");
+
+        store.append(placed()).expect("it is new");
+        paid();
+        store.append(placed()).expect("the sequence is where it was");
+        assert_eq!(status(), "placed", "what was said between is gone");
+
+        let session = store.node().session().expect("there is a leader");
+        let request = session.request(placed().into_command(Timestamp(1)).expect("good")).expect("a number");
+        let first = request.send().expect("it is applied");
+        paid();
+        assert_eq!(request.submit().wait(), Ok(first), "it is answered as it was");
+        assert_eq!(status(), "paid");
+    });
+}
+
+#[test]
+fn who_takes_away_what_a_new_id_never_had_makes_no_aggregate() {
+    over_one_and_three(|cluster| {
+        let order = id(["order", "1"]);
+        let nothing = Append::to(&order, 0).status("").label("customer", "");
+
+        let appended = cluster.any().append(nothing).expect("it is new");
+
+        assert_eq!(appended.next, [0]);
+        assert_eq!(cluster.any().aggregates(&AggregateId::ALL), Ok(Vec::new()));
+        assert_eq!(cluster.any().aggregate(&order), Ok(None));
+    });
 }

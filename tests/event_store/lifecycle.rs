@@ -61,6 +61,19 @@ fn without_a_leader_nobody_is_ready_and_every_call_says_so_in_time() {
     drop(cluster); // and nobody waits for a leader any more
 }
 
+#[test]
+fn a_node_that_asks_whether_it_would_be_elected_is_shown_as_a_candidate() {
+    let cluster = Cluster::founded(3, 1..=1, |config| config, |_| Options::default());
+    let store = cluster.store(1);
+
+    // Alone it asks in vain, again and again.
+    while store.node().status().role != Role::PreCandidate {
+        thread::yield_now();
+    }
+
+    assert_eq!(store.state(), Role::Candidate);
+}
+
 /// What a call says after the end.
 fn said<T: std::fmt::Debug, E: Into<Said>>(answer: Result<T, E>) -> Said {
     answer.map_or_else(Into::into, |done| panic!("it is down, and answered {done:?}"))

@@ -94,6 +94,27 @@ fn a_filter_lets_through_prefixes_and_types_and_a_position_passes_over_the_rest(
 }
 
 #[test]
+fn a_deadline_holds_also_for_who_passes_over_more_events_than_a_page_has() {
+    let cluster = Cluster::of(1, |_| Options::default());
+    let store = cluster.store(1);
+    let orders: Vec<_> = (0..limits::APPENDS_MAX).map(|nth| id(["order", &nth.to_string()])).collect();
+    for expected in 0..65 {
+        let appends = orders.iter().map(|order| Append::to(order, expected).events([event("counted", 1)]));
+        store.append_all(appends).expect("all are where they are expected");
+    }
+    let end = store.append(Append::to(&orders[0], 65)).expect("it is there").position;
+    let mut none = store.subscribe(Position::START, Filter::event_type("never")).expect("a good filter");
+
+    assert_eq!(none.next_within(Duration::ZERO), Ok(None));
+    assert!(none.next_position() < end, "its time was over, and it read on");
+    while none.next_position() < end {
+        let before = none.next_position();
+        assert_eq!(none.next_within(Duration::ZERO), Ok(None));
+        assert!(none.next_position() > before, "it goes on where it was");
+    }
+}
+
+#[test]
 fn a_filter_that_names_too_much_is_refused() {
     let cluster = Cluster::of(1, |_| Options::default());
     let many =

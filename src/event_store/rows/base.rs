@@ -76,6 +76,9 @@ fn judge(store: &ReadTransaction) -> Result<Result<Held, u32>, StoreError> {
     if format > FORMAT {
         return Ok(Err(format));
     }
+    for table in Table::ALL {
+        store.open_table(definition(table))?;
+    }
     let held = meta.get("held")?.ok_or_else(missing)?;
     let mut reader = Reader::new(Bytes::copy_from_slice(held.value()));
     let position = LogPosition::new(Term(reader.u64()?), LogIndex(reader.u64()?));
@@ -119,20 +122,6 @@ pub(crate) fn insert<E: From<StoreError>>(
     Ok(())
 }
 
-/// Looks at every row of `table` in redb.
-pub(crate) fn each(
-    database: &Database,
-    table: Table,
-    mut look: impl FnMut(&[u8], &Bytes) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    let base = Base::of(database)?;
-    for row in base.range(table, Bound::Unbounded, Bound::Unbounded)? {
-        let (key, value) = row?;
-        look(key.value(), &Bytes::copy_from_slice(value.value()))?;
-    }
-    Ok(())
-}
-
 /// A table that a transaction changes.
 pub(super) fn open(
     store: &WriteTransaction,
@@ -141,6 +130,6 @@ pub(super) fn open(
     Ok(store.open_table(definition(table))?)
 }
 
-fn definition(table: Table) -> Definition {
+pub(super) fn definition(table: Table) -> Definition {
     TableDefinition::new(table.name())
 }

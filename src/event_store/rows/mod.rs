@@ -22,6 +22,7 @@
 
 mod base;
 mod layer;
+mod look;
 mod merge;
 mod settler;
 mod store;
@@ -32,8 +33,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use self::base::Base;
-pub(super) use self::base::{begin, each, insert};
+pub(super) use self::base::{begin, insert};
 use self::layer::Layer;
+pub(super) use self::look::Look;
 pub(super) use self::merge::Range;
 pub use self::store::News;
 pub(super) use self::store::{Shared, Store, Watch};
@@ -79,11 +81,6 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// As redb holds them.
-    pub(super) fn of(database: &redb::Database) -> Result<Self, StoreError> {
-        Ok(Self { basis: Arc::new(Basis::of(Base::of(database)?)), batch: 0 })
-    }
-
     pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         for layer in self.basis.layers() {
             if let Some(found) = layer.get(self.batch, table, key) {

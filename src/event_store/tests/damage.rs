@@ -4,9 +4,12 @@ use std::fs::{self, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 
+use bytes::Bytes;
+use redb::ReadableTable;
+
 use super::subject::{NOW, Subject, event, order, position};
-use crate::event_store::tables::position_key;
-use crate::event_store::{Append, EventMachine, MachineOptions, OpenError, Position, Response};
+use crate::event_store::tables::{EventsRow, Table, archived_event_key, position_key};
+use crate::event_store::{Append, EventMachine, MachineOptions, OpenError, Position, Response, StoreError};
 use crate::machine::StateMachine;
 use crate::types::LogPosition;
 
@@ -32,6 +35,14 @@ fn overwrite(path: &Path, at: u64, bytes: &[u8]) {
     let mut file = OpenOptions::new().write(true).open(path).unwrap();
     file.seek(SeekFrom::Start(at)).unwrap();
     file.write_all(bytes).unwrap();
+}
+
+/// Changes what redb holds, behind the store's back.
+fn change_database(dir: &Path, change: impl FnOnce(&redb::WriteTransaction)) {
+    let database = redb::Database::open(dir.join("events.redb")).unwrap();
+    let store = database.begin_write().unwrap();
+    change(&store);
+    store.commit().unwrap();
 }
 
 #[test]
@@ -116,16 +127,14 @@ fn a_store_under_suspicion_that_is_whole_is_kept() {
 fn pages_that_are_whole_and_hold_no_rows_are_found_when_they_are_looked_for() {
     let dir = stored(3);
     let table = redb::TableDefinition::<&[u8], &[u8]>::new("aggregates");
-    let database = redb::Database::open(dir.path().join("events.redb")).unwrap();
-    let store = database.begin_write().unwrap();
-    store.open_table(table).unwrap().insert(order(1).as_key(), &b"no row"[..]).unwrap();
-    store.commit().unwrap();
-    drop(database);
+    change_database(dir.path(), |store| {
+        store.open_table(table).unwrap().insert(order(1).as_key(), &b"no row"[..]).unwrap();
+    });
 
     let machine = open(dir.path()).unwrap();
     assert_eq!(held(&machine), position(3), "who does not look does not see");
     let asked = machine.view().aggregate(&order(1));
-    assert!(matches!(asked, Err(crate::event_store::StoreError::Damaged { .. })));
+    assert!(matches!(asked, Err(StoreError::Damaged { .. })));
     assert!(dir.path().join("suspect").exists());
     drop(machine);
 
@@ -136,12 +145,10 @@ fn pages_that_are_whole_and_hold_no_rows_are_found_when_they_are_looked_for() {
 fn a_store_that_lost_rows_which_others_name_is_set_aside_once_that_is_met() {
     let dir = stored(3);
     let table = redb::TableDefinition::<&[u8], &[u8]>::new("events");
-    let database = redb::Database::open(dir.path().join("events.redb")).unwrap();
-    let store = database.begin_write().unwrap();
     let at = position_key(Position { index: 1, offset: 0 });
-    assert!(store.open_table(table).unwrap().remove(&at[..]).unwrap().is_some());
-    store.commit().unwrap();
-    drop(database);
+    change_database(dir.path(), |store| {
+        assert!(store.open_table(table).unwrap().remove(&at[..]).unwrap().is_some());
+    });
 
     let mut machine = open(dir.path()).unwrap();
     let late = Append::to(&order(0), 3).events([event("e")]).into_command(NOW).unwrap();
@@ -157,15 +164,47 @@ fn a_store_that_lost_rows_which_others_name_is_set_aside_once_that_is_met() {
 }
 
 #[test]
+fn a_store_that_lost_a_table_is_set_aside() {
+    for lost in Table::ALL {
+        let dir = stored(3);
+        let table = redb::TableDefinition::<&[u8], &[u8]>::new(lost.name());
+        change_database(dir.path(), |store| assert!(store.delete_table(table).unwrap()));
+
+        let machine = open(dir.path()).unwrap();
+
+        assert_eq!(held(&machine), LogPosition::ZERO, "{} is missing", lost.name());
+        assert!(dir.path().join("events.redb.damaged").exists());
+    }
+}
+
+#[test]
+fn archived_events_of_another_aggregate_than_their_record_are_not_handed_out() {
+    let mut subject = Subject::new();
+    subject.raise(&order(1), ["placed"]);
+    subject.archive(&order(1));
+    let dir = subject.crash().0;
+    let table = redb::TableDefinition::<&[u8], &[u8]>::new("archived_events");
+    change_database(dir.path(), |store| {
+        let mut events = store.open_table(table).unwrap();
+        let key = archived_event_key(2, 0);
+        let row = Bytes::copy_from_slice(events.get(&key[..]).unwrap().unwrap().value());
+        let of_another = EventsRow { id: order(2), ..EventsRow::decode(&row).unwrap() };
+        events.insert(&key[..], &*of_another.encoded()).unwrap();
+    });
+
+    let machine = open(dir.path()).unwrap();
+
+    let asked = machine.view().archive(2, 0, usize::MAX);
+    assert!(matches!(asked, Err(StoreError::Damaged { .. })), "{asked:?}");
+}
+
+#[test]
 fn a_store_of_a_later_version_is_refused_and_left_alone() {
     let dir = stored(3);
-    let path = dir.path().join("events.redb");
     let table = redb::TableDefinition::<&str, &[u8]>::new("meta");
-    let database = redb::Database::open(&path).unwrap();
-    let store = database.begin_write().unwrap();
-    store.open_table(table).unwrap().insert("format", &[0, 0, 0, 2][..]).unwrap();
-    store.commit().unwrap();
-    drop(database);
+    change_database(dir.path(), |store| {
+        store.open_table(table).unwrap().insert("format", &[0, 0, 0, 2][..]).unwrap();
+    });
 
     let refused = open(dir.path()).unwrap_err();
 

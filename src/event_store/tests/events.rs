@@ -322,6 +322,17 @@ fn commands_that_nobody_here_would_make_do_not_decode() {
 }
 
 #[test]
+fn a_reason_that_is_no_text_does_not_decode() {
+    let mut bytes = Vec::new();
+    Response::Failed { reason: "e".to_owned() }.encode(&mut bytes);
+    *bytes.last_mut().unwrap() = 0xFF;
+
+    let refused = Response::decode(&bytes).unwrap_err();
+
+    assert!(refused.reason.contains("a reason: not UTF-8"), "mended, it would be another answer: {refused}");
+}
+
+#[test]
 fn when_the_sequences_are_used_up_an_append_is_refused() {
     let mut subject = Subject::new();
     subject.save_snapshot(&order(1), "all of it", SEQUENCE_MAX);

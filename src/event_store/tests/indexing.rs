@@ -2,7 +2,7 @@
 
 use super::subject::{NOW, Subject, at_millis, event, order};
 use crate::event_store::limits::{LABEL_BYTES_MAX, LABEL_VALUE_BYTES_MAX, LABELS_MAX, STATUS_BYTES_MAX};
-use crate::event_store::{AggregateId, Append, Index, Invalid, Query, Refused, Response, WithStatus};
+use crate::event_store::{AggregateId, Append, Index, Invalid, Page, Query, Refused, Response, WithStatus};
 
 /// Plays a scene twice: events stay, and events are trimmed after each append.
 fn whether_events_stay_or_go(scene: impl Fn(&mut Trimmed)) {
@@ -181,6 +181,23 @@ fn a_conflict_leaves_the_indexes_alone() {
 }
 
 #[test]
+fn who_goes_on_behind_all_that_begins_with_a_prefix_is_at_the_end() {
+    let mut subject = Subject::new();
+    (1..4).for_each(|number| drop(subject.raise(&order(number), ["made"])));
+    let behind = |after| {
+        let after = Some(AggregateId::new([after]).unwrap());
+        Query::Aggregates { prefix: AggregateId::new(["order"]).unwrap(), after, rows_max: 2 }
+    };
+    let page = |items, has_more| Response::Aggregates(Page { items, has_more });
+
+    for _ in 0..2 {
+        assert_eq!(subject.ask(&behind("orders")), page(vec![], false));
+        assert_eq!(subject.ask(&behind("ord")), page(vec![order(1), order(2)], true));
+        subject.reopen();
+    }
+}
+
+#[test]
 fn listings_come_in_pages_that_go_on_where_the_one_before_ended() {
     let mut subject = Subject::new();
     for number in 0..5 {
@@ -237,6 +254,22 @@ fn statuses_and_labels_have_limits() {
         assert!(matches!(append(too_much), Err(Invalid::TooLong { .. })));
     }
     assert_eq!(append(label(0, 1)).unwrap_err(), Invalid::EmptyLabel);
+}
+
+#[test]
+fn who_takes_away_what_a_new_id_never_had_makes_no_aggregate() {
+    let mut subject = Subject::new();
+    for nothing in [status(""), Index::new().label("customer", ""), status("").label("customer", "")] {
+        let appended = subject.append(Append::to(&order(1), 0).index(nothing)).unwrap();
+
+        assert_eq!(appended.next, [0]);
+        assert_eq!(subject.aggregate(&order(1)), None);
+        assert_eq!(subject.aggregates(&AggregateId::ALL), []);
+    }
+    subject.append(Append::to(&order(1), 0).status("placed")).unwrap();
+    subject.append(Append::to(&order(1), 0).status("")).unwrap();
+    assert_eq!(subject.aggregates(&AggregateId::ALL), [order(1)], "one that is there stays");
+    assert_eq!(subject.aggregate(&order(1)).unwrap().status, None);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The machine on a disk, held against what an event store promises.
 
+mod agreement;
 mod archiving;
 mod batches;
 mod crash;

@@ -51,7 +51,8 @@ impl Model {
                 }
                 let (mut position, mut next) = (Position { index, offset: 0 }, Vec::new());
                 for change in changes {
-                    if change.is_guard() {
+                    let is_known = self.aggregates.contains_key(&change.id);
+                    if change.is_guard() || !is_known && change.events.count() == 0 && clears(&change.index) {
                         next.push(change.expected);
                         continue;
                     }
@@ -207,6 +208,13 @@ impl Model {
             assert_eq!(view.recorded(from, &Filter::all(), usize::MAX).unwrap().items, rest, "from {from}");
         }
     }
+}
+
+/// Whether it leaves a new aggregate as blank as it is.
+fn clears(index: &Index) -> bool {
+    let mut is = Aggregate::default();
+    set_index(&mut is, index, Timestamp::default());
+    is == Aggregate::default()
 }
 
 fn set_index(is: &mut Aggregate, index: &Index, at: Timestamp) {
