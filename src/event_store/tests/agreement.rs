@@ -304,7 +304,7 @@ fn rows_that_no_aggregate_and_no_record_can_have_are_refused() {
         })
     );
     for change in [(|record: &mut ArchiveRow| record.base_sequence = 3) as fn(&mut ArchiveRow), |record| {
-        record.snapshot_sequence = 3
+        record.snapshot_sequence = 3;
     }] {
         let changed = refused(&|picture| {
             let mut record = ArchiveRow::decode(picture.get(Table::Archive, &8_u64.to_be_bytes())).unwrap();
