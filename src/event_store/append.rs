@@ -29,8 +29,8 @@ pub(super) fn append(store: &Batch, index: u64, changes: Vec<Change>) -> Result<
     let mut next = Vec::with_capacity(changes.len());
     for (change, (mut row, is_new)) in changes.into_iter().zip(found) {
         // Who takes away what a new aggregate never had makes none.
-        let changes_nothing = change.is_guard() || is_new && change.only_clears();
-        if !changes_nothing {
+        let says_nothing = change.is_guard() || is_new && change.only_clears();
+        if !says_nothing {
             write(store, change, &mut row, &mut position)?;
         }
         next.push(row.is.sequence);

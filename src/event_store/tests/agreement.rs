@@ -303,12 +303,10 @@ fn rows_that_no_aggregate_and_no_record_can_have_are_refused() {
                 .change_aggregate(&order(2), |row| drop(row.is.labels.insert("city".into(), String::new())));
         })
     );
-    for change in [(|record: &mut ArchiveRow| record.base_sequence = 3) as fn(&mut ArchiveRow), |record| {
-        record.snapshot_sequence = 3;
-    }] {
+    for (base, snapshot) in [(3, 0), (0, 3)] {
         let changed = refused(&|picture| {
             let mut record = ArchiveRow::decode(picture.get(Table::Archive, &8_u64.to_be_bytes())).unwrap();
-            change(&mut record);
+            (record.base_sequence, record.snapshot_sequence) = (base, snapshot);
             picture.put(Table::Archive, &8_u64.to_be_bytes(), record.encoded());
         });
         assert_eq!(changed, row("an archive record that begins behind its end"));
