@@ -35,6 +35,11 @@ impl Base {
         Ok(Self { tables: tables? })
     }
 
+    /// In the order of [`Table::ALL`].
+    pub(super) fn into_tables(self) -> Vec<ReadOnlyTable<&'static [u8], &'static [u8]>> {
+        self.tables
+    }
+
     pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         let found = self.tables[table as usize].get(key)?;
         Ok(found.map(|value| Bytes::copy_from_slice(value.value())))
@@ -130,6 +135,6 @@ pub(super) fn open(
     Ok(store.open_table(definition(table))?)
 }
 
-pub(super) fn definition(table: Table) -> Definition {
+fn definition(table: Table) -> Definition {
     TableDefinition::new(table.name())
 }

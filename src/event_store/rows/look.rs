@@ -3,9 +3,9 @@
 use std::ops::Bound;
 
 use bytes::Bytes;
-use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, WriteTransaction};
+use redb::{Database, ReadOnlyTable, ReadableTable, WriteTransaction};
 
-use super::base::{definition, open};
+use super::base::{Base, open};
 use crate::event_store::error::StoreError;
 use crate::event_store::tables::Table;
 
@@ -17,10 +17,7 @@ pub(crate) struct Look<T> {
 impl Look<ReadOnlyTable<&'static [u8], &'static [u8]>> {
     /// As the last transaction left them.
     pub(crate) fn at(database: &Database) -> Result<Self, StoreError> {
-        let store = database.begin_read()?;
-        let tables: Result<_, _> =
-            Table::ALL.into_iter().map(|table| store.open_table(definition(table))).collect();
-        Ok(Self { tables: tables? })
+        Ok(Self { tables: Base::of(database)?.into_tables() })
     }
 }
 
